@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make serve` and `make test`. Both set up what is missing first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export COSCRIBE_DATA ?= ../shared/data
+
+.PHONY: help setup serve check test test-long shows bench lock migration generate format clean
+
+help: ## What can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Create .venv from the lock file
+
+$(READY): requirements.lock pyproject.toml tools/setup.sh
+	@PYTHON=$(PYTHON) tools/setup.sh $(VENV)
+	@touch $(READY)
+
+serve: $(READY) ## Start a server on 127.0.0.1 (embedded SQLite, data in ./.coscribe)
+	@$(BIN)/coscribe serve
+
+check: $(READY) ## Types, lint, generated files, quick tests: under 90 s, before each commit
+	@tools/check.sh $(BIN)
+
+test: $(READY) ## Everything, under 20 minutes on 2 cores
+	@tools/check.sh $(BIN) --static-only
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
+
+test-long: $(READY) ## Soaks and the nightly property profile
+	@$(BIN)/python tools/system_packages.py
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal
+
+shows: $(READY) ## Print every figure that the issues ask for
+	@$(BIN)/python tools/shows.py
+
+bench: $(READY) ## The performance scenarios only
+	@$(BIN)/coscribe bench
+
+lock: ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --group dev pyproject.toml -o requirements.lock
+
+migration: $(READY) ## Write a migration from the metadata: make migration NAME=add_something
+	@test -n "$(NAME)" || { echo "usage: make migration NAME=add_something"; exit 2; }
+	@$(BIN)/python tools/migration.py "$(NAME)"
+
+generate: $(READY) ## Write the generated files anew: wire schema, protocol page, conformance vectors
+	@$(BIN)/python tools/generate.py
+
+format: $(READY) ## Format and fix what can be fixed
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Coscribe: a collaborative text engine that can prove it loses nothing."""

@@ -1,0 +1,5 @@
+"""``python -m coscribe``."""
+
+from coscribe.cli import main
+
+main()

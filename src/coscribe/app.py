@@ -1,0 +1,159 @@
+"""The composition root: everything is put together here, and nowhere else."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+from prometheus_client import generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from coscribe.config import Settings
+from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.ports import Access, Authenticator
+from coscribe.gateway.asgi import serve_websocket
+from coscribe.gateway.auth import RoleOfToken, SignedTokens
+from coscribe.gateway.connection import Context
+from coscribe.gateway.gateway import Gateway
+from coscribe.metrics import metrics
+from coscribe.model import SALT_BYTES
+from coscribe.persistence.memory import MemoryStorage
+from coscribe.persistence.migrate import migrate
+from coscribe.persistence.sqlite import SqliteStorage
+
+WEBSOCKET_PATH = "/ws"
+
+Storage = SqliteStorage | MemoryStorage
+
+
+class FolderInUse(Exception):
+    """Another server has the data folder open."""
+
+
+class Coscribe:
+    """A server's parts. `running` is its life; `asgi` and `gateway` are its two faces.
+
+    ``storage`` None: SQLite in the settings' folder, which is locked against a second server.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        storage: Storage | None = None,
+        authenticator: Authenticator | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.settings = settings
+        self._lock: IO[str] | None = None
+        if storage is None:
+            self._lock = _lock_folder(settings.folder)
+            migrate(settings.database)
+            storage = SqliteStorage(settings.database)
+        self.storage = storage
+        self.collaboration = Collaboration(
+            storage,
+            storage,
+            access or RoleOfToken(),
+            limits=settings.limits,
+            policy=settings.policy,
+            max_backlog=settings.max_backlog,
+            clock=lambda: time.time_ns() // 1_000,
+            now=time.monotonic,
+            salts=_salts,
+        )
+        context = Context(
+            self.collaboration,
+            authenticator or SignedTokens(token_secret(settings)),
+            settings.gateway,
+            time.monotonic,
+            lambda: secrets.token_hex(8),
+            f"coscribe/{version('coscribe')}",
+        )
+        self.gateway = Gateway(context, settings.origins)
+        self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Starts on entry; on exit flushes, says goodbye to clients and closes storage."""
+        self.gateway.start()
+        try:
+            yield
+        finally:
+            await self.gateway.stop(self.settings.retry_after_ms)
+            await self.storage.close()
+            if self._lock is not None:
+                self._lock.close()
+
+    def _routes(self) -> Sequence[BaseRoute]:
+        return [
+            Route("/", _home),
+            Route("/healthz", _health),
+            Route("/metrics", _metrics),
+            WebSocketRoute(WEBSOCKET_PATH, self._websocket),
+        ]
+
+    async def _websocket(self, websocket: WebSocket) -> None:
+        await serve_websocket(self.gateway, websocket.scope, websocket.receive, websocket.send)
+
+
+def token_secret(settings: Settings) -> bytes:
+    """The key that signs tokens: the setting, or a file in the data folder that is made at first use."""
+    if settings.token_secret:
+        return settings.token_secret.encode()
+    path = settings.folder / "token.key"
+    if not path.exists():
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path.read_text().strip().encode()
+
+
+def _lock_folder(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise FolderInUse(f"another server is using {folder}") from None
+    return lock
+
+
+def _salts(count: int) -> list[bytes]:
+    pool = os.urandom(SALT_BYTES * count)
+    return [pool[start : start + SALT_BYTES] for start in range(0, len(pool), SALT_BYTES)]
+
+
+async def _home(request: Request) -> Response:
+    return PlainTextResponse(
+        "Coscribe is running.\n\n"
+        f"WebSocket  ws://{request.url.netloc}{WEBSOCKET_PATH}   (protocol: docs/protocol.md)\n"
+        "Health     /healthz\nMetrics    /metrics\n\nTry: coscribe watch notes\n"
+    )
+
+
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4")
+
+
+def tune_interpreter() -> None:
+    """For a process that serves: the storage thread should get the global lock back quickly."""
+    sys.setswitchinterval(0.0005)

@@ -1,0 +1,92 @@
+"""The load generator's process: ``python -m coscribe.bench.load`` reads a `Job` (JSON), writes an `Answer` (JSON).
+
+It starts the server, so the server's processor is chosen here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import uvloop
+
+from coscribe.bench.machine import Disk, allow_descriptors, on_processor
+from coscribe.bench.measure import Figures
+from coscribe.bench.scenario import Bench, Scenario
+from coscribe.bench.scenarios import scenario_of
+from coscribe.bench.server import BenchError
+
+_SPARE_DESCRIPTORS = 100
+
+
+class Job(msgspec.Struct, rename="camel"):
+    """One run of a scenario. ``folder``: where to put the data; ``fsync_samples``: how often to time the disk."""
+
+    scenario: str
+    parameters: dict[str, Any]
+    folder: str
+    server_cpu: int | None
+    load_cpu: int | None
+    fsync_samples: int
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """What came of a job: figures, or why there are none."""
+
+    figures: Figures = {}
+    error: str = ""
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    with on_processor(job.load_cpu):
+        try:
+            answer = Answer(_run(job))
+        except BenchError as error:
+            answer = Answer(error=str(error))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+def _run(job: Job) -> Figures:
+    scenario = scenario_of(job.scenario, job.parameters)
+    available, needed = allow_descriptors(), scenario.descriptors() + _SPARE_DESCRIPTORS
+    if needed > available:
+        raise BenchError(
+            f"{job.scenario} needs {needed:,} open files in a process, and the hard limit here is {available:,}: "
+            "raise it (ulimit -Hn, LimitNOFILE), or use fewer sockets (for idle: --documents-per-socket)"
+        )
+    with TemporaryDirectory(prefix="coscribe-bench-", dir=job.folder) as folder:
+        disk = Disk(Path(folder))
+        disk.measure(job.fsync_samples // 2)
+        figures = uvloop.run(_measure(scenario, Path(folder) / "data", job.server_cpu))
+        disk.measure(job.fsync_samples - job.fsync_samples // 2)
+    return figures | {"fsyncMs": disk.fsync_ms}
+
+
+async def _measure(scenario: Scenario, data: Path, server_cpu: int | None) -> Figures:
+    """Runs the scenario until it is through or something has gone wrong, and looks for every operation on disk."""
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    bench = Bench(data, server_cpu, failed)
+    running = asyncio.create_task(scenario.run(bench))
+    await asyncio.wait([running, failed], return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        running.cancel()
+        await asyncio.wait([running])
+    if failed.done():
+        failed.result()
+    figures = await running
+    server = bench.server()
+    logged = server.logged()
+    if logged != bench.acked:
+        raise BenchError(f"{bench.acked:,} operations were acknowledged, {logged:,} are in the log")
+    if said := server.output():
+        print(said, file=sys.stderr)
+    return figures | {"acked": logged}
+
+
+if __name__ == "__main__":
+    main()

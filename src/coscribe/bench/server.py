@@ -1,0 +1,96 @@
+"""The server under test: a process of its own, on its own processor, with its data in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from coscribe.app import WEBSOCKET_PATH, token_secret
+from coscribe.bench.machine import cpu_seconds, on_processor, resident_bytes
+from coscribe.config import Settings
+from coscribe.gateway.auth import make_token
+
+_TOKEN_SECONDS = 86_400
+_STOP_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+
+
+class BenchError(Exception):
+    """A measurement that cannot be believed, or not even begun. The text is for people."""
+
+
+class ServerProcess:
+    """``coscribe serve`` on ``folder``. ``settings`` are added to its environment. Use as a context manager."""
+
+    def __init__(self, folder: Path, processor: int | None, settings: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        self._processor = processor
+        self._environment = os.environ | (settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output = folder / "output"
+        self._secret = token_secret(Settings(folder=folder))
+        self.url = ""
+
+    def __enter__(self) -> ServerProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns when the server has a port. Raises BenchError."""
+        command = [sys.executable, "-m", "coscribe", "serve", "--port", "0", "--quiet", "--data", str(self._folder)]
+        # Not a pipe: whatever the server has to say, it must not wait for us to read it.
+        with self._output.open("wb") as output, on_processor(self._processor):
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=self._environment)
+        self._process = process
+        while not (said := self._output.read_text()).endswith("\n"):
+            if process.poll() is not None:
+                raise BenchError(f"the server ended with code {process.returncode} before it had a port:\n{said}")
+            time.sleep(_POLL_SECONDS)
+        self.url = "ws" + said.split("\n")[0].removeprefix("http") + WEBSOCKET_PATH
+
+    def stop(self) -> None:
+        """Asks the server to end, and waits; a server that does not is killed."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise BenchError(f"the server did not stop within {_STOP_SECONDS:.0f} s") from None
+
+    def token(self, user_id: str) -> str:
+        return make_token(self._secret, user_id, "editor", _TOKEN_SECONDS)
+
+    def cpu_seconds(self) -> float | None:
+        return cpu_seconds(self.pid)
+
+    def resident_bytes(self) -> int | None:
+        return resident_bytes(self.pid)
+
+    def output(self) -> str:
+        """What the server has said beside its address: nothing, where all is well."""
+        return self._output.read_text().partition("\n")[2]
+
+    def logged(self) -> int:
+        """The operations in the log on disk, whoever asked for them. For when the server has stopped."""
+        database = Settings(folder=self._folder).database
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM file_operation_log").fetchone()
+        return int(count)

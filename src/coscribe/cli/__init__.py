@@ -1,0 +1,29 @@
+"""The command line: ``coscribe COMMAND``. One command a module."""
+
+from __future__ import annotations
+
+import typer
+
+from coscribe.cli import bench, read, replay, serve, token, verify
+
+app = typer.Typer(
+    name="coscribe",
+    help="A collaborative text engine that can prove it loses nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("serve")(serve.serve)
+app.command("token")(token.token)
+app.command("replay")(replay.replay)
+app.command("cat")(read.cat)
+app.command("watch")(read.watch)
+app.command("log")(read.log)
+app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
+
+
+def main() -> None:
+    """The entry point of the ``coscribe`` script."""
+    app()

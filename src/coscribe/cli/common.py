@@ -1,0 +1,60 @@
+"""What the commands share: options, the way to a server, and how they end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from coscribe.app import WEBSOCKET_PATH, token_secret
+from coscribe.config import Settings
+from coscribe.gateway.auth import make_token
+from coscribe.protocol.messages import Role
+
+out = Console()
+err = Console(stderr=True)
+
+Folder = Annotated[Path, typer.Option("--data", help="The data folder.", envvar="COSCRIBE_FOLDER")]
+Server = Annotated[str, typer.Option("--server", help="Where the server is: http://host:port or ws://host:port/ws.")]
+Token = Annotated[
+    str, typer.Option("--token", help="Who you are; made from --data if left out.", envvar="COSCRIBE_TOKEN")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+DEFAULT_FOLDER = Path(".coscribe")
+DEFAULT_SERVER = "http://127.0.0.1:8777"
+DAY = 86_400
+
+
+def fail(message: str, advice: str = "", code: int = 2) -> NoReturn:
+    """Ends with an error that says the next step."""
+    err.print(f"[red]error:[/red] {message}", highlight=False)
+    if advice:
+        err.print(f"  {advice}", highlight=False)
+    raise typer.Exit(code)
+
+
+def websocket_url(server: str) -> str:
+    """The gateway's address for any way of naming the server."""
+    url = server.rstrip("/")
+    if url.startswith("http"):
+        url = "ws" + url[4:]
+    if not url.startswith("ws"):
+        url = f"ws://{url}"
+    return url if url.endswith(WEBSOCKET_PATH) else url + WEBSOCKET_PATH
+
+
+def token_for(folder: Path, given: str, role: Role) -> str:
+    """The given token, or one signed with the key of the data folder. Ends with advice where there is neither."""
+    if given:
+        return given
+    settings = Settings(folder=folder)
+    if not settings.token_secret and not (folder / "token.key").exists():
+        fail(
+            f"no token, and no server has run in {folder} yet",
+            "Give --token (see: coscribe token --help), or --data with the server's folder.",
+        )
+    return make_token(token_secret(settings), os.environ.get("USER", "cli"), role, DAY)

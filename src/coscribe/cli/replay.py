@@ -1,0 +1,5 @@
+"""``coscribe replay``: a recorded editing history through the server."""
+
+
+def replay() -> None:
+    """Replay."""

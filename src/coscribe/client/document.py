@@ -1,0 +1,430 @@
+"""Document: one open file of a client. The states of the protocol around a `Replica`.
+
+      offline --connected--> joining --snapshot, no past to bridge--> live
+                                |                                       ^
+                                +--snapshot and pending edits--> bridging (resend) --+
+                                +--tail------------------------------------------- -+
+
+*Bridging*: the server sent a snapshot at T, our pending edits are based on S < T. The operations between are asked
+for and carried through the pending edits; then the snapshot is adopted below them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from coscribe.client.pending import PendingFile
+from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.operation import Operation, to_edits
+from coscribe.model import content_hash
+from coscribe.protocol import codec, messages
+
+if TYPE_CHECKING:
+    from coscribe.client.client import Client
+
+MAX_CHANGES = 10_000
+"""Changes that wait for a slow consumer of `Document.changes`; beyond that it is told to read the text anew."""
+
+
+class Change(NamedTuple):
+    """Something happened to the text: edits (position, deleted, inserted) by ``author`` ("" is ourselves).
+
+    ``edits`` None: the text is another one now; read it whole.
+    """
+
+    edits: list[tuple[int, int, str]] | None
+    author: str
+
+
+class Patch(NamedTuple):
+    """Pending edits that cannot be applied any more, for their author to use otherwise; and why."""
+
+    code: str
+    detail: str
+    edits: list[list[tuple[int, int, str]]]
+
+
+class State(Enum):
+    """Where a document is in the protocol."""
+
+    OFFLINE = "offline"
+    JOINING = "joining"
+    BRIDGING = "bridging"
+    LIVE = "live"
+
+
+class Document:
+    """Made by `Client.open`. Edits apply to ``text`` at once and reach the server when they can."""
+
+    def __init__(self, client: Client, replica: Replica) -> None:
+        self._client = client
+        self._replica = replica
+        self._pending_file: PendingFile | None = None
+        self._state = State.OFFLINE
+        self._snapshot: messages.Snapshot | None = None
+        self._afresh = False
+        self._changed = asyncio.Event()
+        self._listeners: list[Callable[[Change], None]] = []
+        self._failed: CoscribeError | None = None
+        self._retrying: asyncio.TimerHandle | None = None
+        self._check_wanted = False
+        self.role: messages.Role = "viewer"
+        self.participants: dict[str, messages.Participant] = {}
+        self.patches: list[Patch] = []
+        self.heals = 0
+
+    # ---- what a user of the library sees
+
+    @property
+    def file_id(self) -> str:
+        return self._replica.file_id
+
+    @property
+    def text(self) -> str:
+        """The text with our own pending edits in it."""
+        return self._replica.text
+
+    @property
+    def version(self) -> int:
+        return self._replica.version
+
+    @property
+    def sequence(self) -> int:
+        return self._replica.sequence
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def pending(self) -> int:
+        """How many of our operations are not acknowledged."""
+        return len(self._replica.pending)
+
+    def insert(self, position: int, text: str) -> None:
+        self.edit([(position, 0, text)])
+
+    def delete(self, position: int, count: int) -> None:
+        self.edit([(position, count, "")])
+
+    def replace(self, position: int, count: int, text: str) -> None:
+        self.edit([(position, count, text)])
+
+    def edit(self, edits: Sequence[tuple[int, int, str]]) -> None:
+        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError."""
+        for _, _, text in edits:
+            if "\0" in text or "\r" in text or any("\ud800" <= char <= "\udfff" for char in text if not text.isascii()):
+                raise ValueError("no NUL, no CR (use LF) and no lone surrogates in a text")
+        self._done(self._replica.edit(edits))
+
+    def undo(self) -> bool:
+        """Takes back our own latest edit, whatever others have done since. False: there is none."""
+        return self._done(self._replica.undo())
+
+    def redo(self) -> bool:
+        return self._done(self._replica.redo())
+
+    def set_cursor(self, anchor: int, head: int) -> None:
+        """Shows the others where we are."""
+        if self._state is State.LIVE:
+            cursor = messages.Cursor(anchor, head)
+            self._client.send(codec.encode(messages.SetPresence(self.file_id, self._replica.version, cursor)))
+
+    def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Calls ``listener`` after every change; the returned function ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[AsyncIterator[Change]]:
+        """``async with document.changes() as changes: async for change in changes: ...``"""
+        queue: asyncio.Queue[Change] = asyncio.Queue(MAX_CHANGES)
+
+        def enqueue(change: Change) -> None:
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                change = Change(None, "")
+            queue.put_nowait(change)
+
+        async def drain() -> AsyncIterator[Change]:
+            while True:
+                yield await queue.get()
+
+        stop = self.listen(enqueue)
+        try:
+            yield drain()
+        finally:
+            stop()
+
+    async def synced(self) -> None:
+        """Returns when we are live and everything of ours is durable on the server. Errors: what made it fail."""
+        await self._until(lambda: self._state is State.LIVE and self._replica.is_idle)
+
+    async def live(self) -> None:
+        await self._until(lambda: self._state is State.LIVE)
+
+    async def reached(self, sequence: int) -> None:
+        """Returns when the replica is at ``sequence`` or beyond."""
+        await self._until(lambda: self._replica.sequence >= sequence)
+
+    async def room(self, pending: int) -> None:
+        """Returns when fewer than ``pending`` of our operations wait for the server: for whoever edits by program."""
+        await self._until(lambda: len(self._replica.in_flight) + len(self._replica.queue) < pending)
+
+    def check(self) -> None:
+        """Compares with the server's hash as soon as nothing is pending; a difference heals itself."""
+        self._check_wanted = True
+        self._ask_checksum()
+
+    async def close(self) -> None:
+        """Leaves the file. What is pending stays in the pending file, if there is one."""
+        if self._state is not State.OFFLINE:
+            self._client.send(codec.encode(messages.Leave(self.file_id)))
+        self._client.forget(self)
+
+    # ---- what the client tells it
+
+    def connected(self) -> None:
+        """A connection is open and has been welcomed."""
+        replica = self._replica
+        if not replica.user_id:
+            replica.user_id = self._client.user_id
+            self._pending_file = self._client.pending_file(self.file_id)
+            if self._pending_file is not None:
+                self._pending_file.load(replica)
+        self._join()
+
+    def disconnected(self) -> None:
+        self._state = State.OFFLINE
+        self._snapshot = None
+        self.participants.clear()
+        if self._retrying is not None:
+            self._retrying.cancel()
+            self._retrying = None
+        self._changed.set()
+
+    def fail(self, error: CoscribeError) -> None:
+        self._failed = error
+        self._changed.set()
+
+    def receive(self, message: messages.ServerMessage) -> None:
+        """A message for this file."""
+        try:
+            self._receive(message)
+        except Gap:
+            if self._state is State.LIVE:
+                self._state = State.JOINING
+                self._leave_and_join()
+        except OutOfStep:
+            self._heal()
+        self._changed.set()
+
+    # ---- joining
+
+    def _join(self) -> None:
+        replica = self._replica
+        self._state = State.JOINING
+        self._snapshot = None
+        have = None
+        if replica.buffer is not None and replica.incarnation and not self._afresh:
+            have = messages.Have(replica.incarnation, replica.sequence, replica.chain_hash, replica.version)
+        in_flight = [pending.operation_id for pending in replica.in_flight]
+        self._client.send(codec.encode(messages.Join(self.file_id, have, in_flight)))
+
+    def _leave_and_join(self) -> None:
+        self._client.send(codec.encode(messages.Leave(self.file_id)))
+        self._join()
+
+    def _heal(self) -> None:
+        """Our text is not what it should be: take the server's, keep what is pending."""
+        self.heals += 1
+        self._afresh = True
+        self._leave_and_join()
+
+    def _receive(self, message: messages.ServerMessage) -> None:
+        if isinstance(message, messages.Committed):
+            if self._state is not State.BRIDGING:
+                self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
+        elif isinstance(message, messages.Presence):
+            self.participants[message.participant.connection_id] = message.participant
+        elif isinstance(message, messages.Left):
+            self.participants.pop(message.connection_id, None)
+        elif isinstance(message, messages.Snapshot):
+            self._bridge(message)
+        elif isinstance(message, messages.Resent):
+            self._continue_bridge(message)
+        elif isinstance(message, messages.Live):
+            self._go_live(message)
+        elif isinstance(message, messages.Checksum):
+            self._compare(message)
+        elif isinstance(message, messages.Rejoin):
+            if message.reason == Code.STORAGE_UNAVAILABLE.value.code:
+                self._client.retry_later(self._join)
+            else:
+                self._join()
+        elif isinstance(message, messages.Error):
+            self._refused(message)
+        elif isinstance(message, messages.Ack):
+            self._acknowledged(message)
+
+    def _advance(self, operations: list[messages.CommittedOperation], previous: int, chain_hash: str) -> None:
+        was_pending = bool(self._replica.in_flight)
+        applied = self._replica.receive(operations, previous, chain_hash)
+        for change in applied:
+            self._tell(change)
+        if was_pending and not self._replica.in_flight and self._state is State.LIVE:
+            self._send_next()
+        if was_pending and self._pending_file is not None:
+            self._pending_file.save(self._replica)
+        if self._check_wanted:
+            self._ask_checksum()
+
+    def _bridge(self, snapshot: messages.Snapshot) -> None:
+        """A snapshot came. Are there pending edits that have to be carried to it first?"""
+        replica = self._replica
+        self.role = snapshot.role
+        if snapshot.lineage_lost or (replica.incarnation and replica.incarnation != snapshot.incarnation):
+            self._hand_back(Code.HISTORY_UNAVAILABLE, "the server's history is another one now")
+        if replica.is_idle or replica.sequence == snapshot.snapshot_sequence_id:
+            self._adopt(snapshot)
+            return
+        self._state = State.BRIDGING
+        self._snapshot = snapshot
+        replica.buffer = None
+        self._ask_resend(snapshot)
+
+    def _ask_resend(self, snapshot: messages.Snapshot) -> None:
+        ask = messages.Resend(self.file_id, self._replica.lineage(), snapshot.snapshot_sequence_id)
+        self._client.send(codec.encode(ask))
+
+    def _continue_bridge(self, message: messages.Resent) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        self._replica.receive(message.operations, message.previous_sequence_id, message.chain_hash)
+        if message.more:
+            self._ask_resend(snapshot)
+        else:
+            self._adopt(snapshot)
+
+    def _adopt(self, snapshot: messages.Snapshot) -> None:
+        self._snapshot = None
+        self._afresh = False
+        self._replica.adopt(snapshot)
+        self._state = State.JOINING
+        self._tell(None)
+        self._client.send(codec.encode(messages.SnapshotApplied(self.file_id, snapshot.snapshot_sequence_id)))
+
+    def _go_live(self, message: messages.Live) -> None:
+        replica = self._replica
+        if message.server_sequence_id != replica.sequence:
+            raise Gap
+        replica.incarnation = message.incarnation
+        self.role = message.role
+        self.participants = {participant.connection_id: participant for participant in message.participants}
+        self._state = State.LIVE
+        if replica.in_flight:
+            self._client.send(replica.message)
+        else:
+            self._send_next()
+        if self._check_wanted:
+            self._ask_checksum()
+
+    # ---- sending
+
+    def _done(self, applied: Applied | None) -> bool:
+        if applied is None:
+            return False
+        if self._state is State.LIVE:
+            self._send_next()
+        if self._pending_file is not None:
+            self._pending_file.save(self._replica)
+        self._tell(applied)
+        return True
+
+    def _send_next(self) -> None:
+        message = self._replica.outgoing()
+        if message is not None:
+            if self._pending_file is not None:
+                self._pending_file.save(self._replica)
+            self._client.send(message)
+
+    def _send_again(self) -> None:
+        self._retrying = None
+        if self._state is State.LIVE and self._replica.in_flight:
+            self._client.send(self._replica.message)
+
+    def _acknowledged(self, message: messages.Ack) -> None:
+        """A direct acknowledgement: of something that our text holds already, though not as ours."""
+        mine = {pending.operation_id for pending in self._replica.in_flight}
+        if any(
+            place.operation_id in mine and place.server_sequence_id <= self.sequence for place in message.operations
+        ):
+            self._heal()
+
+    def _refused(self, message: messages.Error) -> None:
+        mine = {pending.operation_id for pending in self._replica.in_flight}
+        if message.operation_id is not None and message.operation_id not in mine:
+            return
+        code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
+        if message.operation_id is None:
+            if self._state is State.BRIDGING:
+                self._hand_back(code, message.detail)
+                self._heal()
+            elif self._state is State.JOINING and message.retry == "never":
+                self.fail(CoscribeError(code, message.detail, file_id=self.file_id))
+            elif self._state is State.JOINING:
+                self._client.retry_later(self._join)
+        elif message.retry == "same":
+            if self._retrying is None:
+                self._retrying = asyncio.get_running_loop().call_later(0.25, self._send_again)
+        elif message.retry == "rejoin":
+            self._client.retry_later(self._join)
+        else:
+            self._hand_back(code, message.detail)
+            self._heal()
+
+    def _hand_back(self, code: Code, detail: str) -> None:
+        """Pending edits that cannot be applied any more become a patch for their author."""
+        lost: list[Pending] = self._replica.give_up()
+        if lost:
+            self.patches.append(Patch(code.value.code, detail, [to_edits(pending.operation) for pending in lost]))
+        if self._pending_file is not None:
+            self._pending_file.save(self._replica)
+
+    # ---- checking
+
+    def _ask_checksum(self) -> None:
+        if self._state is State.LIVE and self._replica.is_idle:
+            self._client.send(codec.encode(messages.GetChecksum(self.file_id)))
+
+    def _compare(self, message: messages.Checksum) -> None:
+        replica = self._replica
+        if not replica.is_idle or replica.sequence != message.server_sequence_id:
+            return
+        self._check_wanted = False
+        if content_hash(replica.text).hex() != message.content_hash or replica.version != message.document_version:
+            self._heal()
+
+    # ---- telling
+
+    def _tell(self, applied: Applied | None) -> None:
+        if self._listeners:
+            operation: Operation | None = applied.operation if applied is not None else None
+            edits = to_edits(operation) if operation is not None else None
+            change = Change(edits, applied.author if applied is not None else "")
+            for listener in tuple(self._listeners):
+                listener(change)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            if self._failed is not None:
+                raise self._failed
+            self._changed.clear()
+            await self._changed.wait()

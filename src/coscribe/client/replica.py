@@ -1,0 +1,301 @@
+"""Replica: a client's copy of a file. Pure: messages and edits in, messages and changes out.
+
+What the user sees is the server's text with the pending edits on top:
+
+    server text at sequence --- in flight ---> . --- queue ---> text
+
+``in flight`` was sent and is frozen: its message is resent byte for byte until it is acknowledged. ``queue`` is what
+was typed since; it is composed into one operation, or kept as separate ones that go out as a chain. A remote
+operation r comes in on the left and is carried over to the right edge, where it changes the text:
+
+    server text ---in flight---> . ---queue---> text
+         | r                     | r'             | r''         r'  = transform(r, in flight, RIGHT)
+         v                       v                v             in flight' = transform(in flight, r, LEFT)
+         . -----in flight'-----> . ---queue'----> text'
+
+LEFT for ours: it will be committed later than r, and the later insert goes left. The stacks of undo and redo are
+carried along in the same way; they hold operations to apply to the present text, the top one first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from coscribe.core.operation import (
+    LEFT,
+    NOTHING,
+    RIGHT,
+    Operation,
+    changes,
+    components,
+    compose,
+    from_edits,
+    invert,
+    know_deleted,
+    reach,
+    simplify,
+    transform,
+)
+from coscribe.core.text_buffer import TextBuffer
+from coscribe.protocol import codec, messages
+from coscribe.protocol.messages import CommittedOperation
+
+
+class Batching(Enum):
+    """What becomes of edits while an operation is in flight.
+
+    COMPOSE: one operation. CHAIN: separate operations, sent together. SINGLE: separate operations, one at a time.
+    """
+
+    COMPOSE = "compose"
+    CHAIN = "chain"
+    SINGLE = "single"
+
+
+@dataclass(slots=True)
+class Pending:
+    """An edit of ours that is not acknowledged. ``sequence`` is filled in when it is."""
+
+    operation_id: str
+    operation: Operation
+    restores: list[Pending] = field(default_factory=list)
+    sequence: int = 0
+
+
+class UndoStep(NamedTuple):
+    """An operation to apply to the present text, and the edit that it takes back."""
+
+    operation: Operation
+    of: Pending
+
+
+class Applied(NamedTuple):
+    """What a message did to the text: the operation as applied here, and whose it was ("" for ourselves)."""
+
+    operation: Operation
+    author: str
+
+
+class OutOfStep(Exception):
+    """The replica and the server have come apart; join again from a snapshot."""
+
+
+class Gap(Exception):
+    """Operations between what we have and what came are missing; ask for them."""
+
+
+class Replica:
+    """The state of one open file. ``series`` must never have been used before."""
+
+    def __init__(
+        self,
+        file_id: str,
+        series: str,
+        *,
+        batching: Batching = Batching.COMPOSE,
+        chain: int = 64,
+        undo_depth: int = 200,
+    ) -> None:
+        self.file_id = file_id
+        self.user_id = ""
+        self.version = 0
+        self.sequence = 0
+        self.incarnation = ""
+        self.chain_hash = ""
+        self.buffer: TextBuffer | None = None
+        self.in_flight: list[Pending] = []
+        self.message = b""
+        self.queue: list[Pending] = []
+        self._series = series
+        self._counter = 0
+        self._batching = batching
+        self._chain = chain
+        self._undo_depth = undo_depth
+        self._undo: list[UndoStep] = []
+        self._redo: list[UndoStep] = []
+
+    # ---- ours
+
+    @property
+    def text(self) -> str:
+        return str(self.buffer) if self.buffer is not None else ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of ours waits."""
+        return not self.in_flight and not self.queue
+
+    @property
+    def pending(self) -> list[Pending]:
+        return self.in_flight + self.queue
+
+    def edit(self, edits: Sequence[tuple[int, int, str]]) -> Applied:
+        """Applies edits (position, deleted, inserted) of one moment. Errors: as the server would refuse them."""
+        operation = from_edits(edits)
+        self._redo.clear()
+        step = self._edit(operation, [])
+        self._push(self._undo, step)
+        return Applied(operation, "")
+
+    def undo(self) -> Applied | None:
+        """Takes back our latest edit that is not taken back yet; None where there is none."""
+        return self._take_back(self._undo, self._redo)
+
+    def redo(self) -> Applied | None:
+        """Takes back our latest undo."""
+        return self._take_back(self._redo, self._undo)
+
+    def outgoing(self, at_most: int | None = None) -> bytes | None:
+        """The next message to send, frozen from now on; None while one is in flight or nothing is queued.
+
+        ``at_most`` operations go into it; the rest stays queued.
+        """
+        if self.in_flight:
+            return None
+        self.queue = [pending for pending in self.queue if changes(pending.operation)]
+        if not self.queue:
+            return None
+        count = min(self._chain, len(self.queue)) if self._batching is Batching.CHAIN else 1
+        if at_most is not None:
+            count = min(count, at_most)
+        self.in_flight, self.queue = self.queue[:count], self.queue[count:]
+        self.message = codec.encode(self._message(self.in_flight))
+        return self.message
+
+    def lineage(self) -> messages.Lineage:
+        return messages.Lineage(self.incarnation, self.sequence, self.chain_hash)
+
+    # ---- theirs
+
+    def receive(self, operations: Sequence[CommittedOperation], previous: int, chain_hash: str) -> list[Applied]:
+        """Operations in their order. Those we have are passed over. Raises Gap, OutOfStep."""
+        if previous > self.sequence:
+            raise Gap
+        applied: list[Applied] = []
+        for operation in operations:
+            if operation.server_sequence_id <= self.sequence:
+                continue
+            if self.in_flight and operation.operation_id == self.in_flight[0].operation_id:
+                self._acknowledge(operation)
+            else:
+                applied.append(self._apply_remote(operation))
+            self.sequence = operation.server_sequence_id
+            self.version = operation.document_version
+            self.chain_hash = chain_hash
+        return applied
+
+    def adopt(self, snapshot: messages.Snapshot) -> None:
+        """The server's text, with what is pending on top. The pending edits must be at the snapshot's sequence."""
+        self.buffer = TextBuffer(snapshot.content)
+        self.incarnation = snapshot.incarnation
+        self.version = snapshot.snapshot_version
+        self.sequence = snapshot.snapshot_sequence_id
+        self.chain_hash = snapshot.chain_hash
+        for pending in self.pending:
+            self.buffer.apply(pending.operation)
+
+    def give_up(self) -> list[Pending]:
+        """Forgets what is pending and what could be undone; the edits go back to their author."""
+        pending = self.pending
+        self.in_flight, self.queue, self.message = [], [], b""
+        self._undo.clear()
+        self._redo.clear()
+        return pending
+
+    def restore(
+        self, message: bytes, in_flight: list[Pending], queue: list[Pending], lineage: messages.Lineage
+    ) -> None:
+        """Takes in what an earlier process left pending. The text follows by `adopt`."""
+        self.message, self.in_flight, self.queue = message, in_flight, queue
+        self.incarnation = lineage.incarnation
+        self.sequence = lineage.server_sequence_id
+        self.chain_hash = lineage.chain_hash
+
+    # ---- steps
+
+    def _edit(self, operation: Operation, restores: list[Pending]) -> UndoStep:
+        if self.buffer is None:
+            raise ValueError("the file has never been open: its text is not known yet")
+        if reach(operation) > len(self.buffer):
+            raise ValueError(f"the edit reaches to {reach(operation)}, the text ends at {len(self.buffer)}")
+        removed = self.buffer.apply(operation)
+        inverse = simplify(invert(know_deleted(operation, removed)))
+        mergeable = self._batching is Batching.COMPOSE and self.queue and not restores and not self.queue[-1].restores
+        if mergeable:
+            self.queue[-1].operation = compose(self.queue[-1].operation, operation)
+        else:
+            self._counter += 1
+            self.queue.append(Pending(f"{self._series}:{self._counter}", operation, restores))
+        return UndoStep(inverse, self.queue[-1])
+
+    def _take_back(self, stack: list[UndoStep], other: list[UndoStep]) -> Applied | None:
+        while stack:
+            step = stack.pop()
+            if changes(step.operation):
+                self._push(other, self._edit(step.operation, [step.of]))
+                return Applied(step.operation, "")
+        return None
+
+    def _push(self, stack: list[UndoStep], step: UndoStep) -> None:
+        if self._undo_depth:
+            stack.append(step)
+            del stack[: -self._undo_depth]
+
+    def _message(self, pending: list[Pending]) -> messages.Operation | messages.Chain:
+        elements = []
+        for item in pending:
+            operation_type, position, payload = codec.wire_form(item.operation)
+            restores = [restored.sequence for restored in item.restores if restored.sequence]
+            elements.append(messages.ChainElement(item.operation_id, operation_type, position, payload, restores))
+        if len(elements) > 1:
+            return messages.Chain(self.file_id, self.user_id, self.version, elements)
+        only = elements[0]
+        return messages.Operation(
+            self.file_id,
+            only.operation_id,
+            self.user_id,
+            self.version,
+            only.operation_type,
+            only.position,
+            only.payload,
+            only.restores,
+        )
+
+    def _acknowledge(self, operation: CommittedOperation) -> None:
+        mine = self.in_flight.pop(0)
+        mine.sequence = operation.server_sequence_id
+        if not self.in_flight:
+            self.message = b""
+        if codec.wire_form(simplify(components(mine.operation))) != codec.wire_form(codec.operation_of(operation)):
+            raise OutOfStep
+
+    def _apply_remote(self, committed: CommittedOperation) -> Applied:
+        operation = codec.operation_of(committed)
+        for pending in self.pending:
+            carried = transform(operation, pending.operation, RIGHT)
+            pending.operation = transform(pending.operation, operation, LEFT)
+            operation = carried
+        if self.buffer is not None:
+            if reach(operation) > len(self.buffer):
+                raise OutOfStep
+            self.buffer.apply(operation)
+        self._undo = _carry(self._undo, operation)
+        self._redo = _carry(self._redo, operation)
+        return Applied(operation, committed.user_id)
+
+
+def _carry(stack: list[UndoStep], operation: Operation) -> list[UndoStep]:
+    """A stack (the last one on top) carried over an operation on the present text."""
+    carried: list[UndoStep] = []
+    for step in reversed(stack):
+        moved = transform(step.operation, operation, LEFT)
+        operation = transform(operation, step.operation, RIGHT)
+        carried.append(UndoStep(moved, step.of))
+        if operation == NOTHING:
+            carried.extend(reversed(stack[: len(stack) - len(carried)]))
+            break
+    carried.reverse()
+    return carried

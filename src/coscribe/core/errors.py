@@ -1,0 +1,143 @@
+"""Every error a client can be shown: one tree, stable codes, and for each whose fault it is and what to do.
+
+A code never changes its meaning. ``fault`` says who has to change something; ``retry`` says what the sender
+may do with the same message:
+
+- ``never``   the same message will be refused again
+- ``same``    send the same bytes again, a little later
+- ``rejoin``  join the file again first, then send the same bytes again
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+Fault = Literal["client", "server"]
+Retry = Literal["never", "same", "rejoin"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the error table."""
+
+    code: str
+    fault: Fault
+    retry: Retry
+    closes: bool
+    help: str
+
+
+class Code(Enum):
+    """The error table. ``closes`` marks the few after which the connection cannot go on."""
+
+    # The envelope.
+    MALFORMED_JSON = ErrorKind("malformed_json", "client", "never", False, "Send one JSON object per text frame.")
+    BINARY_FRAME = ErrorKind("binary_frame", "client", "never", False, "Send text frames; the protocol is JSON.")
+    UNKNOWN_TYPE = ErrorKind("unknown_type", "client", "never", False, "See docs/protocol.md for the known types.")
+    INVALID_MESSAGE = ErrorKind(
+        "invalid_message", "client", "never", False, "Compare the message with contract/wire.schema.json."
+    )
+    MESSAGE_TOO_LARGE = ErrorKind(
+        "message_too_large", "client", "never", True, "Split the edit; the limit is in the welcome message."
+    )
+    # The session.
+    HELLO_EXPECTED = ErrorKind("hello_expected", "client", "never", True, "The first message must be hello.")
+    HELLO_REPEATED = ErrorKind("hello_repeated", "client", "never", False, "One hello per connection is enough.")
+    HELLO_TIMEOUT = ErrorKind("hello_timeout", "client", "same", True, "Send hello right after connecting.")
+    UNSUPPORTED_PROTOCOL = ErrorKind(
+        "unsupported_protocol", "client", "never", True, "Offer a protocol version the server names."
+    )
+    AUTHENTICATION_FAILED = ErrorKind(
+        "authentication_failed", "client", "never", True, "Get a new token: coscribe token USER."
+    )
+    USER_MISMATCH = ErrorKind(
+        "user_mismatch", "client", "never", False, "userId must be the one in the welcome message."
+    )
+    RATE_LIMITED = ErrorKind("rate_limited", "client", "same", False, "Wait, then send the same message again.")
+    INBOX_FULL = ErrorKind("inbox_full", "client", "same", True, "Keep one message in flight; reconnect.")
+    SLOW_CONSUMER = ErrorKind("slow_consumer", "client", "rejoin", True, "Read faster; reconnect and rejoin.")
+    # Files.
+    INVALID_FILE_ID = ErrorKind(
+        "invalid_file_id", "client", "never", False, "1 to 128 of: letters, digits, dot, dash, underscore."
+    )
+    FILE_NOT_FOUND = ErrorKind("file_not_found", "client", "never", False, "Check the fileId and your access.")
+    PERMISSION_DENIED = ErrorKind("permission_denied", "client", "never", False, "Ask an owner for the right.")
+    NOT_JOINED = ErrorKind("not_joined", "client", "rejoin", False, "Join the file before using it.")
+    ALREADY_JOINED = ErrorKind("already_joined", "client", "never", False, "Leave the file before joining again.")
+    TOO_MANY_FILES = ErrorKind("too_many_files", "client", "never", False, "Leave files you do not need.")
+    SNAPSHOT_NOT_SENT = ErrorKind(
+        "snapshot_not_sent", "client", "never", False, "Answer the snapshot that was sent, with its sequence."
+    )
+    # Operations.
+    INVALID_OPERATION_ID = ErrorKind(
+        "invalid_operation_id",
+        "client",
+        "never",
+        False,
+        "1 to 128 printable ASCII characters without blanks.",
+    )
+    OPERATION_ID_REUSED = ErrorKind(
+        "operation_id_reused", "client", "never", False, "Give every operation an id of its own."
+    )
+    CHAIN_MISMATCH = ErrorKind(
+        "chain_mismatch", "client", "never", False, "Resend a chain exactly as it was first sent."
+    )
+    CHAIN_TOO_LONG = ErrorKind("chain_too_long", "client", "never", False, "Send shorter chains.")
+    INVALID_PAYLOAD = ErrorKind(
+        "invalid_payload",
+        "client",
+        "never",
+        False,
+        "The payload must have the form its operationType asks for.",
+    )
+    INVALID_TEXT = ErrorKind("invalid_text", "client", "never", False, "No NUL, no CR (use LF), no lone surrogates.")
+    POSITION_OUT_OF_RANGE = ErrorKind(
+        "position_out_of_range",
+        "client",
+        "never",
+        False,
+        "Positions are code points of the text at baseVersion.",
+    )
+    OPERATION_TOO_LARGE = ErrorKind("operation_too_large", "client", "never", False, "Split the edit.")
+    FILE_TOO_LARGE = ErrorKind("file_too_large", "client", "never", False, "The file has reached its size limit.")
+    BASE_VERSION_FUTURE = ErrorKind(
+        "base_version_future", "client", "rejoin", False, "baseVersion must be a version the server has sent."
+    )
+    BASE_VERSION_TOO_OLD = ErrorKind(
+        "base_version_too_old", "client", "never", False, "Rejoin; offer the edit to its author as a patch."
+    )
+    HISTORY_UNAVAILABLE = ErrorKind(
+        "history_unavailable",
+        "client",
+        "never",
+        False,
+        "This replica's past is not in the log; rejoin afresh.",
+    )
+    # The server's own.
+    OVERLOADED = ErrorKind("overloaded", "server", "same", False, "Wait a moment, then send the same again.")
+    STORAGE_UNAVAILABLE = ErrorKind(
+        "storage_unavailable", "server", "rejoin", False, "Keep the edit; rejoin and send the same again."
+    )
+    FILE_DAMAGED = ErrorKind(
+        "file_damaged", "server", "never", False, "An operator should run coscribe verify on this file."
+    )
+    SHUTTING_DOWN = ErrorKind("shutting_down", "server", "rejoin", False, "Reconnect after the time that is named.")
+    INTERNAL = ErrorKind("internal", "server", "rejoin", False, "Rejoin and send the same again; report the error.")
+
+
+class CoscribeError(Exception):
+    """A refusal with a stable code. Raised by the core and by every layer above it.
+
+    ``detail`` is for people and may change; ``operation_id`` and ``file_id`` say what was refused, if known.
+    """
+
+    def __init__(
+        self, code: Code, detail: str = "", *, file_id: str | None = None, operation_id: str | None = None
+    ) -> None:
+        super().__init__(f"{code.value.code}: {detail or code.value.help}")
+        self.code = code
+        self.detail = detail
+        self.file_id = file_id
+        self.operation_id = operation_id

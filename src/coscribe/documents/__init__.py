@@ -1,0 +1,1 @@
+"""Documents: the pipeline around the core, and the ports it needs."""

@@ -1,0 +1,128 @@
+"""Group commit: one commit in flight; whatever happens meanwhile, over all workspaces, is the next group.
+
+    turns --> group n+1 ........ commit ..... actions
+              group n   commit in flight | actions
+              ----------------------------------------> time
+
+Memory runs ahead of the disk by at most two groups. Where the fence refuses a workspace, it alone is lost; where the
+outcome of a commit is unknown, every workspace in it is: never retried, always read back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.ports import Append, AppendResult, OpLog, StorageError
+from coscribe.documents.session import Pending, WorkspaceSession
+from coscribe.metrics import metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Committer:
+    """Makes what sessions have pending durable, then visible. ``lost`` is told of sessions that cannot go on."""
+
+    def __init__(self, op_log: OpLog, lost: Callable[[WorkspaceSession], None], max_backlog: int) -> None:
+        self._op_log = op_log
+        self._lost = lost
+        self._max_backlog = max_backlog
+        self._waiting: list[WorkspaceSession] = []
+        self._running: asyncio.Task[None] | None = None
+        self._ends: list[asyncio.Future[None]] = []
+        self.backlog = 0
+        """Operations of the group that is filling."""
+
+    def needs_commit(self, session: WorkspaceSession) -> None:
+        """A session has begun to have something pending."""
+        self._waiting.append(session)
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def admit(self, count: int) -> None:
+        """Makes room for operations of the next group. Errors: ``overloaded`` where the disk is too far behind."""
+        if self.backlog + count > self._max_backlog:
+            raise CoscribeError(Code.OVERLOADED, f"{self.backlog} operations wait for the disk")
+        self.backlog += count
+
+    async def settled(self) -> None:
+        """Returns when the group in flight and the one that is filling are through."""
+        for _ in range(2):
+            if self._running is None:
+                return
+            end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._ends.append(end)
+            await end
+
+    async def drain(self) -> None:
+        """Returns when nothing is pending any more."""
+        while self._running is not None:
+            await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                self.backlog = 0
+                taken = [(session, session.pending) for session in group]
+                for session in group:
+                    session.pending = None
+                await self._commit([(session, pending) for session, pending in taken if pending is not None])
+                self._tell_ends()
+        finally:
+            self._running = None
+            self._tell_ends()
+
+    def _tell_ends(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            if not end.done():
+                end.set_result(None)
+
+    async def _commit(self, group: list[tuple[WorkspaceSession, Pending]]) -> None:
+        writing = [(session, pending) for session, pending in group if pending.entries]
+        results: list[AppendResult] = []
+        if writing:
+            count = sum(len(pending.entries) for _, pending in writing)
+            try:
+                results = await self._op_log.append([_append(session, pending) for session, pending in writing])
+            except Exception as error:
+                expected = isinstance(error, StorageError)
+                log.error("commit_outcome_unknown", exc_info=not expected, error=str(error), workspaces=len(writing))
+                metrics.commits_unknown.inc()
+                for session, _ in group:
+                    self._lose(session, CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm"))
+                return
+            metrics.groups.inc()
+            metrics.operations.inc(count)
+        for (session, pending), result in zip(writing, results, strict=True):
+            if result is AppendResult.COMMITTED:
+                session.durable_sequence = pending.entries[-1].sequence
+            else:
+                log.warning("append_refused", workspace=session.workspace.workspace_id)
+                metrics.appends_refused.inc()
+                self._lose(session, CoscribeError(Code.STORAGE_UNAVAILABLE, "another owner has taken over"))
+        for session, pending in group:
+            if not session.lost:
+                _release(session, pending)
+
+    def _lose(self, session: WorkspaceSession, error: CoscribeError) -> None:
+        session.lose(error)
+        self._lost(session)
+
+
+def _append(session: WorkspaceSession, pending: Pending) -> Append:
+    workspace = session.workspace
+    return Append(workspace.key, workspace.epoch, pending.previous_sequence, pending.chain_hash, pending.entries)
+
+
+def _release(session: WorkspaceSession, pending: Pending) -> None:
+    for action in pending.actions:
+        try:
+            action()
+        except Exception:
+            log.exception("action_failed", workspace=session.workspace.workspace_id)
+    session.trim()

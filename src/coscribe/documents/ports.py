@@ -1,0 +1,141 @@
+"""What the pipeline needs from outside: storage, somebody to deliver to, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from coscribe.core.dedup import Record
+from coscribe.core.errors import CoscribeError
+from coscribe.model import FileSnapshot, LogEntry, Workspace
+from coscribe.protocol.messages import Role
+
+
+class Append(NamedTuple):
+    """What one workspace adds to the log in a commit group. The fence: the head must be at (epoch, previous)."""
+
+    workspace_key: int
+    epoch: int
+    previous_sequence: int
+    chain_hash: bytes
+    entries: Sequence[LogEntry]
+
+
+class AppendResult(Enum):
+    """COMMITTED: on disk. REFUSED: the fence or a uniqueness rule said no, nothing of this workspace was written."""
+
+    COMMITTED = "committed"
+    REFUSED = "refused"
+
+
+class StorageError(Exception):
+    """Storage failed. After an append the outcome is unknown: it must not be retried, only read back."""
+
+
+class OpLog(Protocol):
+    """The operation log. Adapters pass tests/contracts/op_log.py."""
+
+    async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
+        """Makes a workspace of kind ``document`` with one empty file, unless it is there already."""
+        ...
+
+    async def exists(self, workspace_id: str) -> bool: ...
+
+    async def acquire(self, workspace_id: str) -> Workspace | None:
+        """Becomes the owner: raises the epoch, durably, and only then reads the head. None: no such workspace."""
+        ...
+
+    async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
+        """One durable transaction for all; a refused workspace does not hold up the others.
+
+        Raises StorageError where the outcome is not known.
+        """
+        ...
+
+    async def read(
+        self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
+    ) -> list[LogEntry]:
+        """Entries with after < sequence <= through, oldest first, at most ``limit``."""
+        ...
+
+    async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
+        """The entries of a file whose version is above ``after_version``, up to sequence ``through``, oldest first."""
+        ...
+
+    async def find(self, workspace_key: int, operation_id: str) -> Record | None:
+        """What the registry keeps of an id."""
+        ...
+
+    async def highest(self, workspace_key: int, series: str) -> int:
+        """The highest counter of a series; -1 where there is none."""
+        ...
+
+    async def author(self, user_id: str) -> int:
+        """The opaque reference that stands for a user in the log; made at first use."""
+        ...
+
+    async def workspaces(self) -> list[str]:
+        """All workspace ids, in order."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SnapshotRepo(Protocol):
+    """Snapshots of files. Adapters pass tests/contracts/snapshot_repo.py."""
+
+    async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
+        """Stores a snapshot and drops all but the newest ``keep`` of that file, in one transaction."""
+        ...
+
+    async def newest(self, file_key: int) -> list[FileSnapshot]:
+        """The kept snapshots, newest first. A damaged one is left out by the reader, not here."""
+        ...
+
+
+class Subscriber(Protocol):
+    """Somebody who has a file open."""
+
+    def deliver(self, frame: bytes, position: int | None = None) -> None:
+        """A message of its own. ``position``: the file's sequence that the subscriber is at afterwards."""
+        ...
+
+    def broadcast(self, frame: bytes, last_sequence: int) -> None:
+        """Operations up to ``last_sequence``. A subscriber that cannot take them now catches up later."""
+        ...
+
+    def hint(self, frame: bytes) -> None:
+        """Something advisory, that may be dropped."""
+        ...
+
+    def evict(self, error: CoscribeError) -> None:
+        """The state behind this subscription is gone; the file has to be joined again."""
+        ...
+
+
+class Identity(NamedTuple):
+    """Who somebody is, as far as it matters here. ``role`` is the most that the credential allows."""
+
+    user_id: str
+    display_name: str
+    color: str
+    role: Role
+
+
+class Access(Protocol):
+    """Who may do what. Never how a document changes."""
+
+    async def role(self, identity: Identity, file_id: str) -> Role | None:
+        """None: no access at all."""
+        ...
+
+    async def may_create(self, identity: Identity, file_id: str) -> bool: ...
+
+
+class Authenticator(Protocol):
+    """Who a token belongs to."""
+
+    async def authenticate(self, token: str) -> Identity:
+        """Errors: ``authentication_failed``."""
+        ...

@@ -1,0 +1,115 @@
+"""SnapshotManager: when to snapshot, and which idle workspaces to let go.
+
+A snapshot is due after so many operations, so many bytes of log, or so long after the first operation that the last
+snapshot lacks. It is taken inside a turn and stored as an action, so it only ever shows a durable sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import structlog
+
+from coscribe.documents.document_router import DocumentRouter
+from coscribe.documents.ports import SnapshotRepo
+from coscribe.documents.session import OpenFile, WorkspaceSession
+from coscribe.metrics import metrics
+from coscribe.model import FileSnapshot, content_hash
+
+log = structlog.get_logger(__name__)
+
+
+class SnapshotPolicy(NamedTuple):
+    """Times are seconds; ``keep`` snapshots stay per file."""
+
+    operations: int = 4_096
+    log_bytes: int = 1_000_000
+    seconds: float = 60.0
+    keep: int = 3
+    idle_seconds: float = 300.0
+    max_workspaces: int = 20_000
+
+
+class SnapshotManager:
+    """Owns no state but the saves that are under way. ``clock`` is microseconds since 1970, ``now`` seconds."""
+
+    def __init__(
+        self,
+        repo: SnapshotRepo,
+        router: DocumentRouter,
+        policy: SnapshotPolicy,
+        committed: Callable[[], Awaitable[None]],
+        clock: Callable[[], int],
+        now: Callable[[], float],
+    ) -> None:
+        self._repo = repo
+        self._router = router
+        self._policy = policy
+        self._committed = committed
+        self._clock = clock
+        self._now = now
+        self._saving: set[asyncio.Task[None]] = set()
+
+    def consider(self, session: WorkspaceSession, file: OpenFile) -> None:
+        """Called after each message that was taken in."""
+        policy = self._policy
+        if file.operations_since >= policy.operations or (
+            file.operations_since and file.size_since >= max(policy.log_bytes, len(file.state.content))
+        ):
+            self.take(session, file)
+
+    def take(self, session: WorkspaceSession, file: OpenFile) -> None:
+        """Takes a snapshot of the file as it is in this turn; it is stored once that is durable."""
+        state = file.state
+        content = str(state.content)
+        snapshot = FileSnapshot(file.file_key, state.version, state.last_sequence, content, content_hash(content))
+        file.operations_since = file.size_since = 0
+
+        def store() -> None:
+            saving = asyncio.get_running_loop().create_task(self._save(snapshot))
+            self._saving.add(saving)
+            saving.add_done_callback(self._saving.discard)
+
+        session.act(store)
+
+    async def sweep(self) -> None:
+        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first."""
+        policy, sessions = self._policy, self._router.sessions
+        old = self._clock() - int(policy.seconds * 1_000_000)
+        for session in list(sessions.values()):
+            for file in session.files.values():
+                if file.operations_since and file.oldest_since <= old:
+                    self.take(session, file)
+        idle = sorted((s for s in sessions.values() if _is_idle(s)), key=lambda s: s.last_used)
+        excess = len(sessions) - policy.max_workspaces
+        for index, session in enumerate(idle):
+            if index < excess or session.last_used + policy.idle_seconds <= self._now():
+                await self.unload(session)
+
+    async def unload(self, session: WorkspaceSession) -> None:
+        """Lets a workspace go, with a snapshot of what the last one lacks."""
+        for file in session.files.values():
+            if file.operations_since:
+                self.take(session, file)
+        await self._committed()
+        await self.settle()
+        if _is_idle(session) and not session.lost:
+            self._router.drop(session)
+
+    async def settle(self) -> None:
+        """Returns when all saves that were under way are done."""
+        await asyncio.gather(*self._saving, return_exceptions=True)
+
+    async def _save(self, snapshot: FileSnapshot) -> None:
+        try:
+            await self._repo.save(snapshot, keep=self._policy.keep)
+            metrics.snapshots.inc()
+        except Exception:
+            log.exception("snapshot_not_stored", file_key=snapshot.file_key, sequence=snapshot.sequence)
+
+
+def _is_idle(session: WorkspaceSession) -> bool:
+    nobody = not any(file.subscribers or file.participants for file in session.files.values())
+    return nobody and session.pending is None and session.durable_sequence == session.last_sequence

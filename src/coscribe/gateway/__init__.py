@@ -1,0 +1,1 @@
+"""The Realtime Gateway: holds sockets, authenticates, routes, delivers. Never mutates a document."""

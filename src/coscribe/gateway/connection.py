@@ -1,0 +1,426 @@
+"""Connection: the states of one client's connection, whatever carries it.
+
+        connected --hello--> open --(goodbye, error that closes, peer gone)--> closed
+
+                    per file:   (nothing) --join--> snapshot sent --snapshotApplied--> live --leave--> (nothing)
+                                    |                                                   ^
+                                    +--join with a known past-----(tail)----------------+
+
+A `Transport` carries frames; the connection neither knows nor cares which. Messages of one connection are handled one
+after the other. Nearly all finish at once; one that has to ask storage makes the ones behind it wait in ``_inbox``
+(bounded: a client that overfills it is closed).
+
+A subscription is a position in the file's order. While the transport's buffer is full, broadcasts are not copied for
+the slow one: its position stays, and when the buffer has drained it catches up from the window. One slow client costs
+itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.collaboration import Collaboration, Membership
+from coscribe.documents.ports import Authenticator, Identity, StorageError
+from coscribe.documents.session import Evidence, Missing
+from coscribe.metrics import metrics
+from coscribe.protocol import codec, messages
+from coscribe.protocol.messages import PROTOCOL_VERSIONS
+
+log = structlog.get_logger(__name__)
+
+
+class GatewayLimits(NamedTuple):
+    """Sizes in bytes, times in seconds, rates in messages per second."""
+
+    message_bytes: int = 8_000_000
+    hello_bytes: int = 16_384
+    hello_seconds: float = 10.0
+    inbox_messages: int = 256
+    inbox_bytes: int = 16_000_000
+    files_per_connection: int = 1_024
+    in_flight_ids: int = 1_024
+    rate: float = 5_000.0
+    burst: float = 10_000.0
+    buffer_bytes: int = 64_000_000
+    lag_seconds: float = 30.0
+    idle_seconds: float = 20.0
+    silent_seconds: float = 60.0
+
+
+class Transport(Protocol):
+    """What carries frames. ``send`` never blocks; ``buffered`` says how many bytes still wait."""
+
+    def send(self, frame: bytes) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def buffered(self) -> int: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Context(NamedTuple):
+    """What all connections of a gateway share. ``now`` is monotonic seconds, ``connection_id`` makes a fresh id."""
+
+    collaboration: Collaboration
+    authenticator: Authenticator
+    limits: GatewayLimits
+    now: Callable[[], float]
+    connection_id: Callable[[], str]
+    server: str
+
+
+class Subscription:
+    """One file of one connection. ``position``: the sequence up to which everything has been handed over."""
+
+    __slots__ = ("connection", "file_id", "lagging_since", "member", "position")
+
+    def __init__(self, connection: Connection, file_id: str) -> None:
+        self.connection = connection
+        self.file_id = file_id
+        self.member: Membership | None = None
+        self.position = 0
+        self.lagging_since = 0.0
+
+    def deliver(self, frame: bytes, position: int | None = None) -> None:
+        self.connection.send(frame)
+        if position is not None:
+            self.position = position
+
+    def broadcast(self, frame: bytes, last_sequence: int) -> None:
+        connection = self.connection
+        if not connection.paused:
+            connection.transport.send(frame)
+            self.position = last_sequence
+        elif not self.lagging_since:
+            self.lagging_since = connection.context.now()
+            metrics.lagging.inc()
+
+    def hint(self, frame: bytes) -> None:
+        if not self.connection.paused:
+            self.connection.transport.send(frame)
+
+    def evict(self, error: CoscribeError) -> None:
+        self.connection.drop(self)
+        self.connection.send(codec.encode(messages.Rejoin(self.file_id, error.code.value.code)))
+
+    def caught_up(self) -> None:
+        if self.lagging_since:
+            self.lagging_since = 0.0
+            metrics.lagging.dec()
+
+
+class Connection:
+    """One client. The shell calls `receive`, `pause`, `resume` and `lost`; everything else follows."""
+
+    __slots__ = (
+        "_busy",
+        "_inbox",
+        "_inbox_bytes",
+        "_subscriptions",
+        "_tokens",
+        "_tokens_at",
+        "closed",
+        "connection_id",
+        "context",
+        "heard_at",
+        "identity",
+        "opened_at",
+        "paused",
+        "pinged",
+        "transport",
+    )
+
+    def __init__(self, context: Context, transport: Transport) -> None:
+        self.context = context
+        self.transport = transport
+        self.connection_id = context.connection_id()
+        self.identity: Identity | None = None
+        self.paused = False
+        self.closed = False
+        self.pinged = False
+        self.opened_at = self.heard_at = context.now()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._inbox: deque[bytes] | None = None
+        self._inbox_bytes = 0
+        self._busy: asyncio.Task[None] | None = None
+        self._tokens = context.limits.burst
+        self._tokens_at = self.opened_at
+
+    # ---- from the shell
+
+    def receive(self, raw: bytes) -> None:
+        """One text frame."""
+        if self.closed:
+            return
+        self.heard_at = self.context.now()
+        self.pinged = False
+        limits = self.context.limits
+        if len(raw) > (limits.message_bytes if self.identity else limits.hello_bytes):
+            self._refuse(CoscribeError(Code.MESSAGE_TOO_LARGE, f"{len(raw)} bytes"))
+        elif self._busy is None:
+            self._handle(raw)
+        else:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.append(raw)
+            self._inbox_bytes += len(raw)
+            if len(self._inbox) > limits.inbox_messages or self._inbox_bytes > limits.inbox_bytes:
+                self._refuse(CoscribeError(Code.INBOX_FULL, f"{len(self._inbox)} messages wait"))
+
+    def receive_binary(self) -> None:
+        """A binary frame, which the protocol has no use for."""
+        self._refuse(CoscribeError(Code.BINARY_FRAME))
+
+    def pause(self) -> None:
+        """The transport's buffer is full."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """The transport's buffer has drained: whoever fell behind catches up."""
+        self.paused = False
+        for subscription in tuple(self._subscriptions.values()):
+            if subscription.lagging_since and subscription.member is not None and not self.paused:
+                subscription.caught_up()
+                if not self.context.collaboration.catch_up(subscription.member, subscription.position):
+                    subscription.evict(CoscribeError(Code.SLOW_CONSUMER))
+
+    def lost(self) -> None:
+        """The transport is gone."""
+        if not self.closed:
+            self.closed = True
+            self._let_go()
+
+    def check(self, now: float) -> None:
+        """Called every few seconds: timeouts and liveness."""
+        limits = self.context.limits
+        if self.identity is None and self._busy is None and now - self.opened_at > limits.hello_seconds:
+            self._refuse(CoscribeError(Code.HELLO_TIMEOUT))
+        elif now - self.heard_at > limits.silent_seconds:
+            self.close(1001, "silent")
+        elif any(s.lagging_since and now - s.lagging_since > limits.lag_seconds for s in self._subscriptions.values()):
+            self._too_slow()
+        elif now - self.heard_at > limits.idle_seconds and not self.pinged:
+            self.pinged = True
+            self.transport.ping()
+
+    def heard(self) -> None:
+        """A pong came in."""
+        self.heard_at = self.context.now()
+        self.pinged = False
+
+    def goodbye(self, retry_after: int) -> None:
+        """The server is going down."""
+        self.send(codec.encode(messages.Goodbye(Code.SHUTTING_DOWN.value.code, retry_after)))
+        self.close(1012, "shutting_down")
+
+    # ---- towards the client
+
+    def send(self, frame: bytes) -> None:
+        """A frame that must not be dropped. A client that lets too many of them pile up is closed."""
+        if self.closed:
+            return
+        self.transport.send(frame)
+        if self.paused and self.transport.buffered() > self.context.limits.buffer_bytes:
+            self._too_slow()
+
+    def close(self, code: int, reason: str) -> None:
+        if not self.closed:
+            self.closed = True
+            self._let_go()
+            self.transport.close(code, reason)
+
+    def drop(self, subscription: Subscription) -> None:
+        """Ends a subscription without telling the documents."""
+        subscription.caught_up()
+        if self._subscriptions.get(subscription.file_id) is subscription:
+            del self._subscriptions[subscription.file_id]
+
+    def _too_slow(self) -> None:
+        metrics.slow_consumers.inc()
+        self._refuse(CoscribeError(Code.SLOW_CONSUMER))
+
+    def _let_go(self) -> None:
+        if self._busy is not None:
+            self._busy.cancel()
+        self._inbox = None
+        for subscription in tuple(self._subscriptions.values()):
+            self.drop(subscription)
+            if subscription.member is not None:
+                self.context.collaboration.leave(subscription.member)
+
+    def _refuse(self, error: CoscribeError, file_id: str | None = None, operation_id: str | None = None) -> None:
+        kind = error.code.value
+        metrics.errors.labels(kind.code).inc()
+        if not self.closed:
+            self.transport.send(codec.encode(codec.error_message(error, file_id, operation_id)))
+            if kind.closes:
+                self.close(1009 if error.code is Code.MESSAGE_TOO_LARGE else 1008, kind.code)
+
+    # ---- one message
+
+    def _handle(self, raw: bytes) -> None:
+        """Decodes a message and does what it says, at once or, where storage is needed, in a task of its own."""
+        try:
+            message = codec.decode_client(raw)
+        except CoscribeError as error:
+            self._refuse(error)
+            return
+        file_id: str | None = getattr(message, "file_id", None)
+        operation_id = _operation_id(message)
+        try:
+            if self.identity is None:
+                if not isinstance(message, messages.Hello):
+                    raise CoscribeError(Code.HELLO_EXPECTED)
+                self._later(self._hello(message), file_id, operation_id)
+            elif isinstance(message, messages.Operation | messages.Chain):
+                self._submit(message, self.identity)
+            elif isinstance(message, messages.Join):
+                self._later(self._join(message, self.identity), file_id, operation_id)
+            elif isinstance(message, messages.SnapshotApplied):
+                self.context.collaboration.snapshot_applied(
+                    self._member(message.file_id, live=False), message.snapshot_sequence_id
+                )
+            elif isinstance(message, messages.Leave):
+                self._leave(message.file_id)
+            elif isinstance(message, messages.SetPresence):
+                self.context.collaboration.move(self._member(message.file_id), message)
+            elif isinstance(message, messages.GetChecksum):
+                self.context.collaboration.checksum(self._member(message.file_id))
+            elif isinstance(message, messages.Resend):
+                self._later(self._resend(message), file_id, operation_id)
+            elif isinstance(message, messages.Ping):
+                self.send(codec.encode(messages.Pong(message.nonce)))
+            else:
+                raise CoscribeError(Code.HELLO_REPEATED)
+        except CoscribeError as error:
+            self._refuse(error, file_id, operation_id)
+
+    def _later(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None) -> None:
+        self._busy = asyncio.get_running_loop().create_task(self._finish(work, file_id, operation_id))
+
+    async def _finish(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None) -> None:
+        """Runs the slow part of a message, then what has come in meanwhile."""
+        try:
+            await work
+        except CoscribeError as error:
+            self._refuse(error, file_id, operation_id)
+        except StorageError as error:
+            log.error("storage_failed", error=str(error))
+            self._refuse(CoscribeError(Code.STORAGE_UNAVAILABLE), file_id, operation_id)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("message_failed", file_id=file_id)
+            self._refuse(CoscribeError(Code.INTERNAL), file_id, operation_id)
+        self._busy = None
+        self._handle_waiting()
+
+    def _handle_waiting(self) -> None:
+        while self._inbox and self._busy is None:
+            raw = self._inbox.popleft()
+            self._inbox_bytes -= len(raw)
+            self._handle(raw)
+
+    async def _hello(self, message: messages.Hello) -> None:
+        common = [version for version in PROTOCOL_VERSIONS if version in message.protocol]
+        if not common:
+            spoken = ", ".join(map(str, PROTOCOL_VERSIONS))
+            raise CoscribeError(Code.UNSUPPORTED_PROTOCOL, f"this server speaks {spoken}")
+        identity = await self.context.authenticator.authenticate(message.token)
+        self.identity = identity
+        gateway, files = self.context.limits, self.context.collaboration.limits
+        limits = messages.ServerLimits(
+            gateway.message_bytes,
+            files.operation_length,
+            files.file_length,
+            files.chain_operations,
+            gateway.files_per_connection,
+        )
+        welcome = messages.Welcome(common[0], identity.user_id, self.connection_id, limits, self.context.server)
+        self.send(codec.encode(welcome))
+
+    async def _join(self, message: messages.Join, identity: Identity) -> None:
+        limits = self.context.limits
+        if message.file_id in self._subscriptions:
+            raise CoscribeError(Code.ALREADY_JOINED)
+        if len(self._subscriptions) >= limits.files_per_connection:
+            raise CoscribeError(Code.TOO_MANY_FILES, f"{limits.files_per_connection} files are open")
+        if len(message.in_flight) > limits.in_flight_ids:
+            raise CoscribeError(Code.INVALID_MESSAGE, f"more than {limits.in_flight_ids} ids in flight")
+        subscription = Subscription(self, message.file_id)
+        member = await self.context.collaboration.join(identity, self.connection_id, message, subscription)
+        subscription.member = member
+        if self.closed:
+            self.context.collaboration.leave(member)
+        else:
+            self._subscriptions[message.file_id] = subscription
+
+    def _submit(self, message: messages.Operation | messages.Chain, identity: Identity) -> None:
+        member = self._member(message.file_id)
+        if message.user_id != identity.user_id:
+            raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
+        within_rate = self._take_token()
+        try:
+            self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate)
+        except Missing as missing:
+            work = self._submit_slowly(member, message, missing, within_rate)
+            self._later(work, message.file_id, _operation_id(message))
+
+    async def _submit_slowly(
+        self,
+        member: Membership,
+        message: messages.Operation | messages.Chain,
+        missing: Missing,
+        within_rate: bool,
+    ) -> None:
+        """Asks storage until the turn has all it needs."""
+        evidence = Evidence()
+        while True:
+            await self.context.collaboration.gather(member, missing, evidence)
+            try:
+                return self.context.collaboration.submit(member, message, evidence, within_rate=within_rate)
+            except Missing as still_missing:
+                missing = still_missing
+
+    def _leave(self, file_id: str) -> None:
+        member = self._member(file_id, live=False)
+        self.drop(self._subscriptions[file_id])
+        self.context.collaboration.leave(member)
+
+    async def _resend(self, message: messages.Resend) -> None:
+        member = self._member(message.file_id, live=False)
+        self.send(await self.context.collaboration.resend(member, message))
+
+    def _member(self, file_id: str, *, live: bool = True) -> Membership:
+        subscription = self._subscriptions.get(file_id)
+        member = subscription.member if subscription is not None else None
+        if member is None or (live and not member.live):
+            raise CoscribeError(Code.NOT_JOINED, f"{file_id[:40]!r} is not open on this connection")
+        return member
+
+    def _take_token(self) -> bool:
+        """The rate limit: a bucket of ``burst`` that refills with ``rate`` per second."""
+        limits, now = self.context.limits, self.heard_at
+        self._tokens = min(limits.burst, self._tokens + (now - self._tokens_at) * limits.rate)
+        self._tokens_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+_NO_EVIDENCE = Evidence()
+
+
+def _operation_id(message: messages.ClientMessage) -> str | None:
+    """What a refusal of the message names: the operation, or the first one of the chain."""
+    if isinstance(message, messages.Operation):
+        return message.operation_id
+    return message.operations[0].operation_id if isinstance(message, messages.Chain) else None

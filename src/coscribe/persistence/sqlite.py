@@ -1,0 +1,471 @@
+"""SQLite: the embedded, durable default. One file, one writer thread, one reader thread.
+
+WAL with synchronous=FULL: a commit has returned only after fsync. Group commit above makes that cheap. SQL is compiled
+once from the tables of `schema`; rows go in many at a time, because every step of a statement lets go of Python's
+global lock and has to win it back from a busy event loop.
+
+A commit that raises has an unknown outcome. The connection is thrown away then: a failed fsync may have dropped pages
+that SQLite believes written, so only what a fresh connection reads back is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnClause, bindparam, func, insert, literal_column, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.expression import ClauseElement
+
+from coscribe.core.dedup import Record, join_id, split_id
+from coscribe.documents.ports import Append, AppendResult, StorageError
+from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
+from coscribe.persistence.schema import authors, file_operation_log, file_snapshots, files, heads, workspaces
+
+_T = TypeVar("_T")
+_Row = tuple[Any, ...]
+_Job = tuple[Callable[[sqlite3.Connection], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+_MAX_ROWS = 64
+"""Rows in one INSERT statement."""
+
+
+_LIMIT = " LIMIT :count"
+"""Appended by hand: SQLAlchemy's own adds an OFFSET that has to be bound."""
+
+
+def _sql(statement: ClauseElement) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+
+
+_log = file_operation_log.c
+_COLUMNS = tuple(column.name for column in file_operation_log.columns)
+
+_ADVANCE_HEAD = _sql(
+    update(heads)
+    .where(
+        heads.c.workspace_key == bindparam("key"),
+        heads.c.epoch == bindparam("mine"),
+        heads.c.last_sequence == bindparam("previous"),
+    )
+    .values(last_sequence=bindparam("last"), chain_hash=bindparam("hash"))
+)
+_NEXT_EPOCH: ColumnClause[int] = literal_column("epoch + 1")
+_RAISE_EPOCH = _sql(
+    update(heads).where(heads.c.workspace_key == bindparam("key")).values(epoch=literal_column("epoch + 1"))
+)
+_WORKSPACE = _sql(
+    select(workspaces.c.workspace_key, workspaces.c.incarnation, workspaces.c.secret).where(
+        workspaces.c.workspace_id == bindparam("id")
+    )
+)
+_HEAD = _sql(
+    select(heads.c.epoch, heads.c.last_sequence, heads.c.chain_hash).where(heads.c.workspace_key == bindparam("key"))
+)
+_FILES = _sql(select(files.c.file_key, files.c.file_id, files.c.path).where(files.c.workspace_key == bindparam("key")))
+_ENTRY = select(
+    _log.sequence,
+    _log.file_key,
+    _log.version,
+    _log.base_version,
+    _log.series,
+    _log.counter,
+    authors.c.user_id,
+    _log.author_ref,
+    _log.request,
+    _log.time,
+    _log.payload,
+    _log.salt,
+    _log.digest,
+).join(authors, authors.c.author_ref == _log.author_ref)
+_READ = (
+    _sql(
+        _ENTRY.where(
+            _log.workspace_key == bindparam("key"),
+            _log.sequence > bindparam("after"),
+            _log.sequence <= bindparam("through"),
+            (_log.file_key == bindparam("file")) | bindparam("file").is_(None),
+        ).order_by(_log.sequence)
+    )
+    + _LIMIT
+)
+_READ_VERSIONS = (
+    _sql(
+        _ENTRY.where(
+            _log.workspace_key
+            == select(files.c.workspace_key).where(files.c.file_key == bindparam("file")).scalar_subquery(),
+            _log.file_key == bindparam("file"),
+            _log.version > bindparam("after"),
+            _log.sequence > bindparam("after"),
+            _log.sequence <= bindparam("through"),
+        ).order_by(_log.sequence)
+    )
+    + _LIMIT
+)
+_FIND = _sql(
+    select(authors.c.user_id, _log.request, files.c.file_id, _log.sequence, _log.version)
+    .join(authors, authors.c.author_ref == _log.author_ref)
+    .join(files, files.c.file_key == _log.file_key)
+    .where(
+        _log.workspace_key == bindparam("key"),
+        _log.series == bindparam("series"),
+        _log.counter == bindparam("counter"),
+    )
+)
+_HIGHEST = _sql(
+    select(func.max(_log.counter)).where(_log.workspace_key == bindparam("key"), _log.series == bindparam("series"))
+)
+_AUTHOR = _sql(select(authors.c.author_ref).where(authors.c.user_id == bindparam("user")))
+_ALL = _sql(select(workspaces.c.workspace_id).order_by(workspaces.c.workspace_id))
+_SNAPSHOTS = _sql(
+    select(file_snapshots.c.version, file_snapshots.c.sequence, file_snapshots.c.content, file_snapshots.c.content_hash)
+    .where(file_snapshots.c.file_key == bindparam("file"))
+    .order_by(file_snapshots.c.sequence.desc(), file_snapshots.c.snapshot_key.desc())
+)
+_OLD_SNAPSHOTS = (
+    "DELETE FROM file_snapshots WHERE file_key = :file AND snapshot_key NOT IN (SELECT snapshot_key FROM file_snapshots"
+    " WHERE file_key = :file ORDER BY sequence DESC, snapshot_key DESC LIMIT :keep)"
+)
+_INSERT_WORKSPACE = _sql(insert(workspaces).prefix_with("OR IGNORE"))
+_INSERT_HEAD = _sql(insert(heads))
+_INSERT_FILE = _sql(insert(files).values(workspace_key=bindparam("k"), file_id=bindparam("f"), path=bindparam("p")))
+_INSERT_AUTHOR = _sql(insert(authors).values(user_id=bindparam("user")).prefix_with("OR IGNORE"))
+_INSERT_SNAPSHOT = _sql(
+    insert(file_snapshots).values(
+        file_key=bindparam("f"),
+        version=bindparam("v"),
+        sequence=bindparam("s"),
+        content=bindparam("c"),
+        content_hash=bindparam("h"),
+    )
+)
+
+
+def _insert_entries(rows: int) -> str:
+    one = "(" + ",".join("?" * len(_COLUMNS)) + ")"
+    return f"INSERT INTO file_operation_log ({','.join(_COLUMNS)}) VALUES {','.join([one] * rows)}"
+
+
+_INSERT_ENTRIES = {1 << power: _insert_entries(1 << power) for power in range(_MAX_ROWS.bit_length())}
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection as this adapter uses it. Raises sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA busy_timeout = 10000")
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -32768")
+    return connection
+
+
+class _Worker:
+    """A thread with a connection of its own; jobs run one after the other."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._connection = connect(path)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Raises StorageError; for a job that writes the outcome is then unknown."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+        self._jobs.put((job, loop, future))
+        return await future
+
+    async def stop(self) -> None:
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, loop, future = item
+            try:
+                result = job(self._connection)
+            except sqlite3.Error as error:
+                self._start_afresh()
+                _tell(loop, future, None, StorageError(f"{type(error).__name__}: {error}"))
+            except BaseException as error:
+                self._start_afresh()
+                _tell(loop, future, None, error)
+            else:
+                _tell(loop, future, result, None)
+
+    def _start_afresh(self) -> None:
+        self._connection.close()
+        self._connection = connect(self._path)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], result: Any, error: BaseException | None
+) -> None:
+    def settle() -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(settle)
+
+
+class SqliteStorage:
+    """OpLog and SnapshotRepo over one SQLite file whose schema is up to date (see `migrate`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = _Worker(path, "sqlite-writer")
+        self._reader = _Worker(path, "sqlite-reader")
+
+    async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
+        await self._writer.run(lambda db: _in_transaction(db, lambda: _create(db, workspace_id, file_id, path, time)))
+
+    async def exists(self, workspace_id: str) -> bool:
+        return await self._reader.run(lambda db: db.execute(_WORKSPACE, {"id": workspace_id}).fetchone() is not None)
+
+    async def acquire(self, workspace_id: str) -> Workspace | None:
+        return await self._writer.run(lambda db: _in_transaction(db, lambda: _acquire(db, workspace_id)))
+
+    async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
+        return await self._writer.run(lambda db: _append_all(db, appends))
+
+    async def read(
+        self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
+    ) -> list[LogEntry]:
+        arguments = {"key": workspace_key, "after": after, "through": through, "file": file_key, "count": limit}
+        return await self._reader.run(lambda db: [_entry(row) for row in db.execute(_READ, arguments)])
+
+    async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
+        arguments = {"file": file_key, "after": after_version, "through": through, "count": limit}
+        return await self._reader.run(lambda db: [_entry(row) for row in db.execute(_READ_VERSIONS, arguments)])
+
+    async def find(self, workspace_key: int, operation_id: str) -> Record | None:
+        series, counter = split_id(operation_id)
+        arguments = {"key": workspace_key, "series": series, "counter": counter}
+        row = await self._reader.run(lambda db: db.execute(_FIND, arguments).fetchone())
+        return None if row is None else Record(operation_id, *row)
+
+    async def highest(self, workspace_key: int, series: str) -> int:
+        arguments = {"key": workspace_key, "series": series}
+        row = await self._reader.run(lambda db: db.execute(_HIGHEST, arguments).fetchone())
+        return -1 if row is None or row[0] is None else int(row[0])
+
+    async def author(self, user_id: str) -> int:
+        found = await self._reader.run(lambda db: db.execute(_AUTHOR, {"user": user_id}).fetchone())
+        if found is None:
+            await self._writer.run(
+                lambda db: _in_transaction(db, lambda: db.execute(_INSERT_AUTHOR, {"user": user_id}))
+            )
+            found = await self._reader.run(lambda db: db.execute(_AUTHOR, {"user": user_id}).fetchone())
+        return int(found[0])
+
+    async def workspaces(self) -> list[str]:
+        return await self._reader.run(lambda db: [row[0] for row in db.execute(_ALL)])
+
+    async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
+        await self._writer.run(lambda db: _in_transaction(db, lambda: _save(db, snapshot, keep)))
+
+    async def newest(self, file_key: int) -> list[FileSnapshot]:
+        return await self._reader.run(
+            lambda db: [_snapshot(file_key, row) for row in db.execute(_SNAPSHOTS, {"file": file_key})]
+        )
+
+    async def close(self) -> None:
+        await self._reader.stop()
+        await self._writer.stop()
+
+
+def _in_transaction(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
+    db.execute("BEGIN IMMEDIATE")
+    result = work()
+    db.execute("COMMIT")
+    return result
+
+
+def _create(db: sqlite3.Connection, workspace_id: str, file_id: str, path: str, time: int) -> None:
+    made = db.execute(
+        _INSERT_WORKSPACE,
+        {
+            "workspace_key": None,
+            "workspace_id": workspace_id,
+            "kind": "document",
+            "incarnation": secrets.token_hex(8),
+            "secret": secrets.token_bytes(16),
+            "created_at": time,
+        },
+    )
+    if made.rowcount == 1:
+        key = made.lastrowid
+        db.execute(_INSERT_HEAD, {"workspace_key": key, "epoch": 0, "last_sequence": 0, "chain_hash": GENESIS})
+        db.execute(_INSERT_FILE, {"k": key, "f": file_id, "p": path})
+
+
+def _acquire(db: sqlite3.Connection, workspace_id: str) -> Workspace | None:
+    found = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
+    if found is None:
+        return None
+    key, incarnation, secret = found
+    db.execute(_RAISE_EPOCH, {"key": key})
+    epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone()
+    tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
+    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree)
+
+
+def _append_all(db: sqlite3.Connection, appends: Sequence[Append]) -> list[AppendResult]:
+    """One transaction. A uniqueness violation rolls it back; then each workspace gets a savepoint of its own."""
+    try:
+        return _in_transaction(db, lambda: _append_unguarded(db, appends))
+    except sqlite3.IntegrityError:
+        db.execute("ROLLBACK")
+    return _in_transaction(db, lambda: [_append_guarded(db, append) for append in appends])
+
+
+def _append_unguarded(db: sqlite3.Connection, appends: Sequence[Append]) -> list[AppendResult]:
+    results: list[AppendResult] = []
+    rows: list[_Row] = []
+    for append in appends:
+        passed = _pass_fence(db, append)
+        results.append(AppendResult.COMMITTED if passed else AppendResult.REFUSED)
+        if passed:
+            rows.extend(_log_row(append.workspace_key, entry) for entry in append.entries)
+    _insert(db, rows)
+    return results
+
+
+def _append_guarded(db: sqlite3.Connection, append: Append) -> AppendResult:
+    db.execute("SAVEPOINT workspace")
+    try:
+        passed = _pass_fence(db, append)
+        if passed:
+            _insert(db, [_log_row(append.workspace_key, entry) for entry in append.entries])
+    except sqlite3.IntegrityError:
+        passed = False
+        db.execute("ROLLBACK TO workspace")
+    db.execute("RELEASE workspace")
+    return AppendResult.COMMITTED if passed else AppendResult.REFUSED
+
+
+def _pass_fence(db: sqlite3.Connection, append: Append) -> bool:
+    """Moves the head on if it is still where this owner left it."""
+    arguments = {
+        "key": append.workspace_key,
+        "mine": append.epoch,
+        "previous": append.previous_sequence,
+        "last": append.entries[-1].sequence,
+        "hash": append.chain_hash,
+    }
+    return db.execute(_ADVANCE_HEAD, arguments).rowcount == 1
+
+
+def _insert(db: sqlite3.Connection, rows: list[_Row]) -> None:
+    start = 0
+    while start < len(rows):
+        size = min(_MAX_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        db.execute(_INSERT_ENTRIES[size], tuple(chain.from_iterable(rows[start : start + size])))
+        start += size
+
+
+def _log_row(key: int, entry: LogEntry) -> _Row:
+    series, counter = split_id(entry.operation_id)
+    return (
+        key,
+        entry.sequence,
+        entry.file_key,
+        entry.version,
+        entry.base_version,
+        series,
+        counter,
+        entry.author_ref,
+        entry.request,
+        entry.time,
+        entry.payload,
+        entry.salt,
+        entry.digest,
+    )
+
+
+def _entry(row: _Row) -> LogEntry:
+    sequence, file_key, version, base, series, counter, user_id, author_ref, request, time, payload, salt, digest = row
+    author = user_id if user_id is not None else f"erased-{author_ref}"
+    return LogEntry(
+        sequence,
+        file_key,
+        version,
+        base,
+        join_id(series, counter),
+        author,
+        author_ref,
+        request,
+        time,
+        payload,
+        salt,
+        digest,
+    )
+
+
+def _save(db: sqlite3.Connection, snapshot: FileSnapshot, keep: int) -> None:
+    arguments = {
+        "f": snapshot.file_key,
+        "v": snapshot.version,
+        "s": snapshot.sequence,
+        "c": snapshot.content.encode(),
+        "h": snapshot.content_hash,
+    }
+    db.execute(_INSERT_SNAPSHOT, arguments)
+    db.execute(_OLD_SNAPSHOTS, {"file": snapshot.file_key, "keep": keep})
+
+
+def _snapshot(file_key: int, row: _Row) -> FileSnapshot:
+    version, sequence, content, digest = row
+    # Bytes that are no UTF-8 any more still make a snapshot: one whose hash does not fit.
+    return FileSnapshot(file_key, version, sequence, bytes(content).decode(errors="replace"), digest)
+
+
+# ---- reading without a server, on a connection of `connect(path, read_only=True)`. All raise sqlite3.Error.
+
+
+def stored_workspaces(db: sqlite3.Connection) -> list[Workspace]:
+    """Every workspace with its head and its files, in the order of their ids."""
+    found: list[Workspace] = []
+    for (workspace_id,) in db.execute(_ALL).fetchall():
+        key, incarnation, secret = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
+        # A head that somebody has deleted is one at which nothing has been written: it will not fit the log.
+        epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS)
+        tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
+        found.append(Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree))
+    return found
+
+
+def iterate(
+    db: sqlite3.Connection, workspace_key: int, *, after: int = 0, file_key: int | None = None
+) -> Iterator[LogEntry]:
+    """The entries behind sequence ``after``, oldest first, as they are asked for."""
+    arguments = {"key": workspace_key, "after": after, "through": 2**62, "file": file_key, "count": -1}
+    return map(_entry, db.execute(_READ, arguments))
+
+
+def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot]:
+    """The kept snapshots of a file, newest first; damaged ones too."""
+    snapshots: list[FileSnapshot] = []
+    for version, sequence, content, digest in db.execute(_SNAPSHOTS, {"file": file_key}):
+        # SQLite keeps a text where somebody has put one in place of the bytes.
+        stored = content.encode() if isinstance(content, str) else content
+        snapshots.append(_snapshot(file_key, (version, sequence, stored, digest)))
+    return snapshots

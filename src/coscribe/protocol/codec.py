@@ -1,0 +1,222 @@
+"""Between bytes, messages and the core's values. Everything that is wrong with a message's form is found here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from coscribe.core.document_state import Limits, Request
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.op_window import Committed as CommittedEntry
+from coscribe.core.operation import NOTHING, Operation, Splice, from_edits, to_edits
+from coscribe.protocol import messages
+from coscribe.protocol.messages import ChainElement, ClientMessage, Message, Payload, Replacement, ServerMessage
+
+_client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+_FILE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_OPERATION_ID = re.compile(r"[!-~]{1,128}")
+_CONTROL = re.compile("[\0\r\ud800-\udfff]")
+
+_M = TypeVar("_M")
+
+
+def decode_client(raw: bytes) -> ClientMessage:
+    """One message of a client. Errors: ``malformed_json``, ``unknown_type``, ``invalid_message``, ``invalid_text``."""
+    return _decode(_client_decoder, raw)
+
+
+def decode_server(raw: bytes) -> ServerMessage:
+    """One message of the server. Errors as for `decode_client`."""
+    return _decode(_server_decoder, raw)
+
+
+def _decode(decoder: msgspec.json.Decoder[_M], raw: bytes) -> _M:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        code = Code.UNKNOWN_TYPE if str(error).endswith("`$.type`") else Code.INVALID_MESSAGE
+        raise CoscribeError(code, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise CoscribeError(Code.INVALID_TEXT, f"not UTF-8: {error.reason}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        if _has_lone_surrogate(raw):
+            raise CoscribeError(Code.INVALID_TEXT, "a lone surrogate") from None
+        raise CoscribeError(Code.MALFORMED_JSON, str(error)) from None
+
+
+def _has_lone_surrogate(raw: bytes) -> bool:
+    """Whether the only thing wrong with some JSON is an escape of half a character."""
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        return False
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def check_file_id(file_id: str) -> None:
+    """Errors: ``invalid_file_id``."""
+    if not _FILE_ID.fullmatch(file_id):
+        raise CoscribeError(Code.INVALID_FILE_ID, f"{file_id[:40]!r} cannot name a file")
+
+
+def check_operation_id(operation_id: str) -> None:
+    """Errors: ``invalid_operation_id``."""
+    if not _OPERATION_ID.fullmatch(operation_id):
+        raise CoscribeError(Code.INVALID_OPERATION_ID, f"{operation_id[:40]!r} cannot name an operation")
+
+
+def requests_of(message: messages.Operation | messages.Chain, limits: Limits) -> list[Request]:
+    """The checked requests of a message: the form of ids, payloads and texts; not yet whether they fit the file.
+
+    Errors: ``invalid_operation_id``, ``invalid_payload``, ``invalid_text``, ``operation_too_large``,
+    ``chain_too_long``.
+    """
+    if isinstance(message, messages.Operation):
+        return [_request(message, limits)]
+    if len(message.operations) > limits.chain_operations:
+        raise CoscribeError(Code.CHAIN_TOO_LONG, f"{len(message.operations)} operations in one chain")
+    requests = [_request(element, limits) for element in message.operations]
+    if len({request.operation_id for request in requests}) < len(requests):
+        raise CoscribeError(Code.CHAIN_MISMATCH, "an operationId appears twice in the chain")
+    return requests
+
+
+def _request(element: messages.Operation | ChainElement, limits: Limits) -> Request:
+    check_operation_id(element.operation_id)
+    if len(element.restores) > 1_024:
+        raise CoscribeError(Code.INVALID_PAYLOAD, "restores names more than 1,024 sequences")
+    operation = compile_operation(element.operation_type, element.position, element.payload, limits)
+    return Request(element.operation_id, operation, tuple(element.restores))
+
+
+def compile_operation(operation_type: str, position: int, payload: Payload, limits: Limits) -> Operation:
+    """The core's form of a wire operation."""
+    if operation_type == "insert" and isinstance(payload, str) and payload:
+        _check_text(payload, limits)
+        return Splice(position, 0, payload)
+    if operation_type == "delete" and isinstance(payload, int) and payload > 0:
+        return Splice(position, payload, "")
+    if operation_type == "replace" and isinstance(payload, Replacement) and payload.delete and payload.insert:
+        _check_text(payload.insert, limits)
+        return Splice(position, payload.delete, payload.insert)
+    if operation_type == "batch" and isinstance(payload, list) and position == 0:
+        if len(payload) > 10_000:
+            raise CoscribeError(Code.OPERATION_TOO_LARGE, f"{len(payload)} edits in one batch")
+        _check_text("".join(edit[2] for edit in payload), limits)
+        return from_edits(payload) if payload else NOTHING
+    raise CoscribeError(Code.INVALID_PAYLOAD, f"this is no payload for {operation_type}")
+
+
+def _check_text(text: str, limits: Limits) -> None:
+    if len(text) > limits.operation_length:
+        raise CoscribeError(Code.OPERATION_TOO_LARGE, f"{len(text)} code points, at most {limits.operation_length}")
+    found = _CONTROL.search(text)
+    if found:
+        raise CoscribeError(Code.INVALID_TEXT, f"U+{ord(found[0]):04X} at {found.start()} of the text")
+
+
+def wire_form(operation: Operation) -> tuple[messages.OperationType, int, Payload]:
+    """operationType, position and payload of an operation."""
+    if isinstance(operation, Splice):
+        position, deleted, inserted = operation
+        if not deleted:
+            return "insert", position, inserted
+        if not inserted:
+            return "delete", position, deleted
+        return "replace", position, Replacement(deleted, inserted)
+    return "batch", 0, to_edits(operation)
+
+
+def encode_entry(entry: CommittedEntry) -> bytes:
+    """The wire form of a committed operation: one element of ``operations`` in Committed and Resent."""
+    operation_type, position, payload = wire_form(entry.operation)
+    return _encoder.encode(
+        messages.CommittedOperation(
+            entry.operation_id,
+            entry.author,
+            entry.sequence,
+            entry.version,
+            operation_type,
+            position,
+            payload,
+            list(entry.restores),
+        )
+    )
+
+
+def committed_frame(file_id: str, previous: int, chain_hash: bytes, encoded: Iterable[bytes]) -> bytes:
+    """A Committed message from operations that are already encoded. (Equal to encoding the message whole.)"""
+    return b'{"type":"committed","fileId":"%b","previousSequenceId":%d,"chainHash":"%b","operations":[%b]}' % (
+        file_id.encode(),
+        previous,
+        chain_hash.hex().encode(),
+        b",".join(encoded),
+    )
+
+
+def resent_frame(file_id: str, previous: int, chain_hash: bytes, more: bool, encoded: Iterable[bytes]) -> bytes:
+    """A Resent message, likewise."""
+    return b'{"type":"resent","fileId":"%b","previousSequenceId":%d,"chainHash":"%b","more":%b,"operations":[%b]}' % (
+        file_id.encode(),
+        previous,
+        chain_hash.hex().encode(),
+        b"true" if more else b"false",
+        b",".join(encoded),
+    )
+
+
+def snapshot_frame(snapshot: messages.Snapshot, content: bytes) -> bytes:
+    """A Snapshot message whose content is already JSON (a long text is encoded once, not once a join)."""
+    head = _encoder.encode(snapshot)
+    assert head.endswith(b'"content":""}')
+    return head[:-3] + content + b"}"
+
+
+def error_message(error: CoscribeError, file_id: str | None = None, operation_id: str | None = None) -> messages.Error:
+    """What a client is told of an error."""
+    kind = error.code.value
+    return messages.Error(
+        kind.code,
+        kind.fault,
+        kind.retry,
+        kind.help,
+        error.detail,
+        error.file_id or file_id,
+        error.operation_id or operation_id,
+    )
+
+
+def operation_of(element: messages.CommittedOperation) -> Operation:
+    """The core's form of a committed operation, as a client receives it."""
+    return compile_operation(element.operation_type, element.position, element.payload, _NO_LIMITS)
+
+
+_NO_LIMITS = Limits(operation_length=2**62)
+
+__all__ = [
+    "Message",
+    "check_file_id",
+    "check_operation_id",
+    "committed_frame",
+    "compile_operation",
+    "decode_client",
+    "decode_server",
+    "encode",
+    "encode_entry",
+    "error_message",
+    "operation_of",
+    "requests_of",
+    "resent_frame",
+    "snapshot_frame",
+    "wire_form",
+]

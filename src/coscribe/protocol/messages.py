@@ -1,0 +1,357 @@
+"""Every message of the wire. This file is the one source of truth.
+
+The JSON schema (`contract/wire.schema.json`), the reference page (`docs/protocol.md`) and the message types of other
+languages are generated from it. A message is one JSON object in one WebSocket text frame; ``type`` says which one.
+Field names are camelCase on the wire. Positions, lengths and counts of text are Unicode code points.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+PROTOCOL_VERSIONS = (1,)
+"""The protocol versions this build speaks, best first."""
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+FileId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+OperationType = Literal["insert", "delete", "replace", "batch"]
+Fate = Literal["committed", "notCommitted", "unknowable"]
+Role = Literal["owner", "editor", "viewer"]
+
+
+class Message(msgspec.Struct, rename="camel", gc=False, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
+    """Base of all messages."""
+
+
+class Part(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
+    """Base of what messages are made of."""
+
+
+# ---- parts
+
+
+class Replacement(Part):
+    """The payload of a replace: drop ``delete`` code points, put ``insert`` in their place; one atomic edit."""
+
+    delete: Natural
+    insert: str
+
+
+Edit = tuple[Natural, Natural, str]
+"""One edit of a batch: position, number deleted, text inserted. All edits of a batch refer to the same text."""
+
+Payload = str | Natural | Replacement | list[Edit]
+
+
+class Lineage(Part):
+    """What a replica has: the log's incarnation, a sequence in it, and the chain hash at that sequence."""
+
+    incarnation: str
+    server_sequence_id: Natural
+    chain_hash: str
+
+
+class Have(Lineage):
+    """What a reconnecting client has of a file: the lineage of the last operation it saw, and that version."""
+
+    document_version: Natural
+
+
+class ChainElement(Part):
+    """One operation of a chain. Its base is the text that the element before it leaves."""
+
+    operation_id: OperationId
+    operation_type: OperationType
+    position: Natural
+    payload: Payload
+    restores: list[Natural] = []
+
+
+class CommittedOperation(Part):
+    """An operation as it was committed (transformed), with its place in the order.
+
+    ``documentVersion`` is the version after it. An operation that came to nothing (a batch of no edits) has a
+    sequence of its own and leaves the version as it was.
+    """
+
+    operation_id: str
+    user_id: str
+    server_sequence_id: int
+    document_version: int
+    operation_type: OperationType
+    position: int
+    payload: Payload
+    restores: list[int] = []
+
+
+class Place(Part):
+    """Where an operation is in the order."""
+
+    operation_id: str
+    server_sequence_id: int
+    document_version: int
+
+
+class OperationFate(Part):
+    """What became of an operation that was in flight. Sequence and version only where it was committed."""
+
+    operation_id: str
+    fate: Fate
+    server_sequence_id: int | None = None
+    document_version: int | None = None
+
+
+class Cursor(Part):
+    """A selection: ``head`` is the caret, ``anchor`` the other end."""
+
+    anchor: Natural
+    head: Natural
+
+
+class Participant(Part):
+    """Somebody who has the file open. ``connectionId`` tells two windows of one person apart."""
+
+    connection_id: str
+    user_id: str
+    display_name: str
+    color: str
+    role: Role
+    document_version: int = 0
+    cursor: Cursor | None = None
+
+
+class ServerLimits(Part):
+    """Bounds a client should keep to. Bytes of a message; code points of an operation and of a file; counts."""
+
+    message_bytes: int
+    operation_length: int
+    file_length: int
+    chain_operations: int
+    files_per_connection: int
+
+
+# ---- client to server
+
+
+class Hello(Message):
+    """The first message: who is there, and which protocol versions it speaks. Never a token in a URL."""
+
+    protocol: list[int]
+    token: str
+    client: str = ""
+
+
+class Join(Message):
+    """Open a file. ``have``: what is left from before, for a tail instead of a snapshot. ``inFlight``: the ids of
+    operations that were sent and never acknowledged; the answer names the fate of each."""
+
+    file_id: FileId
+    have: Have | None = None
+    in_flight: list[OperationId] = []
+
+
+class SnapshotApplied(Message):
+    """The snapshot is in place: send what came after it."""
+
+    file_id: FileId
+    snapshot_sequence_id: Natural
+
+
+class Leave(Message):
+    """Close a file; nothing more of it is sent."""
+
+    file_id: FileId
+
+
+class Operation(Message):
+    """One edit. ``position``/``payload`` by ``operationType``:
+
+    - insert: put the string ``payload`` at ``position``
+    - delete: drop ``payload`` (a number) code points from ``position`` on
+    - replace: drop and insert at ``position`` atomically, see Replacement
+    - batch: ``position`` is 0, ``payload`` is a list of edits against one text, left to right
+
+    ``operationId`` is unique for ever; ``<series>:<counter>`` with a growing counter is the form that costs least.
+    Until it is acknowledged a message is resent only exactly as it was. ``restores`` names the sequences that an undo
+    or a restore brings back.
+    """
+
+    file_id: FileId
+    operation_id: OperationId
+    user_id: str
+    base_version: Natural
+    operation_type: OperationType
+    position: Natural
+    payload: Payload
+    restores: list[Natural] = []
+
+
+class Chain(Message):
+    """Several operations, each with its own id, each based on the one before it; committed as a unit."""
+
+    file_id: FileId
+    user_id: str
+    base_version: Natural
+    operations: Annotated[list[ChainElement], msgspec.Meta(min_length=1)]
+
+
+class SetPresence(Message):
+    """Where my caret is, as of ``documentVersion``. Advisory: receivers carry it over what has come since."""
+
+    file_id: FileId
+    document_version: Natural
+    cursor: Cursor | None = None
+
+
+class Resend(Message):
+    """Ask for the operations behind ``have``, up to and including ``throughSequenceId``; the answer may need several
+    rounds (``more``)."""
+
+    file_id: FileId
+    have: Lineage
+    through_sequence_id: Natural
+
+
+class GetChecksum(Message):
+    """Ask for the hash of the text, to compare a replica with."""
+
+    file_id: FileId
+
+
+class Ping(Message):
+    """Is anybody there? Answered at once by pong."""
+
+    nonce: Natural = 0
+
+
+ClientMessage = Hello | Join | SnapshotApplied | Leave | Operation | Chain | SetPresence | Resend | GetChecksum | Ping
+
+
+# ---- server to client
+
+
+class Welcome(Message):
+    """The answer to hello: the protocol version that is spoken from here on, and who you are."""
+
+    protocol: int
+    user_id: str
+    connection_id: str
+    limits: ServerLimits
+    server: str
+
+
+class Snapshot(Message):
+    """The text at a version and a sequence. ``lineageLost``: the log no longer knows what the client had."""
+
+    file_id: str
+    snapshot_version: int
+    snapshot_sequence_id: int
+    incarnation: str
+    chain_hash: str
+    role: Role
+    fates: list[OperationFate]
+    lineage_lost: bool
+    content: str
+
+
+class Committed(Message):
+    """Operations of a file in their order, the same bytes for everybody, the author included: an author finds its
+    acknowledgement here by operationId. ``previousSequenceId`` is the file's sequence before the first of them: a
+    replica that is not there yet has a gap. ``chainHash`` belongs to the last of them."""
+
+    file_id: str
+    previous_sequence_id: int
+    chain_hash: str
+    operations: list[CommittedOperation]
+
+
+class Live(Message):
+    """The tail is through: from here on operations come as they are committed."""
+
+    file_id: str
+    server_sequence_id: int
+    document_version: int
+    incarnation: str
+    role: Role
+    fates: list[OperationFate]
+    participants: list[Participant]
+
+
+class Ack(Message):
+    """A direct acknowledgement, for operations that are not (or no longer) broadcast to their author."""
+
+    file_id: str
+    operations: list[Place]
+
+
+class Resent(Message):
+    """The answer to resend. ``more``: the range goes on behind the last of these operations."""
+
+    file_id: str
+    previous_sequence_id: int
+    chain_hash: str
+    more: bool
+    operations: list[CommittedOperation]
+
+
+class Presence(Message):
+    """Somebody came or moved."""
+
+    file_id: str
+    participant: Participant
+
+
+class Left(Message):
+    """Somebody went."""
+
+    file_id: str
+    connection_id: str
+
+
+class Checksum(Message):
+    """``contentHash`` is the SHA-256 of the UTF-8 text at ``documentVersion``, in hex."""
+
+    file_id: str
+    document_version: int
+    server_sequence_id: int
+    content_hash: str
+
+
+class Rejoin(Message):
+    """This file has to be joined again (the reason is a code of the error table)."""
+
+    file_id: str
+    reason: str
+
+
+class Error(Message):
+    """A refusal. The message it answers has changed nothing."""
+
+    code: str
+    fault: Literal["client", "server"]
+    retry: Literal["never", "same", "rejoin"]
+    help: str
+    detail: str
+    file_id: str | None = None
+    operation_id: str | None = None
+
+
+class Goodbye(Message):
+    """The server is going down; come back after so many milliseconds."""
+
+    reason: str
+    retry_after: int
+
+
+class Pong(Message):
+    """The answer to ping."""
+
+    nonce: int
+
+
+ServerMessage = (
+    Welcome | Snapshot | Committed | Live | Ack | Resent | Presence | Left | Checksum | Rejoin | Error | Goodbye | Pong
+)

@@ -1,0 +1,75 @@
+"""What all tests share: the hypothesis profiles, and what the end of a run says about them and about missing data."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.data import MISSING
+
+# HYPOTHESIS_PROFILE=nightly for the long run. Both are random: the seed of a run is printed, and replays it.
+for profile, examples in (("quick", 300), ("nightly", 6_000)):
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        derandomize=False,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "quick")
+
+CASES = "property_cases"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Draws the seed of this run, before hypothesis looks for it and before xdist hands the options to its workers."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"properties: profile {settings.get_current_profile_name()}, seed {config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes how many cases a property test ran."""
+    report = yield
+    if report.when == "call":
+        statistics = getattr(item, "hypothesis_statistics", "")
+        cases = sum(map(int, re.findall(r"(\d+) passing", statistics)))
+        if cases:
+            report.user_properties.append((CASES, cases))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    calls = [report for report in reports if isinstance(report, pytest.TestReport) and report.when == "call"]
+    profile, seed = settings.get_current_profile_name(), config.option.hypothesis_seed
+
+    counts = [int(str(value)) for report in calls for name, value in report.user_properties if name == CASES]
+    if counts:
+        terminalreporter.write_line(
+            f"properties: {sum(counts):,} cases in {len(counts)} tests, profile {profile}, seed {seed}"
+        )
+    for report in calls:
+        if report.failed and "hypothesis" in report.keywords:
+            terminalreporter.write_line(
+                f"replay: HYPOTHESIS_PROFILE={profile} .venv/bin/pytest --hypothesis-seed={seed} '{report.nodeid}'",
+                red=True,
+            )
+
+    reasons = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missing = [int(cases) for cases in re.findall(rf"{MISSING} \((\d+) cases\)", reasons)]
+    if missing:
+        terminalreporter.write_line(
+            f"{MISSING}: {sum(missing):,} cases in {len(missing)} tests were skipped (see COSCRIBE_DATA)", yellow=True
+        )

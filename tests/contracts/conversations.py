@@ -1,0 +1,514 @@
+"""Runs the conversations of contract/conformance/conversations against real connections; README.md there has the form.
+
+A conversation says what clients send, what each of them gets, and what becomes of the commits in between. Everything
+from `Gateway` and `Connection` down to the storage adapter is the real thing; only the transport records, and
+`HoldingLog` stands between the committer and the storage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from coscribe.core.dedup import Record
+from coscribe.core.document_state import Limits
+from coscribe.documents import collaboration as collaboration_module
+from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.ports import Append, AppendResult, OpLog, SnapshotRepo, StorageError
+from coscribe.documents.snapshot_manager import SnapshotPolicy
+from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
+from coscribe.gateway.connection import Connection, Context, GatewayLimits
+from coscribe.gateway.gateway import Gateway
+from coscribe.model import SALT_BYTES, FileSnapshot, LogEntry, Workspace
+
+FOLDER = Path(__file__).resolve().parents[2] / "contract" / "conformance" / "conversations"
+FILE_ID = "notes"
+SECRET = b"the secret of the conversations" * 2
+PATIENCE = 5.0
+"""Seconds after which a server that does not come to rest is taken to be in a loop. Nothing waits for them to pass."""
+
+Json = Any
+
+
+class Storage(OpLog, SnapshotRepo, Protocol):
+    """What a server needs: both ports in one object."""
+
+
+class HoldingLog:
+    """Storage whose commits can be made to wait, or to fail before or after they are written. Idle, it is ``inner``."""
+
+    def __init__(self, inner: Storage) -> None:
+        self.inner = inner
+        self.waiting = False
+        """Whether a commit waits for `release` or `fail`."""
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._failure: str | None = None
+
+    def hold(self) -> None:
+        """From now on commits wait; nothing of them is written."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        """What waits is written, and what comes after it."""
+        self._gate.set()
+
+    def fail(self, *, written: bool) -> None:
+        """The commit that waits, or else the next one, raises StorageError, and is in the log or not. It alone."""
+        self._failure = "written" if written else "unwritten"
+        self._gate.set()
+
+    async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
+        self.waiting = not self._gate.is_set()
+        try:
+            await self._gate.wait()
+        finally:
+            self.waiting = False
+        failure, self._failure = self._failure, None
+        if failure == "unwritten":
+            raise StorageError("the disk is gone")
+        results = await self.inner.append(appends)
+        if failure == "written":
+            raise StorageError("the disk was gone before it said yes")
+        return results
+
+    async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
+        await self.inner.create(workspace_id, file_id, path, time)
+
+    async def exists(self, workspace_id: str) -> bool:
+        return await self.inner.exists(workspace_id)
+
+    async def acquire(self, workspace_id: str) -> Workspace | None:
+        return await self.inner.acquire(workspace_id)
+
+    async def read(
+        self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
+    ) -> list[LogEntry]:
+        return await self.inner.read(workspace_key, after, through=through, limit=limit, file_key=file_key)
+
+    async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
+        return await self.inner.read_versions(file_key, after_version, through, limit)
+
+    async def find(self, workspace_key: int, operation_id: str) -> Record | None:
+        return await self.inner.find(workspace_key, operation_id)
+
+    async def highest(self, workspace_key: int, series: str) -> int:
+        return await self.inner.highest(workspace_key, series)
+
+    async def author(self, user_id: str) -> int:
+        return await self.inner.author(user_id)
+
+    async def workspaces(self) -> list[str]:
+        return await self.inner.workspaces()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
+        await self.inner.save(snapshot, keep=keep)
+
+    async def newest(self, file_key: int) -> list[FileSnapshot]:
+        return await self.inner.newest(file_key)
+
+
+class RecordingTransport:
+    """A peer that keeps what it is sent. ``closed``: the code and reason it was closed with."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+
+    def send(self, frame: bytes) -> None:
+        assert self.closed is None, f"sent after the close: {frame!r}"
+        self.frames.append(frame)
+
+    def ping(self) -> None:
+        """A WebSocket ping is not part of the conversation."""
+
+    def buffered(self) -> int:
+        return 0
+
+    def close(self, code: int, reason: str) -> None:
+        assert self.closed is None, "closed twice"
+        self.closed = (code, reason)
+
+
+class Server:
+    """A server over some storage, with a clock that stands still until it is moved: ``time`` in seconds."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        limits: Limits | None = None,
+        gateway_limits: GatewayLimits | None = None,
+        max_backlog: int = 50_000,
+    ) -> None:
+        self.log = HoldingLog(storage)
+        self.time = 1_000.0
+        self._numbers = count(1)
+        self.connections: list[Connection] = []
+        self.collaboration = Collaboration(
+            self.log,
+            self.log,
+            RoleOfToken(),
+            limits=limits or Limits(),
+            policy=SnapshotPolicy(),
+            max_backlog=max_backlog,
+            clock=lambda: int(self.time * 1_000_000),
+            now=lambda: self.time,
+            salts=lambda wanted: [next(self._numbers).to_bytes(SALT_BYTES, "big") for _ in range(wanted)],
+        )
+        context = Context(
+            self.collaboration,
+            SignedTokens(SECRET),
+            gateway_limits or GatewayLimits(),
+            lambda: self.time,
+            lambda: f"connection-{next(self._numbers)}",
+            "coscribe/test",
+        )
+        self.gateway = Gateway(context, frozenset())
+
+    def connect(self, transport: RecordingTransport) -> Connection:
+        connection = self.gateway.open(transport)
+        self.connections.append(connection)
+        return connection
+
+    async def settle(self) -> None:
+        """Returns when nothing will happen any more unless a client, the clock or a held commit moves.
+
+        Whatever is under way is known by one of a few marks: a message that asks storage is its connection's
+        ``_busy`` task, a commit is the committer's ``_running`` one (at rest too when it waits in `HoldingLog`),
+        loads, saves and rounds of presence are listed by their owners. Each of them moves on only through the event
+        loop, so giving it turns until all marks are gone is enough, and no clock is involved. `Committer.settled`
+        alone would not do: it knows no messages, and under a hold it would never return.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while self._is_moving():  # noqa: ASYNC110  (there is no event for "nothing more happens")
+                await asyncio.sleep(0)
+
+    def _is_moving(self) -> bool:
+        documents = self.collaboration
+        committing = documents._committer._running is not None and not self.log.waiting
+        handling = any(c._busy is not None and not c._busy.done() for c in self.connections)
+        background = documents.router._loading or documents.snapshots._saving or documents._moved
+        return committing or handling or bool(background)
+
+    async def stop(self) -> None:
+        """An orderly end, as the composition root does it."""
+        await self.gateway.stop(1_000)
+
+    async def kill(self) -> None:
+        """The process is gone: connections drop, a commit that waits is never written."""
+        for connection in self.connections:
+            self.gateway.lost(connection)
+        self.connections.clear()
+        running = self.collaboration._committer._running
+        if running is not None:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+        await self.settle()
+        await self.log.close()
+
+
+class Mismatch(AssertionError):
+    """The server did something else than the conversation says."""
+
+
+def difference(expected: Json, got: Json, *, whole: bool, path: str = "$") -> str | None:
+    """Where ``got`` is not as expected, or None. ``whole``: it may have no field that is not expected, at any depth.
+
+    "<any>" stands for any value.
+    """
+    if expected == "<any>":
+        return None
+    if isinstance(expected, dict) and isinstance(got, dict):
+        surplus = sorted(got.keys() - expected.keys()) if whole else []
+        if surplus:
+            return f"{path}: has {', '.join(surplus)} too"
+        for key, value in expected.items():
+            if key not in got:
+                return f"{path}: {key} is missing"
+            found = difference(value, got[key], whole=whole, path=f"{path}.{key}")
+            if found:
+                return found
+        return None
+    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        found_in = (
+            difference(value, other, whole=whole, path=f"{path}[{index}]")
+            for index, (value, other) in enumerate(zip(expected, got, strict=True))
+        )
+        return next(filter(None, found_in), None)
+    same = type(expected) is type(got) and expected == got
+    return None if same else f"{path}: expected {json.dumps(expected)}, got {json.dumps(got)}"
+
+
+class Person:
+    """One connection of a conversation and what it has not been asked about yet."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.transport = RecordingTransport()
+        self.connection = server.connect(self.transport)
+        self._read = 0
+
+    def unread(self, ignored: Sequence[str]) -> Iterator[Json]:
+        """The messages behind the last one that was taken."""
+        for index in range(self._read, len(self.transport.frames)):
+            message = json.loads(self.transport.frames[index])
+            if message["type"] not in ignored:
+                yield message
+
+    def take(self, ignored: Sequence[str]) -> Json | None:
+        """The next message; None where there is none."""
+        while self._read < len(self.transport.frames):
+            message = json.loads(self.transport.frames[self._read])
+            self._read += 1
+            if message["type"] not in ignored:
+                return message
+        return None
+
+
+class Conversation:
+    """One conversation, run step by step. ``open_storage`` gives a fresh handle on one and the same storage."""
+
+    def __init__(self, record: Json, open_storage: Callable[[], Storage]) -> None:
+        self._record = record
+        self._open_storage = open_storage
+        self._given: dict[str, Json] = record.get("given", {})
+        self._roles: dict[str, str] = self._given.get("people", {})
+        self._ignored: list[str] = record.get("ignore", ["presence", "left"])
+        self._servers: dict[str, Server] = {}
+        self._people: dict[str, Person] = {}
+        self._names: dict[str, str] = {}
+        self._time = 1_000.0
+
+    async def run(self) -> None:
+        """Raises Mismatch with the number of the step that did not go as it says."""
+        try:
+            await self._prepare()
+            for number, step in enumerate(self._record["steps"], 1):
+                try:
+                    await self._step(step)
+                    self._note()
+                except (Mismatch, TimeoutError) as error:
+                    detail = str(error) or "the server does not come to rest"
+                    raise Mismatch(f"step {number}, {json.dumps(step, ensure_ascii=False)}: {detail}") from None
+            for name, person in self._people.items():
+                left_over = list(person.unread(self._ignored))
+                if left_over:
+                    raise Mismatch(f"at the end {name} has got more: {json.dumps(left_over, ensure_ascii=False)}")
+        finally:
+            for server in self._servers.values():
+                await server.kill()
+
+    async def _prepare(self) -> None:
+        if "text" in self._given:
+            await self._open("setup", "owner", "main")
+            await self._go_live("setup")
+            operation = {"operationId": "setup:1", "userId": "setup", "baseVersion": 0}
+            edit = {"operationType": "insert", "position": 0, "payload": self._given["text"]}
+            await self._send("setup", {"type": "operation", "fileId": FILE_ID} | operation | edit)
+            while self._people["setup"].take(()):
+                pass
+            await self._hang_up("setup")
+        for name in self._given.get("live", []):
+            await self._open(name, None, "main")
+            await self._go_live(name)
+        for person in self._people.values():
+            while person.take(()):
+                pass
+
+    async def _step(self, step: Json) -> None:
+        step = self._filled_in(step)
+        if "open" in step:
+            await self._open(step["open"], step.get("role"), step.get("server", "main"))
+        elif "send" in step:
+            await self._send(step["from"], step["send"])
+        elif "hangUp" in step:
+            await self._hang_up(step["from"])
+        elif "reads" in step:
+            connection = self._person(step["from"]).connection
+            (connection.resume if step["reads"] else connection.pause)()
+            await self._settle()
+        elif "storage" in step:
+            await self._storage(step["storage"], step.get("file", FILE_ID))
+        elif "clock" in step:
+            await self._pass_time(step["clock"])
+        elif "server" in step:
+            await self._servers["main"].stop()
+        else:
+            self._check(self._person(step["to"]), step)
+
+    async def _storage(self, what: str, file_id: str) -> None:
+        server = self._servers["main"]
+        actions: dict[str, Callable[[], Awaitable[Any] | None]] = {
+            "hold": server.log.hold,
+            "release": server.log.release,
+            "failBefore": lambda: server.log.fail(written=False),
+            "failAfter": lambda: server.log.fail(written=True),
+            "fence": lambda: server.log.inner.acquire(file_id),
+            "restart": self._restart,
+        }
+        waited_for = actions[what]()
+        if waited_for is not None:
+            await waited_for
+        await self._settle()
+
+    async def _restart(self) -> None:
+        server = self._servers.pop("main")
+        await server.kill()
+        self._server("main")
+
+    async def _pass_time(self, seconds: float) -> None:
+        self._time += seconds
+        for server in self._servers.values():
+            server.time = self._time
+            for connection in server.connections:
+                connection.check(self._time)
+        await self._settle()
+
+    async def _open(self, name: str, role: str | None, server: str) -> None:
+        """Connects, says hello and takes the welcome."""
+        self._done_with(name)
+        self._people[name] = Person(self._server(server))
+        token = self._token(name, role)
+        await self._send(name, {"type": "hello", "protocol": [1], "token": token})
+        welcome = self._people[name].take(())
+        if welcome is None or welcome["type"] != "welcome":
+            raise Mismatch(f"{name} is not welcome: {welcome}")
+        self._names[f"connection:{name}"] = welcome["connectionId"]
+
+    async def _go_live(self, name: str) -> None:
+        await self._send(name, {"type": "join", "fileId": FILE_ID})
+        snapshot = next(self._people[name].unread(("welcome", "presence")))
+        at = snapshot["snapshotSequenceId"]
+        await self._send(name, {"type": "snapshotApplied", "fileId": FILE_ID, "snapshotSequenceId": at})
+
+    async def _send(self, name: str, message: Json) -> None:
+        person = self._person(name)
+        person.connection.receive(json.dumps(message, ensure_ascii=False).encode())
+        await self._settle()
+        self._note()
+
+    def _done_with(self, name: str) -> None:
+        """An earlier connection of this name is forgotten, which must not hide anything that it got."""
+        person = self._people.pop(name, None)
+        for message in person.unread(self._ignored) if person else ():
+            raise Mismatch(f"{name} has got {json.dumps(message, ensure_ascii=False)}")
+
+    async def _hang_up(self, name: str) -> None:
+        person = self._person(name)
+        self._done_with(name)
+        person.server.gateway.lost(person.connection)
+        await self._settle()
+
+    def _check(self, person: Person, step: Json) -> None:
+        if "closed" in step:
+            closed = person.transport.closed
+            got = None if closed is None else {"code": closed[0], "reason": closed[1]}
+            found = difference(step["closed"], got, whole=True)
+            if found:
+                raise Mismatch(found)
+        elif "nothing" in step:
+            for message in person.unread(self._ignored):
+                raise Mismatch(f"got {json.dumps(message, ensure_ascii=False)}")
+        else:
+            got = person.take(self._ignored)
+            if got is None:
+                raise Mismatch("got nothing")
+            whole = "expect" in step
+            found = difference(step["expect" if whole else "includes"], got, whole=whole)
+            if found:
+                raise Mismatch(f"{found}\n    got {json.dumps(got, ensure_ascii=False)}")
+
+    async def _settle(self) -> None:
+        for server in self._servers.values():
+            await server.settle()
+
+    def _server(self, name: str) -> Server:
+        if name not in self._servers:
+            limits = self._record.get("limits", {})
+            server = self._servers[name] = Server(
+                self._open_storage(),
+                limits=_limits(Limits(), limits),
+                gateway_limits=_limits(GatewayLimits(), limits),
+            )
+            server.time = self._time
+        return self._servers[name]
+
+    def _person(self, name: str) -> Person:
+        if name not in self._people:
+            self._people[name] = Person(self._server("main"))
+        return self._people[name]
+
+    def _token(self, name: str, role: str | None) -> str:
+        user = name.partition("/")[0]
+        chosen: Any = role or self._roles.get(user, "editor")
+        return make_token(SECRET, user, chosen, 3_600)
+
+    def _note(self) -> None:
+        """Keeps the opaque values that went by, under the names that steps know them by."""
+        for name, person in self._people.items():
+            for message in person.unread(()):
+                kind = message["type"]
+                if kind == "welcome":
+                    self._names[f"connection:{name}"] = message["connectionId"]
+                if kind in ("snapshot", "live"):
+                    self._name("incarnation", message["incarnation"])
+                if kind == "snapshot":
+                    self._name(f"chain:{message['snapshotSequenceId']}", message["chainHash"])
+                if kind in ("committed", "resent") and message["operations"]:
+                    self._name(f"chain:{message['operations'][-1]['serverSequenceId']}", message["chainHash"])
+
+    def _name(self, name: str, value: str) -> None:
+        if self._names.setdefault(name, value) != value:
+            raise Mismatch(f"{name} was {self._names[name]}, now it is {value}")
+
+    def _filled_in(self, value: Json) -> Json:
+        """The step with the names in angle brackets replaced by what they stand for."""
+        if isinstance(value, dict):
+            return {key: self._filled_in(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._filled_in(item) for item in value]
+        name = re.fullmatch(r"<(.+)>", value) if isinstance(value, str) else None
+        if name is None or name[1] == "any":
+            return value
+        if name[1].startswith("token:"):
+            return self._token(name[1].removeprefix("token:"), None)
+        if name[1] not in self._names:
+            raise Mismatch(f"{value} has not gone by yet")
+        return self._names[name[1]]
+
+
+_L = TypeVar("_L", Limits, GatewayLimits)
+
+
+def _limits(defaults: _L, wanted: dict[str, int]) -> _L:
+    """The limits with those changed that are named, in camelCase."""
+    named = {re.sub("[A-Z]", lambda upper: f"_{upper[0].lower()}", name): value for name, value in wanted.items()}
+    return defaults._replace(**{name: value for name, value in named.items() if name in defaults._fields})
+
+
+def load(path: Path) -> Json:
+    """A conversation as it is written."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def constants(record: Json) -> Iterator[None]:
+    """Sets what is a constant of a module: the page of a resend, and presence that is told without delay."""
+    kept = collaboration_module.RESEND_PAGE, collaboration_module.PRESENCE_INTERVAL
+    collaboration_module.RESEND_PAGE = record.get("limits", {}).get("resendPage", kept[0])
+    collaboration_module.PRESENCE_INTERVAL = 0.0
+    try:
+        yield
+    finally:
+        collaboration_module.RESEND_PAGE, collaboration_module.PRESENCE_INTERVAL = kept

@@ -1,0 +1,167 @@
+"""The contract of `OpLog`: what every adapter has to do. Subclass with a fixture `op_log`."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from coscribe.core.dedup import Record
+from coscribe.documents.ports import Append, AppendResult, OpLog
+from coscribe.model import GENESIS, LogEntry, Workspace
+
+
+def entry(sequence: int, operation_id: str, *, file_key: int, author_ref: int, version: int | None = None) -> LogEntry:
+    """A log entry with recognisable contents."""
+    return LogEntry(
+        sequence,
+        file_key,
+        sequence if version is None else version,
+        sequence - 1,
+        operation_id,
+        "ann",
+        author_ref,
+        bytes([sequence % 256]) * 16,
+        1_000_000 + sequence,
+        b'[[0,"x"],[]]',
+        bytes([sequence % 256]) * 16,
+        hashlib.sha256(str(sequence).encode()).digest(),
+    )
+
+
+async def acquired(op_log: OpLog, workspace_id: str = "notes") -> Workspace:
+    await op_log.create(workspace_id, workspace_id, workspace_id, 1)
+    workspace = await op_log.acquire(workspace_id)
+    assert workspace is not None
+    return workspace
+
+
+async def appended(op_log: OpLog, workspace: Workspace, ids: list[str], previous: int = 0) -> list[LogEntry]:
+    """Appends one entry per id behind ``previous`` and expects that to work."""
+    author = await op_log.author("ann")
+    key = workspace.files[0].key
+    rows = [entry(previous + 1 + n, name, file_key=key, author_ref=author) for n, name in enumerate(ids)]
+    append = Append(workspace.key, workspace.epoch, previous, rows[-1].digest, rows)
+    assert await op_log.append([append]) == [AppendResult.COMMITTED]
+    return rows
+
+
+class OpLogContract:
+    async def test_a_new_workspace_is_empty_and_hangs_on_the_beginning_of_the_chain(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        assert (workspace.last_sequence, workspace.chain_hash, workspace.epoch) == (0, GENESIS, 1)
+        assert [(file.file_id, file.path) for file in workspace.files] == [("notes", "notes")]
+
+    async def test_creating_twice_changes_nothing(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        await appended(op_log, workspace, ["a:1"])
+        await op_log.create("notes", "notes", "notes", 2)
+        again = await op_log.acquire("notes")
+        assert again is not None
+        assert (again.key, again.last_sequence, again.incarnation) == (workspace.key, 1, workspace.incarnation)
+
+    async def test_an_unknown_workspace_cannot_be_acquired(self, op_log: OpLog) -> None:
+        assert await op_log.acquire("nothing") is None
+        assert not await op_log.exists("nothing")
+
+    async def test_every_acquisition_raises_the_epoch(self, op_log: OpLog) -> None:
+        first = await acquired(op_log)
+        second = await op_log.acquire("notes")
+        assert second is not None
+        assert second.epoch == first.epoch + 1
+
+    async def test_what_was_appended_is_read_back_as_it_was(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, ["a:1", "a:2", "plain", "b:1"])
+        assert await op_log.read(workspace.key, 0, through=100, limit=100) == rows
+        assert await op_log.read(workspace.key, 1, through=3, limit=100) == rows[1:3]
+        assert await op_log.read(workspace.key, 0, through=100, limit=2) == rows[:2]
+        assert await op_log.read(workspace.key, 0, through=100, limit=9, file_key=10**6) == []
+
+    async def test_the_head_moves_with_the_append(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, [f"a:{n}" for n in range(1, 200)])
+        again = await op_log.acquire("notes")
+        assert again is not None
+        assert (again.last_sequence, again.chain_hash) == (199, rows[-1].digest)
+
+    async def test_the_fence_refuses_an_earlier_owner(self, op_log: OpLog) -> None:
+        old = await acquired(op_log)
+        new = await op_log.acquire("notes")
+        assert new is not None
+        author = await op_log.author("ann")
+        row = entry(1, "a:1", file_key=old.files[0].key, author_ref=author)
+        assert await op_log.append([Append(old.key, old.epoch, 0, row.digest, [row])]) == [AppendResult.REFUSED]
+        assert await op_log.read(old.key, 0, through=9, limit=9) == []
+        assert await op_log.append([Append(new.key, new.epoch, 0, row.digest, [row])]) == [AppendResult.COMMITTED]
+
+    async def test_the_fence_refuses_a_gap_and_a_repetition(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, ["a:1"])
+        author, key = rows[0].author_ref, workspace.files[0].key
+        for previous in (0, 2):
+            row = entry(previous + 1, "b:1", file_key=key, author_ref=author)
+            append = Append(workspace.key, workspace.epoch, previous, row.digest, [row])
+            assert await op_log.append([append]) == [AppendResult.REFUSED]
+        assert await op_log.read(workspace.key, 0, through=9, limit=9) == rows
+
+    @pytest.mark.parametrize("bad", ["fenced", "id used before"])
+    async def test_one_refused_workspace_does_not_hold_up_the_others(self, op_log: OpLog, bad: str) -> None:
+        one, two, three = [await acquired(op_log, name) for name in ("one", "two", "three")]
+        rows = await appended(op_log, two, ["a:1"])
+        author = rows[0].author_ref
+        name = "a:2" if bad == "fenced" else "a:1"
+        appends = []
+        for workspace, operation_id, previous in ((one, "a:1", 0), (two, name, 1), (three, "a:1", 0)):
+            row = entry(previous + 1, operation_id, file_key=workspace.files[0].key, author_ref=author)
+            epoch = workspace.epoch + (bad == "fenced" and workspace is two)
+            appends.append(Append(workspace.key, epoch, previous, row.digest, [row]))
+        results = await op_log.append(appends)
+        assert results == [AppendResult.COMMITTED, AppendResult.REFUSED, AppendResult.COMMITTED]
+        assert len(await op_log.read(one.key, 0, through=9, limit=9)) == 1
+        assert await op_log.read(two.key, 0, through=9, limit=9) == rows
+        assert len(await op_log.read(three.key, 0, through=9, limit=9)) == 1
+        again = await op_log.acquire("two")
+        assert again is not None
+        assert (again.last_sequence, again.chain_hash) == (1, rows[-1].digest)
+
+    async def test_the_registry_finds_every_id_for_ever(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, ["a:1", "plain", "a:2", "x:y:7", "a:007", "a:0"])
+        for row in rows:
+            expected = Record(row.operation_id, "ann", row.request, "notes", row.sequence, row.version)
+            assert await op_log.find(workspace.key, row.operation_id) == expected
+        for name in ("a:3", "plain:1", "a", "x:7", ""):
+            assert await op_log.find(workspace.key, name) is None
+
+    async def test_the_registry_belongs_to_the_workspace(self, op_log: OpLog) -> None:
+        one, two = await acquired(op_log, "one"), await acquired(op_log, "two")
+        await appended(op_log, one, ["a:1"])
+        assert await op_log.find(two.key, "a:1") is None
+        assert await op_log.highest(two.key, "a") == -1
+
+    async def test_the_highest_counter_of_a_series(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        await appended(op_log, workspace, ["a:3", "a:12", "a:7", "plain"])
+        assert await op_log.highest(workspace.key, "a") == 12
+        assert await op_log.highest(workspace.key, "plain") == 0
+        assert await op_log.highest(workspace.key, "b") == -1
+
+    async def test_versions_are_read_behind_a_version(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, ["a:1", "a:2", "a:3", "a:4"])
+        key = workspace.files[0].key
+        assert await op_log.read_versions(key, 1, 3, 9) == rows[1:3]
+        assert await op_log.read_versions(key, 0, 9, 2) == rows[:2]
+        assert await op_log.read_versions(key, 4, 9, 9) == []
+
+    async def test_an_author_keeps_one_reference(self, op_log: OpLog) -> None:
+        first = await op_log.author("ann")
+        assert await op_log.author("bob") != first
+        assert await op_log.author("ann") == first
+
+    async def test_all_workspaces_are_listed(self, op_log: OpLog) -> None:
+        for name in ("b", "a", "c"):
+            await op_log.create(name, name, name, 1)
+        assert await op_log.workspaces() == ["a", "b", "c"]
+        assert await op_log.exists("b")

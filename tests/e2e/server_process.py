@@ -1,0 +1,75 @@
+"""A real server in a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from coscribe.app import token_secret
+from coscribe.config import Settings
+from coscribe.gateway.auth import make_token
+from coscribe.protocol.messages import Role
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """``coscribe serve`` on ``folder``. The port stays the same over restarts, so that clients find it again."""
+
+    def __init__(self, folder: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.environment = environment or {}
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts it and waits until it listens."""
+        command = [sys.executable, "-m", "coscribe", "serve", "--quiet", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [*command, "--data", str(self.folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.environment},
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("http"), f"the server did not start: {line!r}"
+
+    def kill(self) -> None:
+        """SIGKILL: no flush, no goodbye."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(how)
+        code = process.wait(timeout=60)
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
+
+    def token(self, user_id: str, role: Role = "editor") -> str:
+        return make_token(token_secret(Settings(folder=self.folder)), user_id, role, 86_400)

@@ -1,0 +1,40 @@
+"""Every adapter keeps the contracts of its ports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from coscribe.documents.ports import OpLog
+from coscribe.persistence.memory import MemoryStorage
+from coscribe.persistence.migrate import migrate
+from coscribe.persistence.sqlite import SqliteStorage
+from tests.contracts.op_log import OpLogContract
+from tests.contracts.snapshot_repo import AnyStorage, SnapshotRepoContract
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyStorage]:
+    made: AnyStorage
+    if request.param == "memory":
+        made = MemoryStorage()
+    else:
+        migrate(tmp_path / "log.db")
+        made = SqliteStorage(tmp_path / "log.db")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def op_log(storage: AnyStorage) -> OpLog:
+    return storage
+
+
+class TestOpLog(OpLogContract):
+    pass
+
+
+class TestSnapshotRepo(SnapshotRepoContract):
+    pass
