@@ -72,7 +72,7 @@ class Coscribe:
             max_backlog=settings.max_backlog,
             clock=lambda: time.time_ns() // 1_000,
             now=time.monotonic,
-            salts=_salts,
+            salts=_Salts(),
         )
         context = Context(
             self.collaboration,
@@ -119,6 +119,8 @@ def token_secret(settings: Settings) -> bytes:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
     return path.read_text().strip().encode()
 
 
@@ -133,9 +135,20 @@ def _lock_folder(folder: Path) -> IO[str]:
     return lock
 
 
-def _salts(count: int) -> list[bytes]:
-    pool = os.urandom(SALT_BYTES * count)
-    return [pool[start : start + SALT_BYTES] for start in range(0, len(pool), SALT_BYTES)]
+class _Salts:
+    """Fresh random salts, drawn from the system in larger pieces."""
+
+    def __init__(self) -> None:
+        self._pool: list[bytes] = []
+
+    def __call__(self, count: int) -> list[bytes]:
+        pool = self._pool
+        while len(pool) < count:
+            drawn = os.urandom(SALT_BYTES * 256)
+            pool.extend(drawn[start : start + SALT_BYTES] for start in range(0, len(drawn), SALT_BYTES))
+        taken = pool[-count:]
+        del pool[-count:]
+        return taken
 
 
 async def _home(request: Request) -> Response:

@@ -72,20 +72,23 @@ async def _measure(scenario: Scenario, data: Path, server_cpu: int | None) -> Fi
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     bench = Bench(data, server_cpu, failed)
     running = asyncio.create_task(scenario.run(bench))
-    await asyncio.wait([running, failed], return_when=asyncio.FIRST_COMPLETED)
-    if not running.done():
-        running.cancel()
-        await asyncio.wait([running])
-    if failed.done():
-        failed.result()
-    figures = await running
-    server = bench.server()
-    logged = server.logged()
+    failed.add_done_callback(lambda _: running.cancel())
+    try:
+        figures = await running
+    finally:
+        if failed.done():
+            failed.result()
+    if said := bench.server().output():
+        print(said, file=sys.stderr)
+    return figures | {"acked": check_log(bench)}
+
+
+def check_log(bench: Bench) -> int:
+    """The operations in the log on disk. Raises BenchError if they are not as many as were acknowledged."""
+    logged = bench.server().logged()
     if logged != bench.acked:
         raise BenchError(f"{bench.acked:,} operations were acknowledged, {logged:,} are in the log")
-    if said := server.output():
-        print(said, file=sys.stderr)
-    return figures | {"acked": logged}
+    return logged
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 from time import perf_counter
 
@@ -10,9 +11,9 @@ from picows import WSMsgType
 
 from coscribe.bench.measure import Tally
 from coscribe.bench.peer import Peer, Room
+from coscribe.bench.scenario import until
 
 _TEXT = WSMsgType.TEXT
-_DRAIN_SECONDS = 60.0
 
 SEED = 1
 """All random choices are the same in every run."""
@@ -93,8 +94,6 @@ class Typist(Member):
         self.sends(self._message % (counter, version, position), counter, since)
 
 
-async def drain(members: list[Member]) -> None:
-    """Returns when nothing is in flight any more."""
-    async with asyncio.timeout(_DRAIN_SECONDS):
-        while any(member.in_flight for member in members):
-            await asyncio.sleep(0.01)
+async def drain(members: Sequence[Member]) -> None:
+    """Returns when nothing is in flight any more. Raises BenchError."""
+    await until(lambda: not any(member.in_flight for member in members), "the last acknowledgements")

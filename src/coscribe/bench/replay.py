@@ -18,7 +18,7 @@ from time import perf_counter
 from coscribe.bench.measure import Figures, Tally, Target, figures_between, mark, no_collector
 from coscribe.bench.member import SEED, Member
 from coscribe.bench.peer import Room
-from coscribe.bench.scenario import Bench, Scenario
+from coscribe.bench.scenario import Bench, Scenario, until
 from coscribe.bench.server import BenchError, ServerProcess
 from coscribe.core.text_buffer import TextBuffer
 from coscribe.protocol import codec, messages
@@ -98,8 +98,7 @@ class Replay(Scenario, frozen=True, kw_only=True):
                 await writer.finished
                 end = mark(server, tally)
             figures = figures_between(start, end, server, tally)
-            while reader.sequence < writer.sequence:
-                await asyncio.sleep(0.01)
+            await until(lambda: reader.sequence == writer.sequence, "what the subscriber has yet to see")
             text = await _text_of(bench, server, room.file_id)
             for member in (writer, reader):
                 member.close()
@@ -153,10 +152,8 @@ def _frames(room: Room, patches: list[Patch], chain: int) -> list[tuple[bytes, b
     """The messages, each in the part before its base version, the part after it, and its last operation's number."""
     frames: list[tuple[bytes, bytes, int]] = []
     for start in range(0, len(patches), chain):
-        elements = [
-            _element(f"writer:{number}", patch)
-            for number, patch in enumerate(patches[start : start + chain], start + 1)
-        ]
+        part = enumerate(patches[start : start + chain], start + 1)
+        elements = [_element(f"writer:{number}", patch) for number, patch in part]
         head, _, tail = codec.encode(messages.Chain(room.file_id, "writer", 0, elements)).partition(_BASE)
         frames.append((head + _BASE[:-2], tail, start + len(elements)))
     return frames

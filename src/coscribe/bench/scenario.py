@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from coscribe.bench.measure import Figures, Target
-from coscribe.bench.server import ServerProcess
+from coscribe.bench.server import BenchError, ServerProcess
+
+_POLL_SECONDS = 0.01
+_PATIENCE_SECONDS = 60.0
 
 
 class Bench:
@@ -51,3 +54,12 @@ async def in_parallel(work: Iterable[Awaitable[None]], at_once: int) -> None:
             await one
 
     await asyncio.gather(*(worker() for _ in range(at_once)))
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Returns when the condition holds. Raises BenchError if that takes a minute."""
+    for _ in range(int(_PATIENCE_SECONDS / _POLL_SECONDS)):
+        if condition():
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+    raise BenchError(f"{what} did not come within {_PATIENCE_SECONDS:.0f} s")

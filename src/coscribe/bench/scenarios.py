@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from coscribe.bench.busy import Busy
+from coscribe.bench.idle import Idle
+from coscribe.bench.join import Join
 from coscribe.bench.many import Many
 from coscribe.bench.replay import Replay
 from coscribe.bench.scenario import Scenario
@@ -16,6 +18,8 @@ SCENARIOS: dict[str, Scenario] = {
     "busy-8": Busy(clients=8),
     "busy-50": Busy(clients=50),
     "many": Many(),
+    "join": Join(),
+    "idle": Idle(),
     "replay": Replay(),
 }
 

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from coscribe.app import WEBSOCKET_PATH, token_secret
 from coscribe.config import Settings
@@ -31,10 +33,15 @@ DAY = 86_400
 
 def fail(message: str, advice: str = "", code: int = 2) -> NoReturn:
     """Ends with an error that says the next step."""
-    err.print(f"[red]error:[/red] {message}", highlight=False)
+    err.print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)
     if advice:
-        err.print(f"  {advice}", highlight=False)
+        err.print(f"  {escape(advice)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on stdout."""
+    typer.echo(msgspec.json.encode(value))
 
 
 def websocket_url(server: str) -> str:

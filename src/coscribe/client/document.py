@@ -278,10 +278,11 @@ class Document:
         applied = self._replica.receive(operations, previous, chain_hash)
         for change in applied:
             self._tell(change)
-        if was_pending and not self._replica.in_flight and self._state is State.LIVE:
-            self._send_next()
-        if was_pending and self._pending_file is not None:
-            self._pending_file.save(self._replica)
+        if was_pending and not self._replica.in_flight:
+            if self._state is State.LIVE:
+                self._send_next()
+            if self._replica.is_idle and self._pending_file is not None:
+                self._pending_file.save(self._replica)
         if self._check_wanted:
             self._ask_checksum()
 
@@ -341,19 +342,20 @@ class Document:
     def _done(self, applied: Applied | None) -> bool:
         if applied is None:
             return False
-        if self._state is State.LIVE:
-            self._send_next()
-        if self._pending_file is not None:
+        sent = self._state is State.LIVE and self._send_next()
+        if not sent and self._pending_file is not None:
             self._pending_file.save(self._replica)
         self._tell(applied)
         return True
 
-    def _send_next(self) -> None:
+    def _send_next(self) -> bool:
         message = self._replica.outgoing()
-        if message is not None:
-            if self._pending_file is not None:
-                self._pending_file.save(self._replica)
-            self._client.send(message)
+        if message is None:
+            return False
+        if self._pending_file is not None:
+            self._pending_file.save(self._replica)
+        self._client.send(message)
+        return True
 
     def _send_again(self) -> None:
         self._retrying = None

@@ -2,6 +2,9 @@
 
 It holds the frozen message byte for byte, the pending operations as they are now, and the point of the server's
 history that they refer to; not the text. It belongs to one user, and nobody else's session ever sends it.
+
+It is written when we edit and when we send, not when others do: operations that came in since are asked for again
+(resend) and carried through. It survives the process; whether it survives the machine is up to the file system.
 """
 
 from __future__ import annotations
@@ -58,12 +61,10 @@ class PendingFile:
             [_StoredPending(item.operation_id, to_edits(item.operation)) for item in replica.in_flight],
             [_StoredPending(item.operation_id, to_edits(item.operation)) for item in replica.queue],
         )
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("wb") as file:
+        temporary = f"{self._path}.new"
+        with open(temporary, "wb") as file:
             file.write(msgspec.json.encode(stored))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        os.replace(temporary, self._path)
         self._written = True
 
     def load(self, replica: Replica) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed, OpWindow, rebase, rebase_chain
-from coscribe.core.operation import Operation, changes, growth, reach
+from coscribe.core.operation import Operation, Splice, changes, growth, reach
 from coscribe.core.text_buffer import TextBuffer
 
 
@@ -112,13 +112,19 @@ class FileState:
         """
         size = len(self.content)
         for operation, request in zip(operations, requests, strict=True):
-            if reach(operation) > size:
+            if type(operation) is Splice:
+                position, deleted, inserted = operation
+                end = position + deleted
+                grown = len(inserted) - deleted
+            else:
+                end, grown = reach(operation), growth(operation)
+            if end > size:
                 raise CoscribeError(
                     Code.POSITION_OUT_OF_RANGE,
-                    f"reaches {reach(operation) - size} code points past the end of the text",
+                    f"reaches {end - size} code points past the end of the text",
                     operation_id=request.operation_id,
                 )
-            size += growth(operation)
+            size += grown
             if size > self.limits.file_length:
                 raise CoscribeError(
                     Code.FILE_TOO_LARGE,

@@ -21,6 +21,7 @@ from operator import attrgetter
 from coscribe.core.operation import (
     LEFT,
     RIGHT,
+    Components,
     Operation,
     Splice,
     carry_splice,
@@ -43,12 +44,14 @@ class Committed:
     ``restores`` names the sequences that an undo or a restore brings back.
     ``author`` and ``request`` (a digest of what was asked for) are opaque here, ``digest`` is the link in the hash
     chain, ``encoded`` the wire form; both are filled in by whoever makes them.
+    ``cost`` is the bytes it counts for in a window.
     """
 
     __slots__ = (
         "author",
         "base_version",
         "changed",
+        "cost",
         "digest",
         "encoded",
         "operation",
@@ -85,11 +88,8 @@ class Committed:
         self.restores = restores
         self.digest = b""
         self.encoded = b""
-
-    @property
-    def cost(self) -> int:
-        """Bytes this entry counts for in a window."""
-        return ENTRY_OVERHEAD + len(self.removed) + _text_size(self.operation)
+        text = len(operation.inserted) if isinstance(operation, Splice) else _text_size(operation)
+        self.cost = ENTRY_OVERHEAD + len(removed) + text
 
 
 class OpWindow:
@@ -190,7 +190,5 @@ def _carry_all(concurrent: Sequence[Operation], operation: Operation) -> list[Op
     return carried
 
 
-def _text_size(operation: Operation) -> int:
-    if isinstance(operation, Splice):
-        return len(operation.inserted)
+def _text_size(operation: Components) -> int:
     return sum(len(part) for part in operation if isinstance(part, str))

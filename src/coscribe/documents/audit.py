@@ -4,19 +4,19 @@
                           --core--> text and version of every file    == snapshots, live texts (`Claim`)
 
 Nothing is read or printed here: entries and claims come in, findings go out. After an entry that cannot be replayed
-the text of its file is unknown, so what claims say after it is left open, and counted as not checked.
+the text of its file is unknown, so what claims say after it is left open: they are not counted as compared.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from coscribe.core.op_window import Committed
-from coscribe.core.operation import reach
+from coscribe.core.operation import Delete
 from coscribe.core.text_buffer import TextBuffer
-from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace, committed_from, content_hash, link
+from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace, content_hash, decode_payload, link
 
 MAX_FINDINGS = 50
 """Findings of one workspace that are kept; the rest is only counted."""
@@ -33,26 +33,33 @@ class Claim(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something is not as it must be. ``kind`` is stable; ``sequence`` says where, None: not at any one entry.
+    """Something is not as it must be.
 
-    Kinds: ``gap``, ``chain``, ``duplicate_id``, ``unknown_file``, ``malformed``, ``payload``, ``position``,
-    ``deleted_text``, ``version``, ``base_version``, ``claim``, ``head``.
+    ``kind`` is stable: ``gap``, ``chain``, ``duplicate_id``, ``unknown_file``, ``malformed``, ``payload``,
+    ``position``, ``deleted_text``, ``version``, ``base_version``, ``claim`` or ``head``. ``sequence`` says where; None:
+    at no one entry. ``file_key`` None: it concerns the workspace as a whole.
     """
 
     kind: str
     sequence: int | None
+    file_key: int | None
     detail: str
 
 
-class Report(NamedTuple):
-    """What an audit found. ``versions``: the version each file came to, by its key. ``claims`` were compared.
+class FileReport(NamedTuple):
+    """How far a file came: its entries, the version they lead to, and how many claims were compared, by source."""
 
-    ``total`` is the number of findings; at most `MAX_FINDINGS` of them are in ``findings``.
-    """
+    file: File
+    entries: int
+    version: int
+    compared: dict[str, int]
+
+
+class Report(NamedTuple):
+    """What an audit found. ``total`` is the number of findings; at most `MAX_FINDINGS` of them are kept."""
 
     entries: int
-    versions: dict[int, int]
-    claims: int
+    files: list[FileReport]
     findings: list[Finding]
     total: int
 
@@ -74,35 +81,46 @@ class _FileReplay:
     """One file on its way through the log. ``known``: whether its text is still certain."""
 
     def __init__(self, file: File) -> None:
-        self.file_id = file.file_id
+        self.file = file
         self.file_id_bytes = file.file_id.encode()
         self.text = TextBuffer()
         self.version = 0
+        self.entries = 0
         self.known = True
+        self.compared: Counter[str] = Counter()
 
     def step(self, entry: LogEntry) -> None:
         """Applies an entry. Raises _Unreplayable."""
         try:
-            committed: Committed = committed_from(entry)
+            parts, _ = decode_payload(entry.payload)
         except ValueError as error:
             raise _Unreplayable("payload", f"the payload cannot be read: {error}") from None
-        expected = self.version + committed.changed
+        reach = 0
+        removed = ""
+        changed = False
+        for part in parts:
+            if isinstance(part, int):
+                reach += part
+                continue
+            changed = True
+            if isinstance(part, Delete):
+                reach += part.size
+                removed += part.text or ""
+        expected = self.version + changed
         if entry.version != expected:
             raise _Unreplayable("version", f"version {entry.version}, but the text is at version {expected} after it")
         if not 0 <= entry.base_version <= self.version:
-            raise _Unreplayable(
-                "base_version", f"made on version {entry.base_version}, but the file was at {self.version}"
-            )
-        if committed.changed:
-            beyond = reach(committed.operation) - len(self.text)
-            if beyond > 0:
-                raise _Unreplayable("position", f"reaches {beyond} code points past the end of the text")
-            if self.text.apply(committed.operation) != committed.removed:
-                raise _Unreplayable("deleted_text", "the text it says it deleted is not the text that was there")
-        self.version = entry.version
+            detail = f"made on version {entry.base_version}, but the file was at version {self.version}"
+            raise _Unreplayable("base_version", detail)
+        if reach > len(self.text):
+            raise _Unreplayable("position", f"reaches {reach - len(self.text)} code points past the end of the text")
+        if changed and self.text.apply(parts) != removed:
+            raise _Unreplayable("deleted_text", "the text it says it deleted is not the text that was there")
+        self.version = expected
 
     def refute(self, claim: Claim) -> str:
         """What a claim about this very moment has wrong; empty if it is right."""
+        self.compared[claim.source] += 1
         snapshot = claim.snapshot
         if snapshot.version != self.version:
             return f"says version {snapshot.version}, the log says {self.version}"
@@ -121,8 +139,7 @@ class _Audit:
         self._claims: dict[int, list[Claim]] = {}
         self._ids: set[str] = set()
         self._findings: list[Finding] = []
-        self._count = 0
-        self._compared = 0
+        self._total = 0
         self._entries = 0
         self._sequence = 0
         self._digest = GENESIS
@@ -136,8 +153,8 @@ class _Audit:
         try:
             self._check(entry)
         except (TypeError, AttributeError, OverflowError, struct.error) as error:
-            # SQLite stores what it is given: somebody who edits rows by hand can leave a text where a number belongs.
-            self._find("malformed", entry.sequence, f"a field is not of the kind it must be: {error}")
+            # SQLite stores what it is given: whoever edits rows by hand can leave a text where a number belongs.
+            self._find("malformed", entry.sequence, None, f"a field is not of the kind it must be: {error}")
             self._lose_track()
         self._sequence = entry.sequence
         self._digest = entry.digest
@@ -148,42 +165,44 @@ class _Audit:
         """Compares the end of the log with the head, and gives the report."""
         workspace = self._workspace
         if workspace.last_sequence != self._sequence:
-            self._find(
-                "head", None, f"the head says sequence {workspace.last_sequence}, the log ends at {self._sequence}"
-            )
+            detail = f"the head says sequence {workspace.last_sequence}, the log ends at {self._sequence}"
+            self._find("head", None, None, detail)
         elif workspace.chain_hash != self._digest:
-            self._find("head", None, "the head's chain hash is not that of the last entry")
-        for sequence, claims in sorted(self._claims.items()):
+            self._find("head", None, None, "the head's chain hash is not that of the last entry")
+        for claims in self._claims.values():
             for claim in claims:
-                self._find("claim", sequence, f"{claim.source}: the log has no such sequence")
-        versions = {key: replay.version for key, replay in self._files.items()}
-        return Report(self._entries, versions, self._compared, self._findings, self._count)
+                self._find_claim(claim, "the log has no such sequence")
+        files = [FileReport(at.file, at.entries, at.version, dict(at.compared)) for at in self._files.values()]
+        return Report(self._entries, files, self._findings, self._total)
 
     def _take_claim(self, claim: Claim) -> None:
         snapshot = claim.snapshot
         if content_hash(snapshot.content) != snapshot.content_hash:
-            self._find("claim", snapshot.sequence, f"{claim.source}: its content does not have its content hash")
+            self._find_claim(claim, "its content does not have its content hash")
         self._claims.setdefault(snapshot.sequence, []).append(claim)
 
     def _check(self, entry: LogEntry) -> None:
         follows = entry.sequence == self._sequence + 1
         if not follows:
-            self._find("gap", entry.sequence, f"{_missing(self._sequence, entry.sequence)} before it")
+            self._find("gap", entry.sequence, None, _gap(self._sequence, entry.sequence))
             self._lose_track()
         if entry.operation_id in self._ids:
-            self._find("duplicate_id", entry.sequence, f"the operation id {entry.operation_id} is in the log before")
+            detail = f"the operation id {entry.operation_id} is in the log before"
+            self._find("duplicate_id", entry.sequence, entry.file_key, detail)
         self._ids.add(entry.operation_id)
         file = self._files.get(entry.file_key)
         if file is None:
-            self._find("unknown_file", entry.sequence, f"the workspace has no file with the key {entry.file_key}")
+            detail = f"the workspace has no file with the key {entry.file_key}"
+            self._find("unknown_file", entry.sequence, None, detail)
         else:
+            file.entries += 1
             self._check_chain(entry, file, follows)
             self._replay(entry, file)
 
     def _lose_track(self) -> None:
         """An entry is missing or means nothing: whichever file it was of, its text is not certain any more."""
-        for replay in self._files.values():
-            replay.known = False
+        for file in self._files.values():
+            file.known = False
 
     def _check_chain(self, entry: LogEntry, file: _FileReplay, follows: bool) -> None:
         digest = link(
@@ -200,7 +219,8 @@ class _Audit:
         )
         # Behind a gap the digest before it is not known, so this entry's cannot be recomputed.
         if follows and digest != entry.digest:
-            self._find("chain", entry.sequence, "its hash does not fit what it says, or the entry before it")
+            detail = "its hash does not fit: it, or the order of the entries, is not what was committed"
+            self._find("chain", entry.sequence, entry.file_key, detail)
 
     def _replay(self, entry: LogEntry, file: _FileReplay) -> None:
         if not file.known:
@@ -209,24 +229,24 @@ class _Audit:
             file.step(entry)
         except _Unreplayable as error:
             file.known = False
-            self._find(error.kind, entry.sequence, error.detail)
+            self._find(error.kind, entry.sequence, entry.file_key, error.detail)
 
     def _compare_claims(self) -> None:
         """The claims about the sequence that the log is at."""
         for claim in self._claims.pop(self._sequence, ()):
-            file = self._files.get(claim.snapshot.file_key)
-            if file is None:
-                self._find("claim", self._sequence, f"{claim.source}: of a file that the workspace does not have")
-            elif file.known:
-                self._compared += 1
+            file = self._files[claim.snapshot.file_key]
+            if file.known:
                 wrong = file.refute(claim)
                 if wrong:
-                    self._find("claim", self._sequence, f"{claim.source}: {wrong}")
+                    self._find_claim(claim, wrong)
 
-    def _find(self, kind: str, sequence: int | None, detail: str) -> None:
-        self._count += 1
+    def _find_claim(self, claim: Claim, wrong: str) -> None:
+        self._find("claim", claim.snapshot.sequence, claim.snapshot.file_key, f"the {claim.source}: {wrong}")
+
+    def _find(self, kind: str, sequence: int | None, file_key: int | None, detail: str) -> None:
+        self._total += 1
         if len(self._findings) < MAX_FINDINGS:
-            self._findings.append(Finding(kind, sequence, detail))
+            self._findings.append(Finding(kind, sequence, file_key, detail))
 
 
 def audit(
@@ -235,30 +255,29 @@ def audit(
     claims: Sequence[Claim] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Audits a whole log, from its first entry to the last. ``progress`` is told how many more entries are done.
+    """Audits a whole log, from its first entry to the last. Claims are about files of the workspace.
 
-    ``workspace`` is what its rows say; ``epoch``, ``incarnation`` and ``secret`` are not looked at.
+    ``workspace`` is what its rows say; ``epoch``, ``incarnation`` and ``secret`` are not looked at. ``progress`` is
+    told now and then how many entries are done since it was told last.
     """
     state = _Audit(workspace, claims)
-    told = 0
     for done, entry in enumerate(entries, 1):
         state.entry(entry)
         if progress is not None and not done % PROGRESS_EVERY:
-            progress(done - told)
-            told = done
+            progress(PROGRESS_EVERY)
     return state.finish()
 
 
-def _missing(before: int, after: int) -> str:
+def _gap(before: int, after: int) -> str:
     if after <= before:
-        return f"sequence {before} comes"
+        return f"it comes behind sequence {before}"
     if after == before + 2:
-        return f"the entry {before + 1} is missing"
-    return f"the entries {before + 1} to {after - 1} are missing"
+        return f"the entry {before + 1} before it is missing"
+    return f"the entries {before + 1} to {after - 1} before it are missing"
 
 
 def _first_difference(claimed: str, replayed: str) -> str:
     """Where two texts part, for people."""
     pairs = enumerate(zip(claimed, replayed, strict=False))
     position = next((at for at, (one, other) in pairs if one != other), min(len(claimed), len(replayed)))
-    return f"first at {position}; {len(claimed)} code points, not {len(replayed)}"
+    return f"they part at {position}; {len(claimed)} code points, not {len(replayed)}"

@@ -43,10 +43,9 @@ class Committer:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     def admit(self, count: int) -> None:
-        """Makes room for operations of the next group. Errors: ``overloaded`` where the disk is too far behind."""
+        """Is there room for so many in the next group? Errors: ``overloaded`` where the disk is too far behind."""
         if self.backlog + count > self._max_backlog:
             raise CoscribeError(Code.OVERLOADED, f"{self.backlog} operations wait for the disk")
-        self.backlog += count
 
     async def settled(self) -> None:
         """Returns when the group in flight and the one that is filling are through."""

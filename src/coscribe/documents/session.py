@@ -141,6 +141,8 @@ class OpenFile:
 class Committing(Protocol):
     """What a session needs of the committer: room for operations, and to be taken into the next group."""
 
+    backlog: int
+
     def admit(self, count: int) -> None: ...
 
     def needs_commit(self, session: WorkspaceSession) -> None: ...
@@ -217,6 +219,7 @@ class WorkspaceSession:
         self._committer.admit(len(requests))
         previous = state.last_sequence
         entries = state.commit(requests, message.base_version, concurrent, self.last_sequence + 1, author, digest)
+        self._committer.backlog += len(entries)
         self._record(file, previous, entries, time, salts(len(entries)))
         return len(entries)
 
@@ -256,6 +259,12 @@ class WorkspaceSession:
 
         Errors: ``operation_id_reused``, ``chain_mismatch``.
         """
+        find = self.registry.find
+        for request in requests:
+            if find(request.operation_id) != "new":
+                break
+        else:
+            return None
         records = self._lookup([request.operation_id for request in requests], evidence)
         places: list[Place] = []
         for record in records:

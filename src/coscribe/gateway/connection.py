@@ -273,16 +273,15 @@ class Connection:
             self._refuse(error)
             return
         file_id: str | None = getattr(message, "file_id", None)
-        operation_id = _operation_id(message)
         try:
             if self.identity is None:
                 if not isinstance(message, messages.Hello):
                     raise CoscribeError(Code.HELLO_EXPECTED)
-                self._later(self._hello(message), file_id, operation_id)
-            elif isinstance(message, messages.Operation | messages.Chain):
+                self._later(self._hello(message), None)
+            elif isinstance(message, _EDITS):
                 self._submit(message, self.identity)
             elif isinstance(message, messages.Join):
-                self._later(self._join(message, self.identity), file_id, operation_id)
+                self._later(self._join(message, self.identity), file_id)
             elif isinstance(message, messages.SnapshotApplied):
                 self.context.collaboration.snapshot_applied(
                     self._member(message.file_id, live=False), message.snapshot_sequence_id
@@ -294,15 +293,15 @@ class Connection:
             elif isinstance(message, messages.GetChecksum):
                 self.context.collaboration.checksum(self._member(message.file_id))
             elif isinstance(message, messages.Resend):
-                self._later(self._resend(message), file_id, operation_id)
+                self._later(self._resend(message), file_id)
             elif isinstance(message, messages.Ping):
                 self.send(codec.encode(messages.Pong(message.nonce)))
             else:
                 raise CoscribeError(Code.HELLO_REPEATED)
         except CoscribeError as error:
-            self._refuse(error, file_id, operation_id)
+            self._refuse(error, file_id, _operation_id(message))
 
-    def _later(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None) -> None:
+    def _later(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None = None) -> None:
         self._busy = asyncio.get_running_loop().create_task(self._finish(work, file_id, operation_id))
 
     async def _finish(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None) -> None:
@@ -417,6 +416,7 @@ class Connection:
 
 
 _NO_EVIDENCE = Evidence()
+_EDITS = (messages.Operation, messages.Chain)
 
 
 def _operation_id(message: messages.ClientMessage) -> str | None:

@@ -1,11 +1,10 @@
 """A bare picows server: sends so many bytes in one text frame to whoever says anything. What a join is compared with.
 
-``python -m coscribe.bench.raw BYTES`` prints its port and serves until it is ended.
+``python -m coscribe.bench.bare BYTES`` prints its port and serves until it is ended.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import uvloop
