@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import secrets
 import sys
@@ -168,5 +169,11 @@ async def _metrics(_: Request) -> Response:
 
 
 def tune_interpreter() -> None:
-    """For a process that serves: the storage thread should get the global lock back quickly."""
+    """For a process that serves: see the comments. Called once everything is imported and put together."""
+    # The storage thread should get the global lock back quickly.
     sys.setswitchinterval(0.0005)
+    # Operations, frames and rows hold no cycles: reference counts free them. Looking for cycles at Python's usual
+    # pace costs an eighth of all processor time under load.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)

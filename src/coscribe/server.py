@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 
 import uvicorn
@@ -26,7 +25,6 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     """Serves until SIGINT or SIGTERM. Raises FolderInUse."""
     coscribe = Coscribe(settings)
     tune_interpreter()
-    gc.freeze()
     config = uvicorn.Config(
         coscribe.asgi,
         ws=websocket_switch(coscribe.gateway, WEBSOCKET_PATH),  # type: ignore[arg-type]  # any callable will do

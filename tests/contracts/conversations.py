@@ -73,48 +73,58 @@ class HoldingLog:
         failure, self._failure = self._failure, None
         if failure == "unwritten":
             raise StorageError("the disk is gone")
-        results = await self.inner.append(appends)
+        results = await _taking_turns(self.inner.append(appends))
         if failure == "written":
             raise StorageError("the disk was gone before it said yes")
         return results
 
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
-        await self.inner.create(workspace_id, file_id, path, time)
+        await _taking_turns(self.inner.create(workspace_id, file_id, path, time))
 
     async def exists(self, workspace_id: str) -> bool:
-        return await self.inner.exists(workspace_id)
+        return await _taking_turns(self.inner.exists(workspace_id))
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
-        return await self.inner.acquire(workspace_id)
+        return await _taking_turns(self.inner.acquire(workspace_id))
 
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
     ) -> list[LogEntry]:
-        return await self.inner.read(workspace_key, after, through=through, limit=limit, file_key=file_key)
+        read = self.inner.read(workspace_key, after, through=through, limit=limit, file_key=file_key)
+        return await _taking_turns(read)
 
     async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        return await self.inner.read_versions(file_key, after_version, through, limit)
+        return await _taking_turns(self.inner.read_versions(file_key, after_version, through, limit))
 
     async def find(self, workspace_key: int, operation_id: str) -> Record | None:
-        return await self.inner.find(workspace_key, operation_id)
+        return await _taking_turns(self.inner.find(workspace_key, operation_id))
 
     async def highest(self, workspace_key: int, series: str) -> int:
-        return await self.inner.highest(workspace_key, series)
+        return await _taking_turns(self.inner.highest(workspace_key, series))
 
     async def author(self, user_id: str) -> int:
-        return await self.inner.author(user_id)
+        return await _taking_turns(self.inner.author(user_id))
 
     async def workspaces(self) -> list[str]:
-        return await self.inner.workspaces()
+        return await _taking_turns(self.inner.workspaces())
 
     async def close(self) -> None:
         await self.inner.close()
 
     async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
-        await self.inner.save(snapshot, keep=keep)
+        await _taking_turns(self.inner.save(snapshot, keep=keep))
 
     async def newest(self, file_key: int) -> list[FileSnapshot]:
-        return await self.inner.newest(file_key)
+        return await _taking_turns(self.inner.newest(file_key))
+
+
+_T = TypeVar("_T")
+
+
+async def _taking_turns(call: Awaitable[_T]) -> _T:
+    """Answers a turn later, as storage does: `MemoryStorage` alone would answer within the turn that asked."""
+    await asyncio.sleep(0)
+    return await call
 
 
 class RecordingTransport:

@@ -49,7 +49,8 @@ def open_storage(request: pytest.FixtureRequest, empty_database: Path, tmp_path:
     if request.param == "memory":
         storage = MemoryStorage()
         return lambda: storage
-    path = shutil.copy(empty_database, tmp_path / "coscribe.db")
+    path = tmp_path / "coscribe.db"
+    shutil.copy(empty_database, path)
     return lambda: SqliteStorage(path)
 
 

@@ -25,22 +25,25 @@ from coscribe.protocol import codec, messages
 _TIMES_BARE = 2.0
 _CHAIN = 64
 _SMALL = "small"
+_SNAPSHOT = b'{"type":"snapshot"'
 
 Change = tuple[int, str]
 """A position, and the character that takes the place of the one there."""
 
 
 class Times(NamedTuple):
-    """Seconds of one join: until the text is decoded, and until the document is live."""
+    """Seconds of one join: until the snapshot's bytes are there, until it is decoded, until the document is live."""
 
-    snapshot: float
+    received: float
+    decoded: float
     live: float
 
 
 class Series(NamedTuple):
     """What a series of joins came to: medians and server CPU per join, in milliseconds."""
 
-    snapshot_ms: float
+    received_ms: float
+    decoded_ms: float
     live_ms: float
     cpu_ms: float | None
 
@@ -66,6 +69,19 @@ class BarePeer(WSListener):
         self.transport.send(WSMsgType.TEXT, b"{}")
         await self._waiting
         self.times.append(perf_counter() - start)
+
+
+class Joiner(Peer):
+    """Notes when the bytes of a snapshot came in."""
+
+    def __init__(self, failed: asyncio.Future[None]) -> None:
+        super().__init__(failed)
+        self.snapshot_at = 0.0
+
+    def received(self, raw: bytes) -> None:
+        if raw.startswith(_SNAPSHOT):
+            self.snapshot_at = perf_counter()
+        super().received(raw)
 
 
 class Editor(Peer):
@@ -126,7 +142,7 @@ class Join(Scenario, frozen=True, kw_only=True):
             await _build(bench, server, _SMALL, "small", [])
         expected = _changed(text, changes)
         with bench.server() as server, _bare_server(self.length, bench.server_processor) as port:
-            joiner, editor, bare = Peer(bench.failed), Editor(bench, "later", names[0]), BarePeer()
+            joiner, editor, bare = Joiner(bench.failed), Editor(bench, "later", names[0]), BarePeer()
             await joiner.connect(server.url, server.token("joiner"))
             await _join(joiner, _SMALL, "small")  # a server that has just started does some things for the first time
             await ws_connect(lambda: bare, f"ws://127.0.0.1:{port}/", max_frame_size=self.length + 1_024)
@@ -149,7 +165,8 @@ class Join(Scenario, frozen=True, kw_only=True):
         figures = {"bareMs": bare_ms, "documents": self.cold}
         for kind, series in (("cold", cold), ("warm", warm), ("edited", edited)):
             figures[f"{kind}JoinMs"] = series.live_ms
-            figures[f"{kind}SnapshotMs"] = series.snapshot_ms
+            figures[f"{kind}ReceivedMs"] = series.received_ms
+            figures[f"{kind}DecodedMs"] = series.decoded_ms
             figures[f"{kind}Ratio"] = series.live_ms / bare_ms
             if series.cpu_ms is not None:
                 figures[f"{kind}CpuMs"] = series.cpu_ms
@@ -161,7 +178,7 @@ class Join(Scenario, frozen=True, kw_only=True):
 async def _series(
     server: ServerProcess,
     bare: BarePeer,
-    joiner: Peer,
+    joiner: Joiner,
     names: list[str],
     expected: str,
     *,
@@ -177,23 +194,24 @@ async def _series(
         times.append(await _join(joiner, name, expected))
     end = server.cpu_seconds()
     return Series(
-        median(time.snapshot for time in times) * 1_000,
+        median(time.received for time in times) * 1_000,
+        median(time.decoded for time in times) * 1_000,
         median(time.live for time in times) * 1_000,
         (end - cpu) / len(times) * 1_000 if cpu is not None and end is not None else None,
     )
 
 
-async def _join(joiner: Peer, file_id: str, expected: str) -> Times:
+async def _join(joiner: Joiner, file_id: str, expected: str) -> Times:
     """Joins and leaves. Raises BenchError if the text is another one."""
     start = perf_counter()
     snapshot = await joiner.ask(messages.Join(file_id), messages.Snapshot, file_id)
-    there = perf_counter()
+    decoded = perf_counter()
     await joiner.ask(messages.SnapshotApplied(file_id, snapshot.snapshot_sequence_id), messages.Live, file_id)
     live = perf_counter()
     joiner.send(codec.encode(messages.Leave(file_id)))
     if snapshot.content != expected:
         raise BenchError(f"the text of {file_id} is not what was written")
-    return Times(there - start, live - start)
+    return Times(joiner.snapshot_at - start, decoded - start, live - start)
 
 
 async def _build(bench: Bench, server: ServerProcess, name: str, text: str, changes: list[Change]) -> None:

@@ -141,7 +141,7 @@ class Peer(WSListener):
             if raw.startswith(_COMMITTED):
                 self.committed(raw)
             else:
-                self._received(raw)
+                self.received(raw)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if not self._closing:
@@ -151,9 +151,9 @@ class Peer(WSListener):
 
     def committed(self, raw: bytes) -> None:
         """A frame of operations."""
-        self._received(raw)
+        self.received(raw)
 
-    def _received(self, raw: bytes) -> None:
+    def received(self, raw: bytes) -> None:
         message = codec.decode_server(raw)
         if isinstance(message, messages.Error):
             self.fail(f"the server refused: {message.code} {message.detail}")

@@ -57,15 +57,15 @@ class Reader(Member):
     def __init__(self, failed: asyncio.Future[None], room: Room, tally: Tally, writer: Writer) -> None:
         super().__init__(failed, room, "reader", tally)
         self.watched = writer
-        self.received: list[bytes] = []
+        self.kept: list[bytes] = []
 
     def committed(self, raw: bytes) -> None:
-        self.received.append(raw)
+        self.kept.append(raw)
         super().committed(raw)
 
     def text(self) -> str:
         buffer = TextBuffer("")
-        for raw in self.received:
+        for raw in self.kept:
             message = codec.decode_server(raw)
             assert isinstance(message, messages.Committed)
             for operation in message.operations:

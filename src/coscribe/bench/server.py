@@ -53,10 +53,11 @@ class ServerProcess:
         """Returns when the server has a port. Raises BenchError."""
         command = [sys.executable, "-m", "coscribe", "serve", "--port", "0", "--quiet", "--data", str(self._folder)]
         # Not a pipe: whatever the server has to say, it must not wait for us to read it.
-        with self._output.open("wb") as output, on_processor(self._processor):
+        with self._output.open("ab") as output, on_processor(self._processor):
+            before = output.tell()
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=self._environment)
         self._process = process
-        while not (said := self._output.read_text()).endswith("\n"):
+        while not (said := self._output.read_bytes()[before:].decode()).endswith("\n"):
             if process.poll() is not None:
                 raise BenchError(f"the server ended with code {process.returncode} before it had a port:\n{said}")
             time.sleep(_POLL_SECONDS)
@@ -85,8 +86,9 @@ class ServerProcess:
         return resident_bytes(self.pid)
 
     def output(self) -> str:
-        """What the server has said beside its address: nothing, where all is well."""
-        return self._output.read_text().partition("\n")[2]
+        """What servers on this folder have said beside their addresses: nothing, where all is well."""
+        lines = self._output.read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("http://"))
 
     def logged(self) -> int:
         """The operations in the log on disk, whoever asked for them. For when the server has stopped."""

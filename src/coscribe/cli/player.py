@@ -49,7 +49,7 @@ class Player:
         self._transport: WSTransport | None = None
         self._held: deque[CommittedOperation] = deque()
         self._arrived = 0
-        self._answer: messages.ServerMessage | None = None
+        self._answers: list[messages.ServerMessage] = []
         self._failure = ""
         self._changed = asyncio.Event()
 
@@ -127,8 +127,8 @@ class Player:
             self.failed(f"the server refused: {message.code}: {message.detail}")
         elif isinstance(message, messages.Rejoin | messages.Goodbye):
             self.failed(f"the server let go: {message.reason}")
-        else:
-            self._answer = message
+        elif isinstance(message, messages.Welcome | messages.Snapshot | messages.Live):
+            self._answers.append(message)
         self._changed.set()
 
     def failed(self, why: str) -> None:
@@ -142,11 +142,9 @@ class Player:
         self._transport.send(WSMsgType.TEXT, frame)
 
     async def _ask(self, message: messages.ClientMessage, answer: type[_M]) -> _M:
-        self._answer = None
         self._send(codec.encode(message))
-        await self._until(lambda: isinstance(self._answer, answer))
-        assert isinstance(self._answer, answer)
-        return self._answer
+        await self._until(lambda: any(isinstance(known, answer) for known in self._answers))
+        return next(known for known in self._answers if isinstance(known, answer))
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():

@@ -1,13 +1,152 @@
 """``coscribe cat``, ``watch`` and ``log``: looking at documents."""
 
+from __future__ import annotations
 
-def cat() -> None:
-    """Print a document."""
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from coscribe.cli.common import DEFAULT_FOLDER, DEFAULT_SERVER, Folder, Json, Server, Token, fail, print_json, token_for
+from coscribe.cli.describe import Edit, edits_of, harmless, in_words, moment
+from coscribe.model import decode_payload
+
+if TYPE_CHECKING:
+    from coscribe.model import LogEntry
+
+File = Annotated[str, typer.Argument(help="The file's id.")]
 
 
-def watch() -> None:
-    """Watch a document."""
+class EntryLine(msgspec.Struct, rename="camel"):
+    """An entry of the log as `coscribe log --json` prints it; ``time`` is UTC."""
+
+    sequence: int
+    version: int
+    base_version: int
+    time: str
+    author: str
+    operation_id: str
+    edits: list[Edit]
+    restores: list[int]
 
 
-def log() -> None:
-    """Print the log."""
+def cat(
+    file: File,
+    server: Server = DEFAULT_SERVER,
+    version: Annotated[int | None, typer.Option(help="As it was at this version (from --data).", min=0)] = None,
+    sequence: Annotated[int | None, typer.Option(help="As it was after this sequence (from --data).", min=0)] = None,
+    data: Folder = DEFAULT_FOLDER,
+    token: Token = "",
+    json: Json = False,
+) -> None:
+    """Print the text of FILE as it is now, or as it once was.
+
+    Now: what the server shows. With --version or --sequence: what the log in the data folder leads to, replayed from
+    its beginning; no server is needed for that.
+
+    Examples:
+
+        coscribe cat notes
+
+        coscribe cat notes --version 120 --data /var/lib/coscribe
+
+        coscribe cat notes --sequence 5000 --json
+    """
+    if version is not None and sequence is not None:
+        fail("--version and --sequence both name a moment", "Give one of them.")
+    if version is not None or sequence is not None:
+        from coscribe.cli.history import text_at  # here and below: storage and client take long to import
+
+        at_version, at_sequence, text = text_at(data, file, version=version, sequence=sequence)
+    else:
+        from coscribe.cli.watching import cat_live
+
+        at_version, at_sequence, text = asyncio.run(cat_live(server, token_for(data, token, "viewer"), file))
+    if json:
+        print_json({"file": file, "version": at_version, "sequence": at_sequence, "text": text})
+    else:
+        typer.echo(text, nl=False)
+
+
+def watch(
+    file: File,
+    server: Server = DEFAULT_SERVER,
+    changes: Annotated[int, typer.Option(help="Stop after so many changes; 0 goes on for ever.", min=0)] = 0,
+    data: Folder = DEFAULT_FOLDER,
+    token: Token = "",
+) -> None:
+    """Watch FILE change: the end of its text, who is there, version and sequence. Ctrl+C ends it.
+
+    Where the output is no terminal it prints a line for every change. A file that does not exist yet begins to.
+
+    Examples:
+
+        coscribe watch notes
+
+        coscribe watch notes --server http://127.0.0.1:9000 --data /var/lib/coscribe
+
+        coscribe watch notes --changes 10 | cat
+    """
+    from coscribe.cli.watching import watch as watch_live
+
+    try:
+        asyncio.run(watch_live(server, token_for(data, token, "editor"), file, changes))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def log(
+    file: File,
+    data: Folder = DEFAULT_FOLDER,
+    first: Annotated[int | None, typer.Option("--from", help="The first sequence to print.", min=1)] = None,
+    limit: Annotated[int, typer.Option(help="Print at most so many; 0 prints all.", min=0)] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object per entry, one a line.")] = False,
+) -> None:
+    """Print the operation log of FILE: sequence, version, time, author, operation id, and what it did.
+
+    Without --from: the last entries. It is read from the data folder, also while a server runs on it.
+
+    Examples:
+
+        coscribe log notes
+
+        coscribe log notes --from 1 --limit 20
+
+        coscribe log notes --limit 0 --json --data /var/lib/coscribe
+    """
+    from coscribe.cli.history import entries_of
+
+    for entry in entries_of(data, file, first=first, limit=limit):
+        line, words = _line_of(entry)
+        if json:
+            print_json(line)
+        else:
+            restores = f" (restores {', '.join(map(str, line.restores))})" if line.restores else ""
+            who = harmless(f"{line.author} {line.operation_id}")
+            typer.echo(f"{line.sequence:>8} v{line.version:<8} {line.time} {who} {words}{restores}")
+
+
+def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
+    """An entry to print, and what it did in words."""
+    edits: list[Edit] = []
+    restores: tuple[int, ...] = ()
+    try:
+        parts, restores = decode_payload(entry.payload)
+    except ValueError:
+        words = "its payload cannot be read: see coscribe verify"
+    else:
+        edits = edits_of(parts)
+        words = in_words(edits)
+    time = moment(entry.time).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = EntryLine(
+        entry.sequence,
+        entry.version,
+        entry.base_version,
+        time,
+        entry.author,
+        entry.operation_id,
+        edits,
+        list(restores),
+    )
+    return line, words

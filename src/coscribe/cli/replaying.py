@@ -117,7 +117,7 @@ async def _replay(trace: Trace, steps: Sequence[Step], options: Options) -> Outc
                 text = await _while_it_runs(own, playing.fresh_text(stage._replace(server=own.url)))
                 outcome.equal_after_kill = all(text == other for other in played.texts.values())
                 await own.stop()
-                outcome.verified = all(report.clean for report in verify_folder(own.folder).values())
+                outcome.verified = all(verdict.clean for verdict in verify_folder(own.folder))
             return outcome
         finally:
             await own.kill()

@@ -153,5 +153,5 @@ def _knowledge(trace: Trace) -> list[_Knowledge]:
             raise TraceError(f"txn {number}: agent {txn.agent} does not know all of its own edits before it")
         made[txn.agent] += len(txn.patches)
         before.append(known)
-        after.append(known[: txn.agent] + (made[txn.agent],) + known[txn.agent + 1 :])
+        after.append((*known[: txn.agent], made[txn.agent], *known[txn.agent + 1 :]))
     return before

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from coscribe.cli.common import err, token_for
 from coscribe.cli.store import find, reading
-from coscribe.documents.audit import Claim, Finding, Report, audit
+from coscribe.documents.audit import Claim, FileReport, Report, audit
 from coscribe.model import FileSnapshot, Workspace, content_hash
 from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_workspaces
 
@@ -20,27 +21,75 @@ LIVE = "live text"
 """The sources of claims."""
 
 
-def verify_folder(folder: Path, names: Sequence[str] = (), server: str = "", token: str = "") -> dict[str, Report]:
-    """The reports by workspace id. Ends with advice where the folder, a file or the server cannot be read."""
+class Place(msgspec.Struct):
+    """A finding as it is shown; ``kind`` and ``sequence`` are those of `Finding`, or ``storage``: SQLite gave up."""
+
+    kind: str
+    sequence: int | None
+    detail: str
+
+
+class Verdict(msgspec.Struct, rename="camel"):
+    """What is to say about one file. ``snapshots`` that were compared, ``live``: whether the live text was too.
+
+    ``more`` findings in its workspace are only counted. ``file`` is empty where not even the files could be read.
+    """
+
+    workspace: str
+    file: str
+    clean: bool
+    entries: int
+    version: int
+    snapshots: int
+    live: bool
+    findings: list[Place]
+    more: int
+
+
+def verify_folder(folder: Path, names: Sequence[str] = (), server: str = "", token: str = "") -> list[Verdict]:
+    """Audits the workspaces of the named files (none: all). Ends with advice where something cannot be reached."""
     live: dict[str, FileSnapshot] = {}
-    if server:
-        # Asked before the log is read: whatever a server shows is on disk by then.
-        with reading(folder) as db:
-            wanted = [file.file_id for workspace in _chosen(db, names) for file in workspace.files]
-        live = asyncio.run(_live_texts(server, token_for(folder, token, "viewer"), wanted))
     try:
+        if server:
+            # Asked before the log is read: whatever a server shows is on disk by then.
+            with reading(folder) as db:
+                wanted = [file.file_id for workspace in _chosen(db, names) for file in workspace.files]
+            live = asyncio.run(_live_texts(server, token_for(folder, token, "viewer"), wanted))
         with reading(folder) as db:
             workspaces = _chosen(db, names)
-            total = sum(workspace.last_sequence for workspace in workspaces)
             with _progress() as progress:
-                task = progress.add_task("verifying", total=total)
-                return {
-                    workspace.workspace_id: _audit(db, workspace, live, lambda done: progress.advance(task, done))
-                    for workspace in workspaces
-                }
+                task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
+                reports = [_audit(db, at, live, lambda done: progress.advance(task, done)) for at in workspaces]
     except sqlite3.DatabaseError as error:
-        finding = Finding("storage", None, None, f"SQLite cannot read the database: {error}")
-        return {str(folder): Report(0, [], [finding], 1)}
+        finding = Place("storage", None, f"SQLite cannot read the database: {error}")
+        return [Verdict(str(folder), "", False, 0, 0, 0, False, [finding], 0)]
+    return [
+        _verdict(workspace, report, file)
+        for workspace, report in zip(workspaces, reports, strict=True)
+        for file in report.files
+    ]
+
+
+def _verdict(workspace: Workspace, report: Report, file: FileReport) -> Verdict:
+    """Findings about the workspace as a whole are findings about each of its files."""
+    findings = [
+        Place(found.kind, found.sequence, found.detail)
+        for found in report.findings
+        if found.file_key in (None, file.file.key)
+    ]
+    more = report.total - len(report.findings)
+    snapshots, live = file.compared.get(SNAPSHOT, 0), LIVE in file.compared
+    return Verdict(
+        workspace.workspace_id,
+        file.file.file_id,
+        not findings and not more,
+        file.entries,
+        file.version,
+        snapshots,
+        live,
+        findings,
+        more,
+    )
 
 
 def _chosen(db: sqlite3.Connection, names: Sequence[str]) -> list[Workspace]:

@@ -13,8 +13,7 @@ operation r comes in on the left and is carried over to the right edge, where it
          v                       v                v             in flight' = transform(in flight, r, LEFT)
          . -----in flight'-----> . ---queue'----> text'
 
-LEFT for ours: it will be committed later than r, and the later insert goes left. The stacks of undo and redo are
-carried along in the same way; they hold operations to apply to the present text, the top one first.
+LEFT for ours: it will be committed later than r, and the later insert goes left.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from coscribe.client.undo import UndoStack
 from coscribe.core.operation import (
     LEFT,
-    NOTHING,
     RIGHT,
     Operation,
     changes,
@@ -63,13 +62,6 @@ class Pending:
     operation: Operation
     restores: list[Pending] = field(default_factory=list)
     sequence: int = 0
-
-
-class UndoStep(NamedTuple):
-    """An operation to apply to the present text, and the edit that it takes back."""
-
-    operation: Operation
-    of: Pending
 
 
 class Applied(NamedTuple):
@@ -113,9 +105,8 @@ class Replica:
         self._counter = 0
         self._batching = batching
         self._chain = chain
-        self._undo_depth = undo_depth
-        self._undo: list[UndoStep] = []
-        self._redo: list[UndoStep] = []
+        self._undo: UndoStack[Pending] = UndoStack(undo_depth)
+        self._redo: UndoStack[Pending] = UndoStack(undo_depth)
 
     # ---- ours
 
@@ -136,8 +127,7 @@ class Replica:
         """Applies edits (position, deleted, inserted) of one moment. Errors: as the server would refuse them."""
         operation = from_edits(edits)
         self._redo.clear()
-        step = self._edit(operation, [])
-        self._push(self._undo, step)
+        self._undo.push(*self._edit(operation, []))
         return Applied(operation, "")
 
     def undo(self) -> Applied | None:
@@ -216,7 +206,8 @@ class Replica:
 
     # ---- steps
 
-    def _edit(self, operation: Operation, restores: list[Pending]) -> UndoStep:
+    def _edit(self, operation: Operation, restores: list[Pending]) -> tuple[Operation, Pending]:
+        """Applies and queues an edit of ours; returns what takes it back, and the edit."""
         if self.buffer is None:
             raise ValueError("the file has never been open: its text is not known yet")
         if reach(operation) > len(self.buffer):
@@ -229,20 +220,14 @@ class Replica:
         else:
             self._counter += 1
             self.queue.append(Pending(f"{self._series}:{self._counter}", operation, restores))
-        return UndoStep(inverse, self.queue[-1])
+        return inverse, self.queue[-1]
 
-    def _take_back(self, stack: list[UndoStep], other: list[UndoStep]) -> Applied | None:
-        while stack:
-            step = stack.pop()
+    def _take_back(self, stack: UndoStack[Pending], other: UndoStack[Pending]) -> Applied | None:
+        while (step := stack.pop()) is not None:
             if changes(step.operation):
-                self._push(other, self._edit(step.operation, [step.of]))
+                other.push(*self._edit(step.operation, [step.of]))
                 return Applied(step.operation, "")
         return None
-
-    def _push(self, stack: list[UndoStep], step: UndoStep) -> None:
-        if self._undo_depth:
-            stack.append(step)
-            del stack[: -self._undo_depth]
 
     def _message(self, pending: list[Pending]) -> messages.Operation | messages.Chain:
         elements = []
@@ -282,20 +267,6 @@ class Replica:
             if reach(operation) > len(self.buffer):
                 raise OutOfStep
             self.buffer.apply(operation)
-        self._undo = _carry(self._undo, operation)
-        self._redo = _carry(self._redo, operation)
+        self._undo.foreign(operation)
+        self._redo.foreign(operation)
         return Applied(operation, committed.user_id)
-
-
-def _carry(stack: list[UndoStep], operation: Operation) -> list[UndoStep]:
-    """A stack (the last one on top) carried over an operation on the present text."""
-    carried: list[UndoStep] = []
-    for step in reversed(stack):
-        moved = transform(step.operation, operation, LEFT)
-        operation = transform(operation, step.operation, RIGHT)
-        carried.append(UndoStep(moved, step.of))
-        if operation == NOTHING:
-            carried.extend(reversed(stack[: len(stack) - len(carried)]))
-            break
-    carried.reverse()
-    return carried
