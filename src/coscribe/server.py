@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -21,9 +22,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM. Raises FolderInUse."""
+def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves until SIGINT or SIGTERM; calls ``ready`` when connections will be answered. Raises FolderInUse."""
     coscribe = Coscribe(settings)
+    ready()
     tune_interpreter()
     config = uvicorn.Config(
         coscribe.asgi,

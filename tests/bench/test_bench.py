@@ -6,7 +6,11 @@ import asyncio
 import json
 import math
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -104,6 +108,18 @@ def test_the_command_prints_one_json_object(tmp_path: Path) -> None:
         assert scenario["met"] is all(target["met"] for target in scenario["target"])
         assert scenario["median"]["acked"] > 0
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["busy-8", "idle"] * 2
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coscribe", "bench", "busy-8", "--seconds", "60", "--folder", str(tmp_path)]
+    process = subprocess.Popen([*command, "--fsync-samples", "2"], stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("*/data/coscribe.db-wal")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
     assert os.listdir(tmp_path) == []
 
 

@@ -57,12 +57,13 @@ class HoldingLog:
 
     def release(self) -> None:
         """What waits is written, and what comes after it."""
+        self.waiting = False
         self._gate.set()
 
     def fail(self, *, written: bool) -> None:
         """The commit that waits, or else the next one, raises StorageError, and is in the log or not. It alone."""
         self._failure = "written" if written else "unwritten"
-        self._gate.set()
+        self.release()
 
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
         self.waiting = not self._gate.is_set()
@@ -450,6 +451,7 @@ class Conversation:
                 self._open_storage(),
                 limits=_limits(Limits(), limits),
                 gateway_limits=_limits(GatewayLimits(), limits),
+                max_backlog=limits.get("maxBacklog", 50_000),
             )
             server.time = self._time
         return self._servers[name]
@@ -471,6 +473,8 @@ class Conversation:
                 kind = message["type"]
                 if kind == "welcome":
                     self._names[f"connection:{name}"] = message["connectionId"]
+                if message.get("fileId") != FILE_ID:
+                    continue
                 if kind in ("snapshot", "live"):
                     self._name("incarnation", message["incarnation"])
                 if kind == "snapshot":

@@ -7,7 +7,7 @@ from hypothesis import given, note
 
 from coscribe.core.document_state import FileState, Limits, Request
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.op_window import Committed
+from coscribe.core.op_window import NOTHING_CONCURRENT, Committed
 from coscribe.core.operation import (
     NOTHING,
     Components,
@@ -33,6 +33,12 @@ def opened(content: str, version: int = 0, sequence: int = 0, limits: Limits | N
     return FileState("file", content, version, sequence, limits or Limits())
 
 
+def operations_since(state: FileState, base_version: int) -> list[Operation]:
+    concurrent = state.concurrent_since(base_version)
+    assert concurrent is not None
+    return list(concurrent.operations)
+
+
 def submit(state: FileState, *operations: Operation, base: int | None = None) -> list[Committed]:
     """Commits operations as a unit at the next free sequence, from the version ``base`` (the current one)."""
     base_version = state.version if base is None else base
@@ -54,7 +60,7 @@ def facts(state: FileState) -> tuple[object, ...]:
 def test_a_commit_counts_version_and_sequence() -> None:
     state = opened("hello", version=7, sequence=40)
     requests = [Request("ann:1", Splice(5, 0, " 😅"), restores=(3, 4))]
-    (made,) = state.commit(requests, 7, [], 44, "ann", b"digest")
+    (made,) = state.commit(requests, 7, NOTHING_CONCURRENT, 44, "ann", b"digest")
     assert (str(state.content), state.version, state.last_sequence) == ("hello 😅", 8, 44)
     assert (made.sequence, made.version, made.base_version, made.changed) == (44, 8, 7, True)
     assert (made.operation_id, made.author, made.request, made.restores) == ("ann:1", "ann", b"digest", (3, 4))
@@ -75,7 +81,7 @@ def test_what_comes_to_nothing_takes_a_sequence_and_leaves_the_version() -> None
     (again,) = submit(state, Splice(1, 1, ""), base=0)
     assert (again.sequence, again.version, again.changed, again.removed) == (2, 1, False, "")
     assert (str(state.content), state.version, state.last_sequence) == ("ac", 1, 2)
-    assert state.concurrent_since(0) == [Splice(1, 1, "")]
+    assert operations_since(state, 0) == [Splice(1, 1, "")]
     assert state.window.entries_after(1) == [again]
 
 
@@ -108,13 +114,13 @@ def test_a_base_beyond_the_window_is_not_guessed_at() -> None:
     state = opened("abc", version=5)
     with pytest.raises(AssertionError):
         state.concurrent_since(6)
-    assert state.concurrent_since(5) == []
+    assert operations_since(state, 5) == []
     assert state.concurrent_since(4) is None
     for _ in range(4):
         submit(state, Splice(0, 0, "x"))
     state.window.max_count = 2
     state.window.trim(durable_sequence=4)
-    assert state.concurrent_since(8) == [Splice(0, 0, "x")]
+    assert operations_since(state, 8) == [Splice(0, 0, "x")]
     assert state.concurrent_since(7) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from coscribe.core.op_window import ENTRY_OVERHEAD, Committed, OpWindow, rebase, rebase_chain
+from coscribe.core.op_window import ENTRY_OVERHEAD, Committed, Concurrent, OpWindow, effect_of, rebase, rebase_chain
 from coscribe.core.operation import (
     LEFT,
     NOTHING,
@@ -32,18 +32,31 @@ def filled(*changed: bool, max_count: int = 100, max_bytes: int = 100_000) -> Op
     return window
 
 
+def operations_since(window: OpWindow, base_version: int, version: int) -> list[Operation] | None:
+    """What the window answers; its shorter form, where it gives one, has to say the same."""
+    concurrent = window.changes_since(base_version, version)
+    if concurrent is None:
+        return None
+    operations = list(concurrent.operations)
+    splices = [operation for operation in operations if isinstance(operation, Splice)]
+    if concurrent.effects is not None:
+        assert list(concurrent.effects) == [effect_of(splice) for splice in splices]
+        assert splices == operations
+    return operations
+
+
 # --- the window ---
 
 
 def test_changes_by_version_entries_by_sequence() -> None:
     window = filled(True, False, True)
-    assert window.changes_since(0, 2) == [Splice(1, 0, "x"), Splice(3, 0, "x")]
-    assert window.changes_since(1, 2) == [Splice(3, 0, "x")]
-    assert window.changes_since(2, 2) == []
+    assert operations_since(window, 0, 2) == [Splice(1, 0, "x"), Splice(3, 0, "x")]
+    assert operations_since(window, 1, 2) == [Splice(3, 0, "x")]
+    assert operations_since(window, 2, 2) == []
     assert window.changes_since(-1, 2) is None
     assert [found.sequence for found in window.entries_after(1)] == [2, 3]
     assert window.entries_after(3) == []
-    assert OpWindow(1, 1, 0).changes_since(7, 7) == []
+    assert operations_since(OpWindow(1, 1, 0), 7, 7) == []
     assert OpWindow(1, 1, 0).changes_since(6, 7) is None
 
 
@@ -119,7 +132,7 @@ def test_the_window_is_the_end_of_history(run: list[tuple[Committed, int | None]
         oldest = added.version - sum(one.changed for one in window.entries)
         for base in range(added.version + 1):
             since = [one.operation for one in history if one.changed and one.version > base]
-            assert window.changes_since(base, added.version) == (since if base >= oldest else None)
+            assert operations_since(window, base, added.version) == (since if base >= oldest else None)
 
 
 # --- rebasing ---
@@ -143,16 +156,16 @@ def test_rebase_is_transform_step_by_step(case: tuple[str, Operation, list[Opera
     for other in concurrent:
         op = naive_transform(op, counted(other), "left")
         stepped = transform(stepped, other, LEFT)
-    moved = normalise(components(rebase(operation, concurrent)))
+    moved = normalise(components(rebase(operation, Concurrent.of(concurrent))))
     assert counted(moved) == op
     assert moved == normalise(components(stepped))
 
 
 def test_a_rebase_goes_over_to_components_and_back() -> None:
     torn = (1, Delete(1), 2, Delete(2))
-    assert rebase(Splice(1, 3, ""), [Splice(2, 0, "XX")]) == torn
-    assert rebase(Splice(1, 3, ""), [Splice(2, 0, "XX"), Splice(2, 2, "")]) == Splice(1, 3, "")
-    assert rebase(torn, []) == torn
+    assert rebase(Splice(1, 3, ""), Concurrent.of([Splice(2, 0, "XX")])) == torn
+    assert rebase(Splice(1, 3, ""), Concurrent.of([Splice(2, 0, "XX"), Splice(2, 2, "")])) == Splice(1, 3, "")
+    assert rebase(torn, Concurrent.of([])) == torn
 
 
 @tapes
@@ -166,7 +179,7 @@ def chains(tape: Tape) -> tuple[str, list[Operation], list[Operation]]:
 def test_a_chain_lands_where_its_author_expects(case: tuple[str, list[Operation], list[Operation]]) -> None:
     """The server rebases the chain as a unit; its author carries the others over all that is pending, one by one."""
     text, chain, concurrent = case
-    moved = rebase_chain(chain, concurrent)
+    moved = rebase_chain(chain, Concurrent.of(concurrent))
 
     pending = [counted(operation) for operation in chain]
     seen = text
@@ -188,15 +201,15 @@ def test_a_chain_lands_where_its_author_expects(case: tuple[str, list[Operation]
 def test_a_chain_stays_together() -> None:
     """Three keystrokes at the place where somebody else typed."""
     typed: list[Operation] = [Splice(0, 0, "a"), Splice(1, 0, "b"), Splice(2, 0, "c")]
-    assert rebase_chain(typed, [Splice(0, 0, "xyz")]) == typed
-    assert rebase_chain(typed, []) == typed
-    assert rebase_chain([], [Splice(0, 0, "xyz")]) == []
+    assert rebase_chain(typed, Concurrent.of([Splice(0, 0, "xyz")])) == typed
+    assert rebase_chain(typed, Concurrent.of([])) == typed
+    assert rebase_chain([], Concurrent.of([Splice(0, 0, "xyz")])) == []
 
 
 def test_a_delete_in_a_chain_takes_only_its_own() -> None:
     """Typed and taken back at once, while another's text arrives at the same spot."""
     chain: list[Operation] = [Splice(1, 0, "a"), Splice(1, 1, "")]
     text = "12"
-    for operation in [Splice(1, 0, "xx"), *rebase_chain(chain, [Splice(1, 0, "xx")])]:
+    for operation in [Splice(1, 0, "xx"), *rebase_chain(chain, Concurrent.of([Splice(1, 0, "xx")]))]:
         text = apply(text, operation)
     assert text == "1xx2"

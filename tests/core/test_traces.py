@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coscribe.core.document_state import FileState, Limits, Request
+from coscribe.core.op_window import Concurrent
 from coscribe.core.operation import LEFT, RIGHT, Operation, Splice, transform
 from coscribe.core.text_buffer import TextBuffer
 from tests.data import load_trace
@@ -42,7 +43,8 @@ def test_two_people_at_once() -> None:
 
         edit: Operation = Splice(position, deleted, inserted)
         request = Request(f"op:{number}", edit)
-        (entry,) = state.commit([request], state.version - len(coming[me]), coming[me], number + 1, str(me), b"")
+        base_version = state.version - len(coming[me])
+        (entry,) = state.commit([request], base_version, Concurrent.of(coming[me]), number + 1, str(me), b"")
         coming[other].append(entry.operation)
         for index, theirs in enumerate(coming[me]):
             coming[me][index] = transform(theirs, edit, RIGHT)

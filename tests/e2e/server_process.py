@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from coscribe.app import token_secret
-from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import Role
+
+SECRET = "not a secret at all, only a test's"
 
 
 def free_port() -> int:
@@ -47,7 +47,7 @@ class ServerProcess:
             [*command, "--data", str(self.folder)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **self.environment},
+            env={**os.environ, "COSCRIBE_TOKEN_SECRET": SECRET, **self.environment},
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -72,4 +72,4 @@ class ServerProcess:
         return code
 
     def token(self, user_id: str, role: Role = "editor") -> str:
-        return make_token(token_secret(Settings(folder=self.folder)), user_id, role, 86_400)
+        return make_token(SECRET.encode(), user_id, role, 86_400)

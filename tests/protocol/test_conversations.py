@@ -67,7 +67,7 @@ def test_a_conversation_is_well_formed(path: Path) -> None:
     record = load(path)
     assert record.keys() <= {"title", "why", "given", "limits", "ignore", "steps"}
     assert record.get("given", {}).keys() <= {"people", "text", "live"}
-    known = {*Limits._fields, *GatewayLimits._fields, "resend_page"}
+    known = {*Limits._fields, *GatewayLimits._fields, "resend_page", "max_backlog"}
     assert {in_snake_case(name) for name in record.get("limits", {})} <= known
     client = Draft202012Validator({**SCHEMA, "$ref": "#/$defs/ClientMessage"})
     for step in record["steps"]:

@@ -6,6 +6,7 @@ It starts the server, so the server's processor is chosen here too.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,12 +43,15 @@ class Answer(msgspec.Struct, rename="camel"):
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C: the server is stopped, the data removed
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     with on_processor(job.load_cpu):
         try:
             answer = Answer(_run(job))
         except BenchError as error:
             answer = Answer(error=str(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 
@@ -56,7 +60,7 @@ def _run(job: Job) -> Figures:
     available, needed = allow_descriptors(), scenario.descriptors() + _SPARE_DESCRIPTORS
     if needed > available:
         raise BenchError(
-            f"{job.scenario} needs {needed:,} open files in a process, and the hard limit here is {available:,}: "
+            f"it needs {needed:,} open files in a process, and the hard limit here is {available:,}: "
             "raise it (ulimit -Hn, LimitNOFILE), or use fewer sockets (for idle: --documents-per-socket)"
         )
     with TemporaryDirectory(prefix="coscribe-bench-", dir=job.folder) as folder:

@@ -98,10 +98,17 @@ def run(
 def _run_once(name: str, scenario: Scenario, place: Placement, fsync_samples: int) -> Figures:
     job = Job(name, parameters_of(scenario), str(place.folder), place.server_cpu, place.load_cpu, fsync_samples)
     command = [sys.executable, "-m", "coscribe.bench.load"]
-    process = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=False)
+    # In a session of its own, so that Ctrl+C comes to us alone, and the generator can stop its server in order.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        output, _ = process.communicate(msgspec.json.encode(job))
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
     if process.returncode:
         raise BenchError(f"{name}: the load generator ended with code {process.returncode}")
-    answer = msgspec.json.decode(process.stdout, type=Answer)
+    answer = msgspec.json.decode(output, type=Answer)
     if answer.error:
         raise BenchError(f"{name}: {answer.error}")
     return answer.figures

@@ -25,11 +25,15 @@ class EmbeddedError(Exception):
 
 
 class EmbeddedServer:
-    """The server on ``folder``. Can be killed and started again; its port is another one then (see ``url``)."""
+    """The server on ``folder``. Can be killed and started again; its port is another one then (see ``url``).
+
+    The key of the tokens is made here, before the server starts: it says its address before it would have made one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = ""
+        self._secret = token_secret(Settings(folder=folder))
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -75,7 +79,7 @@ class EmbeddedServer:
         await self._wait()
 
     def token(self, user_id: str, role: Role = "editor") -> str:
-        return make_token(token_secret(Settings(folder=self.folder)), user_id, role, DAY)
+        return make_token(self._secret, user_id, role, DAY)
 
     async def _wait(self) -> None:
         process, reading = self._process, self._reading

@@ -41,12 +41,15 @@ def serve(
     url = f"http://{host}:{listener.getsockname()[1]}"
     if not _is_loopback(host):
         err.print("[yellow]warning:[/yellow] there is no TLS here: whoever is on the way sees the traffic.")
-    if quiet:
-        typer.echo(url)
-    else:
-        _welcome(url, data)
+
+    def ready() -> None:
+        if quiet:
+            typer.echo(url)
+        else:
+            _welcome(url, data)
+
     try:
-        run_server(settings, listener)
+        run_server(settings, listener, ready)
     except FolderInUse as error:
         fail(str(error), "Stop it first, or give another --data folder.")
 

@@ -53,7 +53,8 @@ def _print(verdicts: list[Verdict]) -> None:
     width = max(len(verdict.file) for verdict in verdicts)
     for verdict in verdicts:
         state = "[green]ok[/green]     " if verdict.clean else "[red]DAMAGED[/red]"
-        compared = f"{verdict.snapshots} snapshots" + (", live text" if verdict.live else "")
+        plural = "" if verdict.snapshots == 1 else "s"
+        compared = f"{verdict.snapshots} snapshot{plural}" + (", live text" if verdict.live else "")
         extent = f"{verdict.entries:,} entries, version {verdict.version:,}, {compared}"
         out.print(f"{state} {verdict.file:<{width}}  {extent}", highlight=False, soft_wrap=True)
         for place in verdict.findings:

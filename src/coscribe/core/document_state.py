@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.op_window import Committed, OpWindow, rebase, rebase_chain
+from coscribe.core.op_window import Committed, Concurrent, OpWindow, rebase, rebase_chain
 from coscribe.core.operation import Operation, Splice, changes, growth, reach
 from coscribe.core.text_buffer import TextBuffer
 
@@ -46,7 +46,7 @@ class FileState:
         self.limits = limits
         self.window = OpWindow(limits.window_operations, limits.window_bytes, last_sequence)
 
-    def concurrent_since(self, base_version: int) -> list[Operation] | None:
+    def concurrent_since(self, base_version: int) -> Concurrent | None:
         """What changed the text after ``base_version``; None where the window no longer reaches back that far."""
         assert base_version <= self.version
         return self.window.changes_since(base_version, self.version)
@@ -55,7 +55,7 @@ class FileState:
         self,
         requests: Sequence[Request],
         base_version: int,
-        concurrent: Sequence[Operation],
+        concurrent: Concurrent,
         sequence: int,
         author: str,
         digest: bytes,

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from coscribe.core.dedup import Answer, Record, Registry
 from coscribe.core.document_state import FileState, Limits, Request
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.op_window import Committed
+from coscribe.core.op_window import Committed, Concurrent
 from coscribe.core.operation import Operation
 from coscribe.documents.ports import Subscriber
 from coscribe.model import LogEntry, Workspace, encode_payload, link, request_digest
@@ -304,7 +304,7 @@ class WorkspaceSession:
             raise Missing(operation_ids=missing)
         return records
 
-    def _concurrent(self, state: FileState, base_version: int, count: int, evidence: Evidence) -> Sequence[Operation]:
+    def _concurrent(self, state: FileState, base_version: int, count: int, evidence: Evidence) -> Concurrent:
         """Everything that changed the file since ``base_version``: from the window, or evidence and window."""
         if (state.version - base_version) * count > self.limits.rebase_steps:
             raise CoscribeError(
@@ -316,7 +316,7 @@ class WorkspaceSession:
         if evidence.through_version >= 0 and evidence.base_version == base_version:
             recent = state.concurrent_since(evidence.through_version)
             if recent is not None:
-                return evidence.changes + recent
+                return Concurrent([*evidence.changes, *recent.operations], None)
         raise Missing(after_version=base_version)
 
     def _record(

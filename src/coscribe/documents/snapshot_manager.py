@@ -56,7 +56,7 @@ class SnapshotManager:
         """Called after each message that was taken in."""
         policy = self._policy
         if file.operations_since >= policy.operations or (
-            file.operations_since and file.size_since >= max(policy.log_bytes, len(file.state.content))
+            file.size_since >= policy.log_bytes and file.size_since >= len(file.state.content)
         ):
             self.take(session, file)
 

@@ -405,12 +405,13 @@ class Connection:
         return member
 
     def _take_token(self) -> bool:
-        """The rate limit: a bucket of ``burst`` that refills with ``rate`` per second."""
-        limits, now = self.context.limits, self.heard_at
-        self._tokens = min(limits.burst, self._tokens + (now - self._tokens_at) * limits.rate)
-        self._tokens_at = now
+        """The rate limit: a bucket of ``burst`` that refills with ``rate`` per second, looked at when it is empty."""
         if self._tokens < 1.0:
-            return False
+            limits, now = self.context.limits, self.heard_at
+            self._tokens = min(limits.burst, self._tokens + (now - self._tokens_at) * limits.rate)
+            self._tokens_at = now
+            if self._tokens < 1.0:
+                return False
         self._tokens -= 1.0
         return True
 
