@@ -68,7 +68,11 @@ MEANINGS = {
     "snapshotVersion": "the version that the snapshot shows",
     "incarnation": "which log it is; another one after a restore from a backup",
     "serverSequenceId": "a place in the order of the workspace",
-    "documentVersion": "a version of the file's text",
+    "Lineage.serverSequenceId": "the last sequence that the replica has",
+    "Have.serverSequenceId": "the last sequence that the replica has",
+    "Live.serverSequenceId": "the file's last sequence",
+    "Checksum.serverSequenceId": "the file's last sequence",
+    "documentVersion": "the version of the file's text",
     "OperationFate.serverSequenceId": "its sequence, where it was committed",
     "OperationFate.documentVersion": "the version after it, where it was committed",
     "Have.documentVersion": "the version of the replica's text",
@@ -305,16 +309,35 @@ def transcript(name: str) -> str:
     lines = ["```"]
     for step in record["steps"]:
         if "send" in step:
-            lines.append(f"{step['from']:>6} > {json.dumps(step['send'], ensure_ascii=False)}")
-        elif "to" in step:
-            people = [step["to"]] if isinstance(step["to"], str) else step["to"]
-            message = step.get("expect") or step.get("includes")
-            lines += [f"{person:>6} < {json.dumps(message, ensure_ascii=False)}" for person in people if message]
-        elif "from" in step:
-            lines.append(f"{step['from']:>6}   (the connection is lost)")
+            lines.append(f"{step['from']} > {shortened(step['send'])}")
+        elif "expect" in step or "includes" in step:
+            people = step["to"] if isinstance(step["to"], str) else ", ".join(step["to"])
+            lines.append(f"{people} < {shortened(step.get('expect') or step['includes'])}")
         elif "open" in step:
-            lines.append(f"{step['open']:>6}   (connects and says hello)")
+            lines.append(f"{step['open']}   connects and says hello")
+        elif "storage" in step:
+            lines.append(f"      {STORAGE[step['storage']]}")
     return "\n".join([*lines, "```"])
+
+
+STORAGE = {"hold": "(commits take their time)", "failAfter": "(a commit is written, but not confirmed)"}
+"""What steps of the conversations that the page shows do to the disk."""
+
+LEFT_OUT = ("type", "fileId", "userId", "incarnation", "chainHash", "participants", "fates", "role")
+
+
+def shortened(message: Json) -> str:
+    """A message for reading: its type, and of its fields those that matter, each operation on a line."""
+    shown = {key: value for key, value in message.items() if key not in LEFT_OUT or (key == "fates" and value)}
+    for key, value in shown.items():
+        if isinstance(value, dict):
+            shown[key] = {name: item for name, item in value.items() if name not in LEFT_OUT}
+    operations = shown.pop("operations", [])
+    parts = [", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in shown.items())]
+    for operation in operations:
+        fields = {key: value for key, value in operation.items() if key not in LEFT_OUT}
+        parts.append(", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()))
+    return f"\n{' ' * 10}".join([f"{message['type']}  {parts[0]}".rstrip(), *parts[1:]])
 
 
 # ---- the vectors: written by hand

@@ -116,13 +116,25 @@ def token_secret(settings: Settings) -> bytes:
         return settings.token_secret.encode()
     path = settings.folder / "token.key"
     if not path.exists():
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
+        _make_key(path)
     return path.read_text().strip().encode()
+
+
+def _make_key(path: Path) -> None:
+    """Whole or not at all, and the first one wins: several processes may do this at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        draft.replace(path)
+    draft.unlink(missing_ok=True)
 
 
 def _lock_folder(folder: Path) -> IO[str]:
@@ -176,4 +188,4 @@ def tune_interpreter() -> None:
     # pace costs an eighth of all processor time under load.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(20_000, 20, 50)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,9 +12,14 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from coscribe.app import token_secret
 from coscribe.cli import app
+from coscribe.cli.common import websocket_url
+from coscribe.client import Client
+from coscribe.config import Settings
+from coscribe.gateway.auth import make_token
+from coscribe.protocol.messages import Role
 from tests.cli.written import Written, store
-from tests.e2e.server_process import ServerProcess
 
 Run = Callable[..., Result]
 
@@ -44,11 +51,29 @@ def folder(_pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_pristine, tmp_path / "data"))
 
 
+class Server:
+    """A server in a process of its own; use a file of your own on it. ``url`` is what a person would give."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._secret = token_secret(Settings(folder=folder))
+        command = [sys.executable, "-m", "coscribe", "serve", "--port", "0", "--quiet", "--data", str(folder)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        assert self.url.startswith("http")
+
+    def token(self, user_id: str, role: Role = "editor") -> str:
+        return make_token(self._secret, user_id, role, 3_600)
+
+    def client(self, user_id: str) -> Client:
+        return Client(websocket_url(self.url), self.token(user_id))
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that runs as long as the tests; use a file of your own."""
-    process = ServerProcess(tmp_path_factory.mktemp("server"))
-    process.token("anybody")  # makes the key: the server says where it is before it would have made one
-    process.start()
-    yield process
-    process.kill()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that runs as long as the tests."""
+    running = Server(tmp_path_factory.mktemp("server"))
+    with running.process:
+        yield running
+        running.process.kill()

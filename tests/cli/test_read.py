@@ -18,29 +18,28 @@ from rich.console import Console
 
 from coscribe.cli import watching
 from coscribe.cli.describe import Edit, harmless, in_words, quote
-from coscribe.client import Client, Document
+from coscribe.client import Document
 from coscribe.config import Settings
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, Server
 from tests.cli.written import FILE_ID, Written
-from tests.e2e.server_process import ServerProcess
 
 
-async def editing(server: ServerProcess, file_id: str, work: Callable[[Document], Awaitable[None]]) -> None:
+async def editing(server: Server, file_id: str, work: Callable[[Document], Awaitable[None]]) -> None:
     """Does something to a file as ann."""
-    async with Client(server.url, server.token("ann")) as client:
+    async with server.client("ann") as client:
         await work(await client.open(file_id))
 
 
 # ---- cat
 
 
-def test_cat_shows_what_the_server_shows(run: Run, server: ServerProcess) -> None:
+def test_cat_shows_what_the_server_shows(run: Run, server: Server) -> None:
     async def write(document: Document) -> None:
         document.insert(0, "two\nlines\n")
         await document.synced()
 
     asyncio.run(editing(server, "cat-live", write))
-    options = ["--server", server.http, "--data", server.folder]
+    options = ["--server", server.url, "--data", server.folder]
     assert run("cat", "cat-live", *options).stdout == "two\nlines\n"
     shown = json.loads(run("cat", "cat-live", *options, "--json").stdout)
     assert shown == {"file": "cat-live", "version": 1, "sequence": 1, "text": "two\nlines\n"}
@@ -81,14 +80,14 @@ def test_cat_of_a_damaged_log_points_to_verify(run: Run, folder: Path) -> None:
     assert f"coscribe verify {FILE_ID} --data {folder}" in result.stderr
 
 
-def test_cat_of_a_file_that_is_not_there(run: Run, server: ServerProcess) -> None:
-    result = run("cat", "never", "--server", server.http, "--data", server.folder)
+def test_cat_of_a_file_that_is_not_there(run: Run, server: Server) -> None:
+    result = run("cat", "never", "--server", server.url, "--data", server.folder)
     assert result.exit_code == 2
     assert "file_not_found" in result.stderr
 
 
-def test_cat_with_a_bad_token(run: Run, server: ServerProcess) -> None:
-    result = run("cat", "any", "--server", server.http, "--token", "forged")
+def test_cat_with_a_bad_token(run: Run, server: Server) -> None:
+    result = run("cat", "any", "--server", server.url, "--token", "forged")
     assert result.exit_code == 2
     assert "authentication_failed" in result.stderr
     assert "coscribe token" in result.stderr
@@ -114,7 +113,7 @@ def test_log(run: Run, folder: Path) -> None:
     result = run("log", FILE_ID, "--data", folder, "--from", 6, "--limit", 5)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
-        "       6 v6        2023-11-14T22:13:20.000Z ann ann:6 insert at 21 'word. '",
+        "       6 v6        2023-11-14T22:13:20.000Z ann ann:6 insert at 25 'word. '",
         "       7 v7        2023-11-14T22:13:20.000Z bob bob:7 delete at 0 'In '",
         "       8 v8        2023-11-14T22:13:20.000Z ann ann:8 insert at 0 '😀' and 2 more",
         "       9 v8        2023-11-14T22:13:20.000Z ann ann:9 nothing",
@@ -174,7 +173,7 @@ def test_words() -> None:
 # ---- watch
 
 
-async def type_until(done: asyncio.Task[None], server: ServerProcess, file_id: str) -> None:
+async def type_until(done: asyncio.Task[None], server: Server, file_id: str) -> None:
     """Types until the task has seen enough."""
 
     async def write(document: Document) -> None:
@@ -186,8 +185,8 @@ async def type_until(done: asyncio.Task[None], server: ServerProcess, file_id: s
     await done
 
 
-async def test_watch_prints_a_line_for_every_change(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    watching_it = asyncio.create_task(watching.watch(server.http, server.token("bob"), "watch-lines", 3))
+async def test_watch_prints_a_line_for_every_change(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    watching_it = asyncio.create_task(watching.watch(server.url, server.token("bob"), "watch-lines", 3))
     async with asyncio.timeout(60):
         await type_until(watching_it, server, "watch-lines")
     first, *lines = capsys.readouterr().out.splitlines()
@@ -195,20 +194,20 @@ async def test_watch_prints_a_line_for_every_change(server: ServerProcess, capsy
     assert lines == [f"v{version + number} ann: insert at 0 'x'" for number in (1, 2, 3)]
 
 
-async def test_watch_in_a_terminal(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watch_in_a_terminal(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = StringIO()
     monkeypatch.setattr(watching, "out", Console(file=screen, force_terminal=True, width=100, height=20))
-    watching_it = asyncio.create_task(watching.watch(server.http, server.token("bob"), "watch-screen", 2))
+    watching_it = asyncio.create_task(watching.watch(server.url, server.token("bob"), "watch-screen", 2))
     async with asyncio.timeout(60):
         await type_until(watching_it, server, "watch-screen")
     shown = screen.getvalue()
     assert "watch-screen" in shown
     assert "live" in shown
-    assert "here: bob" in shown
+    assert "here: ann, bob" in shown
 
 
-def test_watch_makes_the_file_and_ends_with_ctrl_c(server: ServerProcess) -> None:
-    command = [sys.executable, "-m", "coscribe", "watch", "watch-new", "--server", server.http]
+def test_watch_makes_the_file_and_ends_with_ctrl_c(server: Server) -> None:
+    command = [sys.executable, "-m", "coscribe", "watch", "watch-new", "--server", server.url]
     with subprocess.Popen([*command, "--data", str(server.folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "watch-new: version 0, 0 characters\n"

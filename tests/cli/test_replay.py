@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from coscribe.cli.embedded import EmbeddedError, EmbeddedServer
-from coscribe.client import Client
-from tests.cli.conftest import Run
-from tests.e2e.server_process import ServerProcess
+from tests.cli.conftest import Run, Server
 
 SEQUENTIAL = {
     "startContent": "# \n",
     "endContent": "# Title 🎉\nbody\n",
     "txns": [
         {"patches": [[2, 0, "T"]]},
-        {"patches": [[3, 0, "itel"], [5, 2, "tle"], [7, 0, " "]]},
+        {"patches": [[3, 0, "itel"], [5, 2, "le"], [7, 0, " "]]},
         {"patches": [[5, 2, ""], [5, 0, "le"]]},
         {"patches": [[8, 0, "🎉"], [9, 0, ""]]},
         {"patches": [[10, 0, "body\n"]]},
@@ -97,22 +95,22 @@ def test_concurrent_through_a_server_of_its_own(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("chain", [1, 64])
-def test_concurrent(run: Run, tmp_path: Path, server: ServerProcess, chain: int) -> None:
+def test_concurrent(run: Run, tmp_path: Path, server: Server, chain: int) -> None:
     """An edit that comes to nothing, since both have deleted the same, is not sent and has no sequence."""
     trace = write(tmp_path / f"two-{chain}.json.gz", CONCURRENT)
-    result = run("replay", trace, "--server", server.http, "--data", server.folder, "--chain", chain, "--json")
+    result = run("replay", trace, "--server", server.url, "--data", server.folder, "--chain", chain, "--json")
     assert result.exit_code == 0, result.output
     outcome = only(result.stdout)
     assert outcome["equal"] and outcome["replicasEqual"]
     assert (outcome["clients"], outcome["edits"], outcome["operations"]) == (2, 8, 7)
     assert outcome["equalAfterKill"] is outcome["verified"] is outcome["durability"] is None
-    verified = run("verify", f"two-{chain}", "--data", server.folder, "--server", server.http)
+    verified = run("verify", f"two-{chain}", "--data", server.folder, "--server", server.url)
     assert verified.exit_code == 0, verified.output
 
 
-def test_a_tie_that_was_broken_otherwise_is_shown(run: Run, tmp_path: Path, server: ServerProcess) -> None:
+def test_a_tie_that_was_broken_otherwise_is_shown(run: Run, tmp_path: Path, server: Server) -> None:
     trace = write(tmp_path / "tie.json.gz", CONCURRENT | {"endContent": "01abcx🎉!"})
-    arguments = ["replay", trace, "--server", server.http, "--data", server.folder]
+    arguments = ["replay", trace, "--server", server.url, "--data", server.folder]
     outcome = only(run(*arguments, "--json").stdout)
     assert outcome["equal"]
     assert outcome["differentPlaces"] == 2
@@ -123,19 +121,19 @@ def test_a_tie_that_was_broken_otherwise_is_shown(run: Run, tmp_path: Path, serv
     assert "at 0: '10abcx🎉!', recorded '01abcx🎉!'" in shown
 
 
-def test_another_text_than_the_recorded_one(run: Run, tmp_path: Path, server: ServerProcess) -> None:
+def test_another_text_than_the_recorded_one(run: Run, tmp_path: Path, server: Server) -> None:
     trace = write(tmp_path / "wrong.json.gz", SEQUENTIAL | {"endContent": "# Title 🎉\nBody\n"})
-    result = run("replay", trace, "--server", server.http, "--data", server.folder, "--json")
+    result = run("replay", trace, "--server", server.url, "--data", server.folder, "--json")
     assert result.exit_code == 1
     outcome = only(result.stdout)
     assert outcome["replicasEqual"] and not outcome["equal"]
     assert [difference["position"] for difference in outcome["differences"]] == [10]
 
 
-def test_composition(run: Run, tmp_path: Path, server: ServerProcess) -> None:
+def test_composition(run: Run, tmp_path: Path, server: Server) -> None:
     typed = {"endContent": "a" * 500, "txns": [{"patches": [[position, 0, "a"]]} for position in range(500)]}
     trace = write(tmp_path / "composed.json.gz", typed)
-    options = ["--server", server.http, "--data", server.folder, "--composition", "--json"]
+    options = ["--server", server.url, "--data", server.folder, "--composition", "--json"]
     result = run("replay", trace, *options)
     assert result.exit_code == 0, result.output
     outcome = only(result.stdout)
@@ -143,9 +141,9 @@ def test_composition(run: Run, tmp_path: Path, server: ServerProcess) -> None:
     assert outcome["operations"] == outcome["serverSequence"] <= outcome["edits"] == 500
 
 
-def test_the_file_is_not_empty(run: Run, tmp_path: Path, server: ServerProcess) -> None:
+def test_the_file_is_not_empty(run: Run, tmp_path: Path, server: Server) -> None:
     trace = write(tmp_path / "once.json.gz", SEQUENTIAL)
-    arguments = ["replay", trace, "--server", server.http, "--data", server.folder]
+    arguments = ["replay", trace, "--server", server.url, "--data", server.folder]
     assert run(*arguments).exit_code == 0
     result = run(*arguments)
     assert result.exit_code == 2
@@ -154,23 +152,23 @@ def test_the_file_is_not_empty(run: Run, tmp_path: Path, server: ServerProcess) 
     assert run(*arguments, "--file", "once-more").exit_code == 0
 
 
-def test_a_viewer_may_not_replay(run: Run, tmp_path: Path, server: ServerProcess) -> None:
+def test_a_viewer_may_not_replay(run: Run, tmp_path: Path, server: Server) -> None:
     async def make() -> None:
-        async with Client(server.url, server.token("ann")) as client:
+        async with server.client("ann") as client:
             await client.open("viewed")
 
     asyncio.run(make())
     trace = write(tmp_path / "viewed.json.gz", SEQUENTIAL)
-    result = run("replay", trace, "--server", server.http, "--token", server.token("bob", "viewer"))
+    result = run("replay", trace, "--server", server.url, "--token", server.token("bob", "viewer"))
     assert result.exit_code == 2
     assert "permission_denied" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["sequential", "concurrent"])
-def test_an_edit_that_does_not_fit(run: Run, tmp_path: Path, server: ServerProcess, kind: str) -> None:
+def test_an_edit_that_does_not_fit(run: Run, tmp_path: Path, server: Server, kind: str) -> None:
     trace = {"kind": kind, "endContent": "", "txns": [{"patches": [[5, 0, "a"]]}]}
     path = write(tmp_path / f"far-{kind}.json.gz", trace)
-    result = run("replay", path, "--server", server.http, "--data", server.folder)
+    result = run("replay", path, "--server", server.url, "--data", server.folder)
     assert result.exit_code == 2
     assert "the edit reaches to 5, the text ends at 0" in result.stderr
 
@@ -232,7 +230,6 @@ async def test_a_server_of_its_own_says_why_it_did_not_start(tmp_path: Path) -> 
     (tmp_path / "coscribe.db").write_text("no database at all")
     with pytest.raises(EmbeddedError, match="file is not a database"):
         await server.start()
-        await server.ended()
 
 
 @pytest.mark.slow

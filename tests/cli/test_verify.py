@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.model import content_hash
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, Server
 from tests.cli.written import FILE_ID
-from tests.e2e.server_process import ServerProcess
 
 
 @contextmanager
@@ -180,32 +178,32 @@ def test_no_server(run: Run, folder: Path) -> None:
     assert "coscribe serve" in result.stderr
 
 
-def test_with_a_running_server(run: Run, server: ServerProcess) -> None:
+def test_with_a_running_server(run: Run, server: Server) -> None:
     """The log is read while the server has it open, and ends where the server's text is."""
 
     async def write() -> None:
-        async with Client(server.url, server.token("ann")) as client:
+        async with server.client("ann") as client:
             document = await client.open("verify-live")
             document.insert(0, "Hello")
             await document.synced()
 
     asyncio.run(write())
-    result = run("verify", "verify-live", "--data", server.folder, "--server", server.http, "--json")
+    result = run("verify", "verify-live", "--data", server.folder, "--server", server.url, "--json")
     assert result.exit_code == 0, result.output
     (verdict,) = json.loads(result.stdout)["files"]
     assert (verdict["entries"], verdict["version"], verdict["live"]) == (1, 1, True)
 
 
-def test_the_server_shows_another_text(run: Run, folder: Path, server: ServerProcess) -> None:
+def test_the_server_shows_another_text(run: Run, folder: Path, server: Server) -> None:
     """It is the wrong folder, or worse."""
 
     async def write() -> None:
-        async with Client(server.url, server.token("ann")) as client:
+        async with server.client("ann") as client:
             document = await client.open(FILE_ID)
             document.insert(0, "Hello")
             await document.synced()
 
     asyncio.run(write())
-    result = run("verify", "--data", folder, "--server", server.http, "--token", server.token("ann"))
+    result = run("verify", "--data", folder, "--server", server.url, "--token", server.token("ann"))
     assert result.exit_code == 1
     assert "sequence 1: the live text: holds another text" in result.stdout

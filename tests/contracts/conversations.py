@@ -14,9 +14,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from coscribe.core.dedup import Record
 from coscribe.core.document_state import Limits
 from coscribe.documents import collaboration as collaboration_module
 from coscribe.documents.collaboration import Collaboration
@@ -25,7 +24,7 @@ from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
 from coscribe.gateway.connection import Connection, Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
-from coscribe.model import SALT_BYTES, FileSnapshot, LogEntry, Workspace
+from coscribe.model import SALT_BYTES
 
 FOLDER = Path(__file__).resolve().parents[2] / "contract" / "conformance" / "conversations"
 FILE_ID = "notes"
@@ -41,7 +40,11 @@ class Storage(OpLog, SnapshotRepo, Protocol):
 
 
 class HoldingLog:
-    """Storage whose commits can be made to wait, or to fail before or after they are written. Idle, it is ``inner``."""
+    """Storage whose commits can be made to wait, or to fail before or after they are written. Idle, it is ``inner``.
+
+    All but `append` goes through, a turn of the event loop later: storage always takes one, which `MemoryStorage` alone
+    does not, and what happens meanwhile has to be right as well.
+    """
 
     def __init__(self, inner: Storage) -> None:
         self.inner = inner
@@ -74,58 +77,25 @@ class HoldingLog:
         failure, self._failure = self._failure, None
         if failure == "unwritten":
             raise StorageError("the disk is gone")
-        results = await _taking_turns(self.inner.append(appends))
+        results = await self.inner.append(appends)
         if failure == "written":
             raise StorageError("the disk was gone before it said yes")
         return results
 
-    async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
-        await _taking_turns(self.inner.create(workspace_id, file_id, path, time))
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.inner, name)
 
-    async def exists(self, workspace_id: str) -> bool:
-        return await _taking_turns(self.inner.exists(workspace_id))
+        async def a_turn_later(*arguments: Any, **named: Any) -> Any:
+            await asyncio.sleep(0)
+            return await method(*arguments, **named)
 
-    async def acquire(self, workspace_id: str) -> Workspace | None:
-        return await _taking_turns(self.inner.acquire(workspace_id))
-
-    async def read(
-        self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
-    ) -> list[LogEntry]:
-        read = self.inner.read(workspace_key, after, through=through, limit=limit, file_key=file_key)
-        return await _taking_turns(read)
-
-    async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        return await _taking_turns(self.inner.read_versions(file_key, after_version, through, limit))
-
-    async def find(self, workspace_key: int, operation_id: str) -> Record | None:
-        return await _taking_turns(self.inner.find(workspace_key, operation_id))
-
-    async def highest(self, workspace_key: int, series: str) -> int:
-        return await _taking_turns(self.inner.highest(workspace_key, series))
-
-    async def author(self, user_id: str) -> int:
-        return await _taking_turns(self.inner.author(user_id))
-
-    async def workspaces(self) -> list[str]:
-        return await _taking_turns(self.inner.workspaces())
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-    async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
-        await _taking_turns(self.inner.save(snapshot, keep=keep))
-
-    async def newest(self, file_key: int) -> list[FileSnapshot]:
-        return await _taking_turns(self.inner.newest(file_key))
+        return a_turn_later
 
 
-_T = TypeVar("_T")
-
-
-async def _taking_turns(call: Awaitable[_T]) -> _T:
-    """Answers a turn later, as storage does: `MemoryStorage` alone would answer within the turn that asked."""
-    await asyncio.sleep(0)
-    return await call
+def held(inner: Storage) -> tuple[HoldingLog, Storage]:
+    """A `HoldingLog` over the storage, as itself and as what it stands for."""
+    log = HoldingLog(inner)
+    return log, cast(Storage, log)
 
 
 class RecordingTransport:
@@ -161,13 +131,13 @@ class Server:
         gateway_limits: GatewayLimits | None = None,
         max_backlog: int = 50_000,
     ) -> None:
-        self.log = HoldingLog(storage)
+        self.log, port = held(storage)
         self.time = 1_000.0
         self._numbers = count(1)
         self.connections: list[Connection] = []
         self.collaboration = Collaboration(
-            self.log,
-            self.log,
+            port,
+            port,
             RoleOfToken(),
             limits=limits or Limits(),
             policy=SnapshotPolicy(),

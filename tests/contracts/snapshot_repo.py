@@ -17,22 +17,24 @@ def snapshot(file_key: int, sequence: int, text: str = "text") -> FileSnapshot:
 class SnapshotRepoContract:
     async def test_a_file_begins_without_snapshots(self, storage: AnyStorage) -> None:
         workspace = await acquired(storage)
-        assert await storage.newest(workspace.files[0].key) == []
+        assert await storage.newest(workspace.files[0].key) is None
 
     async def test_the_newest_comes_first_and_the_oldest_leave(self, storage: AnyStorage) -> None:
         key = (await acquired(storage)).files[0].key
         for sequence in (3, 9, 5, 12):
             await storage.save(snapshot(key, sequence), keep=3)
-        assert [kept.sequence for kept in await storage.newest(key)] == [12, 9, 5]
+        kept = [await storage.newest(key, skip=skip) for skip in range(4)]
+        assert [one and one.sequence for one in kept] == [12, 9, 5, None]
 
     async def test_texts_come_back_as_they_were(self, storage: AnyStorage) -> None:
         key = (await acquired(storage)).files[0].key
         text = "naïve 🙂\n\t" * 10_000
         await storage.save(snapshot(key, 1, text), keep=2)
-        assert await storage.newest(key) == [snapshot(key, 1, text)]
+        assert await storage.newest(key) == snapshot(key, 1, text)
 
     async def test_files_have_snapshots_of_their_own(self, storage: AnyStorage) -> None:
         one, two = (await acquired(storage, "one")).files[0].key, (await acquired(storage, "two")).files[0].key
         await storage.save(snapshot(one, 1), keep=1)
         await storage.save(snapshot(two, 2), keep=1)
-        assert [kept.sequence for kept in await storage.newest(one)] == [1]
+        assert await storage.newest(one) == snapshot(one, 1)
+        assert await storage.newest(one, skip=1) is None

@@ -20,11 +20,11 @@ from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.conversations import (
     FOLDER,
     Conversation,
-    HoldingLog,
     Mismatch,
     Storage,
     constants,
     difference,
+    held,
     in_snake_case,
     load,
 )
@@ -114,7 +114,7 @@ def test_difference(expected: Any, got: Any, whole: bool, found: str | None) -> 
 
 @pytest.fixture
 def storage() -> Storage:
-    return HoldingLog(MemoryStorage())
+    return held(MemoryStorage())[1]
 
 
 @pytest.fixture

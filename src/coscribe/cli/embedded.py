@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio.subprocess import PIPE, STDOUT, Process, create_subprocess_exec
-from collections import deque
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from contextlib import suppress
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import NoReturn
 
 from coscribe.app import token_secret
@@ -17,7 +18,7 @@ from coscribe.protocol.messages import Role
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-KEPT_LINES = 20
+KEPT_BYTES = 4_096
 
 
 class EmbeddedError(Exception):
@@ -35,61 +36,58 @@ class EmbeddedServer:
         self.url = ""
         self._secret = token_secret(Settings(folder=folder))
         self._process: Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._reading: list[asyncio.Task[None]] = []
+        self._said = b""
 
     async def start(self) -> None:
         """Returns when it listens. Raises EmbeddedError."""
         command = ["-m", "coscribe", "serve", "--port", "0", "--quiet", "--data", str(self.folder)]
-        process = self._process = await create_subprocess_exec(sys.executable, *command, stdout=PIPE, stderr=STDOUT)
-        assert process.stdout is not None
-        try:
+        process = self._process = await create_subprocess_exec(sys.executable, *command, stdout=PIPE, stderr=PIPE)
+        assert process.stdout is not None and process.stderr is not None
+        self._reading = [asyncio.create_task(self._read(process.stderr))]
+        line = b""
+        with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                line = (await process.stdout.readline()).decode().strip()
-        except TimeoutError:
-            line = ""
-        self._reading = asyncio.create_task(self._read(process.stdout))
-        if not line.startswith("http"):
-            await self.kill()
-            raise EmbeddedError("\n".join(["the server did not start", line, *self._lines]))
-        self.url = line
+                line = await process.stdout.readline()
+        self._reading.append(asyncio.create_task(self._read(process.stdout)))
+        if not line.startswith(b"http"):
+            await self.stop()
+            raise self._error("the server did not start")
+        self.url = line.decode().strip()
 
     async def ended(self) -> NoReturn:
-        """Returns never; raises EmbeddedError when the server ends by itself."""
-        assert self._process is not None and self._reading is not None
+        """Never returns; raises EmbeddedError when the server ends by itself."""
+        assert self._process is not None
         code = await self._process.wait()
-        await asyncio.shield(self._reading)
-        raise EmbeddedError("\n".join([f"the server ended with code {code}", *self._lines]))
+        await asyncio.wait(self._reading)
+        raise self._error(f"the server ended with code {code}")
 
     async def kill(self) -> None:
         """SIGKILL: no flush, no goodbye."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-        await self._wait()
+        await self._end(SIGKILL)
 
     async def stop(self) -> None:
         """SIGTERM, and a while for it to end; then SIGKILL."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-        await self._wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._end(SIGTERM)
+        await self._end(SIGKILL)
 
     def token(self, user_id: str, role: Role = "editor") -> str:
         return make_token(self._secret, user_id, role, DAY)
 
-    async def _wait(self) -> None:
-        process, reading = self._process, self._reading
-        self._process = self._reading = None
-        if process is not None:
-            await process.wait()
-        if reading is not None:
-            await reading
+    async def _end(self, how: Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it has ended already
+                self._process.send_signal(how)
+            await self._process.wait()
+            await asyncio.wait(self._reading)
+            self._process = None
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         """Keeps what it says last; a pipe that nobody reads would stop it."""
-        async for line in output:
-            self._lines.append(line.decode(errors="replace").rstrip())
+        while said := await output.read(KEPT_BYTES):
+            self._said = (self._said + said)[-KEPT_BYTES:]
+
+    def _error(self, what: str) -> EmbeddedError:
+        return EmbeddedError(f"{what}\n{self._said.decode(errors='replace')}".rstrip())

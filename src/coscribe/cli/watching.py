@@ -68,8 +68,10 @@ async def _on_screen(document: Document, changes: int) -> None:
     stop: Callable[[], None] = document.listen(count)
     try:
         with Live(console=out, auto_refresh=False, screen=True) as live:
-            while not changes or seen < changes:
+            while True:
                 live.update(_render(document, last, out), refresh=True)
+                if changes and seen >= changes:
+                    return
                 await asyncio.sleep(REFRESH)
     finally:
         stop()

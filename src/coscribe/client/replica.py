@@ -32,6 +32,7 @@ from coscribe.core.operation import (
     components,
     compose,
     from_edits,
+    growth,
     invert,
     know_deleted,
     reach,
@@ -123,11 +124,16 @@ class Replica:
     def pending(self) -> list[Pending]:
         return self.in_flight + self.queue
 
+    @property
+    def can_take_back(self) -> bool:
+        """Whether there is something to undo or redo."""
+        return bool(self._undo or self._redo)
+
     def edit(self, edits: Sequence[tuple[int, int, str]]) -> Applied:
         """Applies edits (position, deleted, inserted) of one moment. Errors: as the server would refuse them."""
         operation = from_edits(edits)
-        self._redo.clear()
         self._undo.push(*self._edit(operation, []))
+        self._redo.clear()
         return Applied(operation, "")
 
     def undo(self) -> Applied | None:
@@ -178,7 +184,15 @@ class Replica:
         return applied
 
     def adopt(self, snapshot: messages.Snapshot) -> None:
-        """The server's text, with what is pending on top. The pending edits must be at the snapshot's sequence."""
+        """The server's text, with what is pending on top. The pending edits must be at the snapshot's sequence.
+
+        Raises OutOfStep, and changes nothing, where they do not fit the text.
+        """
+        size = len(snapshot.content)
+        for pending in self.pending:
+            if reach(pending.operation) > size:
+                raise OutOfStep
+            size += growth(pending.operation)
         self.buffer = TextBuffer(snapshot.content)
         self.incarnation = snapshot.incarnation
         self.version = snapshot.snapshot_version
@@ -191,9 +205,13 @@ class Replica:
         """Forgets what is pending and what could be undone; the edits go back to their author."""
         pending = self.pending
         self.in_flight, self.queue, self.message = [], [], b""
+        self.forget_undo()
+        return pending
+
+    def forget_undo(self) -> None:
+        """From here on nothing can be taken back."""
         self._undo.clear()
         self._redo.clear()
-        return pending
 
     def restore(
         self, message: bytes, in_flight: list[Pending], queue: list[Pending], lineage: messages.Lineage
@@ -209,7 +227,7 @@ class Replica:
     def _edit(self, operation: Operation, restores: list[Pending]) -> tuple[Operation, Pending]:
         """Applies and queues an edit of ours; returns what takes it back, and the edit."""
         if self.buffer is None:
-            raise ValueError("the file has never been open: its text is not known yet")
+            raise ValueError("the text of the file is not known yet")
         if reach(operation) > len(self.buffer):
             raise ValueError(f"the edit reaches to {reach(operation)}, the text ends at {len(self.buffer)}")
         removed = self.buffer.apply(operation)
@@ -223,7 +241,7 @@ class Replica:
         return inverse, self.queue[-1]
 
     def _take_back(self, stack: UndoStack[Pending], other: UndoStack[Pending]) -> Applied | None:
-        while (step := stack.pop()) is not None:
+        while self.buffer is not None and (step := stack.pop()) is not None:
             if changes(step.operation):
                 other.push(*self._edit(step.operation, [step.of]))
                 return Applied(step.operation, "")

@@ -45,6 +45,9 @@ class UndoStack(Generic[_T]):
         self._steps: list[Step[_T]] = []
         self._foreign: list[list[Operation]] = []
 
+    def __len__(self) -> int:
+        return len(self._steps)
+
     def push(self, operation: Operation, of: _T) -> None:
         if self._depth:
             self._steps.append(Step(operation, of))

@@ -62,7 +62,6 @@ class Committed:
         "changed",
         "cost",
         "digest",
-        "encoded",
         "operation",
         "operation_id",
         "removed",
@@ -96,7 +95,6 @@ class Committed:
         self.removed = removed
         self.restores = restores
         self.digest = b""
-        self.encoded = b""
         text = len(operation.inserted) if isinstance(operation, Splice) else _text_size(operation)
         self.cost = ENTRY_OVERHEAD + len(removed) + text
 

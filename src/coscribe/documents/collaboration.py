@@ -22,7 +22,7 @@ from coscribe.core.op_window import Committed
 from coscribe.documents.committer import Committer
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, Subscriber
-from coscribe.documents.session import Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
+from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
 from coscribe.metrics import metrics
 from coscribe.model import GENESIS, committed_from, content_hash
@@ -31,6 +31,9 @@ from coscribe.protocol.messages import Lineage, OperationFate, Participant, Role
 
 RESEND_PAGE = 500
 """Operations in one answer to resend."""
+
+MAX_REFERENCES = 100_000
+"""Users whose reference in the log is remembered."""
 
 PRESENCE_INTERVAL = 0.05
 """Seconds over which cursor moves of a file are gathered into one round of messages."""
@@ -42,7 +45,7 @@ class Membership:
 
     session: WorkspaceSession
     file: OpenFile
-    user_id: str
+    author: Author
     role: Role
     subscriber: Subscriber
     participant: Participant
@@ -78,7 +81,8 @@ class Collaboration:
         self._committer = Committer(op_log, self._session_lost, max_backlog)
         self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
-        self._moved: dict[OpenFile, None] = {}
+        self._moved: dict[OpenFile, set[str]] = {}
+        self._references: dict[str, int] = {}
 
     # ---- operations
 
@@ -95,7 +99,7 @@ class Collaboration:
         if session.lost:
             raise CoscribeError(Code.NOT_JOINED, "the file was let go; join it again")
         outcome = session.submit(
-            file, message, member.user_id, member.role, within_rate, self._clock(), self._salts, evidence
+            file, message, member.author, member.role, within_rate, self._clock(), self._salts, evidence
         )
         if isinstance(outcome, Duplicate):
             metrics.duplicates.inc(len(outcome.places))
@@ -140,17 +144,16 @@ class Collaboration:
         codec.check_file_id(message.file_id)
         user_id = identity.user_id
         role = await self._admitted(identity, message.file_id)
+        author = Author(user_id, await self._reference(user_id))
         participant = Participant(connection_id, user_id, identity.display_name, identity.color, role)
         while True:
             session, file = await self.router.open(message.file_id)
-            if user_id not in session.authors:
-                session.authors[user_id] = await self._op_log.author(user_id)
             evidence = Evidence()
             known = message.have is not None and await self._knows(session, file, message.have)
             fates = await self._fates(session, file, user_id, message, evidence, known)
             if not session.lost and fates is not None:
                 break
-        member = Membership(session, file, user_id, role, subscriber, participant)
+        member = Membership(session, file, author, role, subscriber, participant)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
         file.participants[participant.connection_id] = participant
         have = message.have
@@ -178,6 +181,15 @@ class Collaboration:
             left = codec.encode(messages.Left(file.state.file_id, member.participant.connection_id))
             for subscriber in tuple(file.subscribers):
                 subscriber.hint(left)
+
+    async def _reference(self, user_id: str) -> int:
+        reference = self._references.get(user_id)
+        if reference is None:
+            reference = await self._op_log.author(user_id)
+            if len(self._references) >= MAX_REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[user_id] = reference
+        return reference
 
     async def _admitted(self, identity: Identity, file_id: str) -> Role:
         role = await self._access.role(identity, file_id)
@@ -318,17 +330,15 @@ class Collaboration:
         member.participant.cursor = message.cursor
         if not self._moved:
             asyncio.get_running_loop().call_later(PRESENCE_INTERVAL, self._tell_moves)
-        self._moved[member.file] = None
-        member.file.dirty.add(member.participant.connection_id)
+        self._moved.setdefault(member.file, set()).add(member.participant.connection_id)
 
     def _tell_moves(self) -> None:
         moved, self._moved = self._moved, {}
-        for file in moved:
-            for connection_id in file.dirty:
+        for file, connection_ids in moved.items():
+            for connection_id in connection_ids:
                 participant = file.participants.get(connection_id)
                 if participant is not None:
                     self._tell_presence(file, participant, but=None)
-            file.dirty.clear()
 
     def _tell_presence(self, file: OpenFile, participant: Participant, *, but: Subscriber | None) -> None:
         if len(file.subscribers) < 2:
@@ -355,7 +365,4 @@ class Collaboration:
 
 
 def _tail_frame(file_id: str, after: int, tail: Sequence[Committed]) -> bytes:
-    for entry in tail:
-        if not entry.encoded:
-            entry.encoded = codec.encode_entry(entry)
-    return codec.committed_frame(file_id, after, tail[-1].digest, [entry.encoded for entry in tail])
+    return codec.committed_frame(file_id, after, tail[-1].digest, [codec.encode_entry(entry) for entry in tail])

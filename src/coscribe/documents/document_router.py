@@ -110,10 +110,12 @@ class DocumentRouter:
 
     async def _base(self, workspace: Workspace, file: File) -> FileSnapshot:
         """The newest good snapshot; the empty text at the log's beginning where there is none."""
-        for snapshot in await self._snapshots.newest(file.key):
+        skip = 0
+        while (snapshot := await self._snapshots.newest(file.key, skip=skip)) is not None:
             good = content_hash(snapshot.content) == snapshot.content_hash
             if good and snapshot.sequence <= workspace.last_sequence:
                 return snapshot
+            skip += 1
             metrics.damaged_snapshots.inc()
             log.error("snapshot_damaged", file=file.file_id, sequence=snapshot.sequence)
         return FileSnapshot(file.key, 0, 0, "", content_hash(""))

@@ -89,8 +89,8 @@ class SnapshotRepo(Protocol):
         """Stores a snapshot and drops all but the newest ``keep`` of that file, in one transaction."""
         ...
 
-    async def newest(self, file_key: int) -> list[FileSnapshot]:
-        """The kept snapshots, newest first. A damaged one is left out by the reader, not here."""
+    async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
+        """The newest kept snapshot, or the one ``skip`` before it. Whether it is damaged is for the reader to see."""
         ...
 
 

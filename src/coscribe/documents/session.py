@@ -50,6 +50,13 @@ class Evidence:
     changes: list[Operation] = field(default_factory=list)
 
 
+class Author(NamedTuple):
+    """Who an operation is by: the user, and the opaque reference that stands for the user in the log."""
+
+    user_id: str
+    reference: int
+
+
 class Duplicate(NamedTuple):
     """All of it was committed before: the original places."""
 
@@ -69,12 +76,10 @@ class Frame:
     def __call__(self) -> None:
         file, entries = self.file, self.entries
         file.durable_version = entries[-1].version
-        for entry in entries:
-            entry.encoded = codec.encode_entry(entry)
         if file.subscribers:
             last = entries[-1]
             frame = codec.committed_frame(
-                file.state.file_id, self.previous, last.digest, [entry.encoded for entry in entries]
+                file.state.file_id, self.previous, last.digest, [codec.encode_entry(entry) for entry in entries]
             )
             for subscriber in tuple(file.subscribers):
                 subscriber.broadcast(frame, last.sequence)
@@ -99,7 +104,6 @@ class OpenFile:
     """A file in memory: its state, who has it open, and what the Snapshot Manager counts."""
 
     __slots__ = (
-        "dirty",
         "durable_version",
         "file_key",
         "last_digest",
@@ -120,7 +124,6 @@ class OpenFile:
         self.durable_version = state.version
         self.subscribers: dict[Subscriber, None] = {}
         self.participants: dict[str, Participant] = {}
-        self.dirty: set[str] = set()
         self.operations_since = 0
         self.size_since = 0
         self.oldest_since = 0
@@ -154,7 +157,6 @@ class WorkspaceSession:
     __slots__ = (
         "_committer",
         "_forgotten",
-        "authors",
         "chain_hash",
         "durable_sequence",
         "files",
@@ -174,7 +176,6 @@ class WorkspaceSession:
         self.chain_hash = workspace.chain_hash
         self.registry = Registry(complete=workspace.last_sequence == 0)
         self.files: dict[str, OpenFile] = {}
-        self.authors: dict[str, int] = {}
         self.pending: Pending | None = None
         self.lost = False
         self.last_used = 0.0
@@ -187,7 +188,7 @@ class WorkspaceSession:
         self,
         file: OpenFile,
         message: OperationMessage | Chain,
-        author: str,
+        author: Author,
         role: Role,
         within_rate: bool,
         time: int,
@@ -202,7 +203,7 @@ class WorkspaceSession:
         """
         requests = codec.requests_of(message, self.limits)
         digest = request_digest(self.workspace.secret, codec.encode(message))
-        places = self._places(file, requests, author, digest, evidence)
+        places = self._places(file, requests, author.user_id, digest, evidence)
         if places is not None:
             return Duplicate(places)
         if not within_rate:
@@ -218,9 +219,11 @@ class WorkspaceSession:
         concurrent = self._concurrent(state, message.base_version, len(requests), evidence)
         self._committer.admit(len(requests))
         previous = state.last_sequence
-        entries = state.commit(requests, message.base_version, concurrent, self.last_sequence + 1, author, digest)
+        entries = state.commit(
+            requests, message.base_version, concurrent, self.last_sequence + 1, author.user_id, digest
+        )
         self._committer.backlog += len(entries)
-        self._record(file, previous, entries, time, salts(len(entries)))
+        self._record(file, previous, entries, author.reference, time, salts(len(entries)))
         return len(entries)
 
     def act(self, action: Action) -> None:
@@ -320,7 +323,13 @@ class WorkspaceSession:
         raise Missing(after_version=base_version)
 
     def _record(
-        self, file: OpenFile, previous: int, entries: list[Committed], time: int, salts: Sequence[bytes]
+        self,
+        file: OpenFile,
+        previous: int,
+        entries: list[Committed],
+        author_ref: int,
+        time: int,
+        salts: Sequence[bytes],
     ) -> None:
         """Chains the entries, writes their log rows and puts them into the group's frame."""
         pending = self._group()
@@ -330,7 +339,6 @@ class WorkspaceSession:
             pending.actions.append(frame)
         file_id = file.state.file_id
         file_id_bytes = file_id.encode()
-        author_ref = self.authors[entries[0].author]
         digest = self.chain_hash
         for entry, salt in zip(entries, salts, strict=True):
             payload = encode_payload(entry.operation, entry.removed, entry.restores)

@@ -117,5 +117,6 @@ class MemoryStorage:
         kept.sort(key=lambda stored: -stored.sequence)
         del kept[keep:]
 
-    async def newest(self, file_key: int) -> list[FileSnapshot]:
-        return list(self._snapshots.get(file_key, []))
+    async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
+        kept = self._snapshots.get(file_key, [])
+        return kept[skip] if skip < len(kept) else None

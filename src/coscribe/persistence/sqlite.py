@@ -129,6 +129,7 @@ _SNAPSHOTS = _sql(
     .where(file_snapshots.c.file_key == bindparam("file"))
     .order_by(file_snapshots.c.sequence.desc(), file_snapshots.c.snapshot_key.desc())
 )
+_SNAPSHOT = _SNAPSHOTS + " LIMIT 1 OFFSET :skip"
 _OLD_SNAPSHOTS = (
     "DELETE FROM file_snapshots WHERE file_key = :file AND snapshot_key NOT IN (SELECT snapshot_key FROM file_snapshots"
     " WHERE file_key = :file ORDER BY sequence DESC, snapshot_key DESC LIMIT :keep)"
@@ -282,10 +283,10 @@ class SqliteStorage:
     async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
         await self._writer.run(lambda db: _in_transaction(db, lambda: _save(db, snapshot, keep)))
 
-    async def newest(self, file_key: int) -> list[FileSnapshot]:
-        return await self._reader.run(
-            lambda db: [_snapshot(file_key, row) for row in db.execute(_SNAPSHOTS, {"file": file_key})]
-        )
+    async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
+        arguments = {"file": file_key, "skip": skip}
+        row = await self._reader.run(lambda db: db.execute(_SNAPSHOT, arguments).fetchone())
+        return None if row is None else _snapshot(file_key, row)
 
     async def close(self) -> None:
         await self._reader.stop()
@@ -464,7 +465,8 @@ def iterate(
 def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot]:
     """The kept snapshots of a file, newest first; damaged ones too."""
     snapshots: list[FileSnapshot] = []
-    for version, sequence, content, digest in db.execute(_SNAPSHOTS, {"file": file_key}):
+    while row := db.execute(_SNAPSHOT, {"file": file_key, "skip": len(snapshots)}).fetchone():
+        version, sequence, content, digest = row
         # SQLite keeps a text where somebody has put one in place of the bytes.
         stored = content.encode() if isinstance(content, str) else content
         snapshots.append(_snapshot(file_key, (version, sequence, stored, digest)))

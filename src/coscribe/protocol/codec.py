@@ -179,7 +179,7 @@ def snapshot_frame(snapshot: messages.Snapshot, content: bytes) -> bytes:
     """A Snapshot message whose content is already JSON (a long text is encoded once, not once a join)."""
     head = _encoder.encode(snapshot)
     assert head.endswith(b'"content":""}')
-    return head[:-3] + content + b"}"
+    return b"".join((head[:-3], content, b"}"))
 
 
 def error_message(error: CoscribeError, file_id: str | None = None, operation_id: str | None = None) -> messages.Error:

@@ -1,0 +1,177 @@
+"""The two shells that carry connections, over real sockets: ASGI (embedded in FastAPI) and picows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from examples.embed_fastapi import make_app
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from coscribe.app import WEBSOCKET_PATH, Coscribe
+from coscribe.client import Client
+from coscribe.config import Settings
+from coscribe.gateway.auth import make_token
+from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.fast import websocket_switch
+from coscribe.metrics import metrics
+from coscribe.server import bind
+
+SECRET = "s" * 32
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+    """An ASGI application on a free loopback port; gives host:port."""
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, **options))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110  # uvicorn has nothing to wait on
+        await asyncio.sleep(0)
+    try:
+        yield "127.0.0.1:" + str(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await running
+
+
+@pytest.fixture(params=["picows", "asgi"])
+async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A server, once with each shell; small buffers, so that they fill."""
+    limits = GatewayLimits(lag_seconds=1e9)
+    coscribe = Coscribe(Settings(folder=tmp_path, token_secret=SECRET, gateway=limits))
+    ws = websocket_switch(coscribe.gateway, WEBSOCKET_PATH) if request.param == "picows" else "websockets-sansio"
+    async with serving(coscribe.asgi, ws=ws) as address:
+        yield address
+
+
+def token(user: str) -> str:
+    return make_token(SECRET.encode(), user, "editor", 3_600)
+
+
+async def said(socket: ClientConnection, **message: Any) -> None:
+    await socket.send(json.dumps(message))
+
+
+async def heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of that type."""
+    while True:
+        message: dict[str, Any] = json.loads(await socket.recv())
+        if message["type"] == kind:
+            return message
+
+
+async def live(socket: ClientConnection, user: str, file_id: str) -> None:
+    await said(socket, type="hello", protocol=[1], token=token(user))
+    await heard(socket, "welcome")
+    await said(socket, type="join", fileId=file_id)
+    snapshot = await heard(socket, "snapshot")
+    await said(socket, type="snapshotApplied", fileId=file_id, snapshotSequenceId=snapshot["snapshotSequenceId"])
+    await heard(socket, "live")
+
+
+async def test_two_people_edit(address: str) -> None:
+    async with Client(f"ws://{address}/ws", token("ann")) as ann, Client(f"ws://{address}/ws", token("bob")) as bob:
+        notes, same = await ann.open("notes"), await bob.open("notes")
+        notes.insert(0, "Hello 🙂")
+        await notes.synced()
+        await same.reached(1)
+        same.insert(7, ", world")
+        await same.synced()
+        await notes.reached(2)
+        assert notes.text == same.text == "Hello 🙂, world"
+
+
+async def test_pages_of_other_origins_are_refused(address: str) -> None:
+    for origin in ("http://evil.example", "null", f"http://{address}.evil.example", f"https://x@{address}/"):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{address}/ws", origin=origin)  # type: ignore[arg-type]  # any string will do
+        assert refused.value.response.status_code == 403
+    async with connect(f"ws://{address}/ws", origin=f"http://{address}") as socket:  # type: ignore[arg-type]  # likewise
+        await live(socket, "ann", "notes")
+
+
+async def test_a_huge_frame_closes_with_1009(address: str) -> None:
+    async with connect(f"ws://{address}/ws", max_size=None) as socket:
+        with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012  # either may be the one that notices
+            await socket.send("x" * 100_000_000)
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_a_message_in_fragments_is_one_message(address: str) -> None:
+    async with connect(f"ws://{address}/ws") as socket:
+        hello = json.dumps({"type": "hello", "protocol": [1], "token": token("ann")})
+        await socket.send([hello[:5], hello[5:40], hello[40:]])
+        assert (await heard(socket, "welcome"))["userId"] == "ann"
+
+
+async def test_a_binary_frame_is_refused_and_the_connection_survives(address: str) -> None:
+    async with connect(f"ws://{address}/ws") as socket:
+        await socket.send(b"\x00\x01")
+        assert (await heard(socket, "error"))["code"] == "binary_frame"
+        await live(socket, "ann", "notes")
+
+
+async def test_one_who_does_not_read_costs_only_himself_and_catches_up(address: str) -> None:
+    """20 MB go past a client that reads nothing; the writer is not held up, nothing piles up, and all of it arrives."""
+    async with (
+        connect(f"ws://{address}/ws", max_size=None, max_queue=1, compression=None) as sleeper,
+        Client(f"ws://{address}/ws", token("ann")) as ann,
+    ):
+        await live(sleeper, "bob", "notes")
+        notes = await ann.open("notes")
+        for _ in range(40):
+            notes.replace(0, len(notes.text), "x" * 500_000) if notes.text else notes.insert(0, "x" * 500_000)
+            await notes.synced()
+        assert _metric("coscribe_lagging_subscriptions") == 1
+        sequence = 0
+        while sequence < 40:
+            message = json.loads(await sleeper.recv())
+            if message["type"] == "rejoin":
+                await said(sleeper, type="join", fileId="notes")
+            elif message["type"] == "snapshot":
+                sequence = message["snapshotSequenceId"]
+                await said(sleeper, type="snapshotApplied", fileId="notes", snapshotSequenceId=sequence)
+            elif message["type"] == "committed":
+                assert message["previousSequenceId"] <= sequence, "a gap"
+                sequence = max(sequence, message["operations"][-1]["serverSequenceId"])
+        assert _metric("coscribe_lagging_subscriptions") == 0
+
+
+def _metric(name: str) -> float:
+    value = metrics.registry.get_sample_value(name)
+    assert value is not None
+    return value
+
+
+async def test_the_pages_beside_the_socket(address: str) -> None:
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    for path, expected in (("/healthz", b'"ok"'), ("/metrics", b"coscribe_operations_total"), ("/", b"/ws")):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = head.lower().splitlines()
+        length = next(line for line in lines if line.startswith(b"content-length"))
+        assert b" 200 " in head.split(b"\r\n")[0]
+        assert expected in await reader.readexactly(int(length.split(b":")[1]))
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_the_example_of_embedding(tmp_path: Path) -> None:
+    async with serving(make_app(tmp_path)) as address:
+        url = f"ws://{address}/collab/ws"
+        async with Client(url, "key-of-ann") as ann, Client(url, "key-of-bob") as bob:
+            notes = await ann.open("notes")
+            notes.insert(0, "from the host")
+            await notes.synced()
+            read = await bob.open("notes")
+            assert (read.text, read.role) == ("from the host", "viewer")
