@@ -30,4 +30,6 @@ def test_replay(name: str) -> None:
     assert result.returncode == 0
     assert outcome["edits"] == outcome["operations"] == outcome["serverSequence"] == EDITS[name]
     assert outcome["equal"] and outcome["equalAfterKill"] and outcome["verified"]
+    # A schedule under which the server never rebases would show nothing of it.
+    assert (outcome["rebasedByServer"] > 5_000) == (name == "friendsforever_concurrent")
     assert outcome["heals"] == outcome["differentPlaces"] == 0

@@ -75,6 +75,7 @@ def test_sequential_through_a_server_of_its_own(run: Run, tmp_path: Path) -> Non
         "differentPlaces": 0,
         "characters": 15,
         "heals": 0,
+        "rebasedByServer": 0,
         "serverSequence": 9,
         "equalAfterKill": True,
         "verified": True,
@@ -106,6 +107,22 @@ def test_concurrent(run: Run, tmp_path: Path, server: Server, chain: int) -> Non
     assert outcome["equalAfterKill"] is outcome["verified"] is outcome["durability"] is None
     verified = run("verify", f"two-{chain}", "--data", server.folder, "--server", server.url)
     assert verified.exit_code == 0, verified.output
+
+
+def test_who_has_not_heard_yet_what_is_committed(run: Run, tmp_path: Path, server: Server) -> None:
+    """Agent 2 types while all it may know is the first edit; the second one is in its connection already."""
+    txns = [
+        {"agent": 0, "parents": [], "patches": [[0, 0, "a"]]},
+        {"agent": 1, "parents": [0], "patches": [[1, 0, "b"]]},
+        {"agent": 0, "parents": [1], "patches": [[2, 0, "c"]]},
+        {"agent": 2, "parents": [0], "patches": [[1, 0, "x"]]},
+        {"agent": 1, "parents": [2, 3], "patches": [[4, 0, "y"]]},
+    ]
+    trace = {"kind": "concurrent", "numAgents": 3, "endContent": "axbcy", "txns": txns}
+    path = write(tmp_path / "three.json.gz", trace)
+    result = run("replay", path, "--server", server.url, "--data", server.folder, "--json")
+    assert result.exit_code == 0, result.output
+    assert only(result.stdout)["differentPlaces"] == 0
 
 
 def test_a_tie_that_was_broken_otherwise_is_shown(run: Run, tmp_path: Path, server: Server) -> None:

@@ -105,7 +105,6 @@ class Server:
         previous = self.state.last_sequence
         entries = self.state.commit(requests, message.base_version, concurrent, previous + 1, message.user_id, b"")
         for entry in entries:
-            entry.encoded = codec.encode_entry(entry)
             self._requests[entry.operation_id] = raw
             self.log.append(entry)
             self.texts.append(apply(self.texts[-1], entry.operation))
@@ -114,8 +113,12 @@ class Server:
 
     def frame_after(self, sequence: int) -> bytes:
         """Everything behind ``sequence`` in one frame."""
-        encoded = [entry.encoded for entry in self.log[sequence:]]
+        encoded = [codec.encode_entry(entry) for entry in self.log[sequence:]]
         return codec.committed_frame(FILE, sequence, _digest(len(self.log)), encoded)
+
+    def skip(self, sequences: int) -> None:
+        """As if so many operations had been committed that came to nothing."""
+        self.state.last_sequence += sequences
 
     def snapshot(self) -> messages.Snapshot:
         sequence, version = self.state.last_sequence, self.state.version
@@ -145,7 +148,7 @@ def delivered(replica: Replica, raw: bytes) -> list[Applied]:
 class Peer:
     """A client with its two halves of the network: ``up`` to the server, ``down`` from it."""
 
-    def __init__(self, name: str, batching: Batching, server: Server, book: Book, folder: Path) -> None:
+    def __init__(self, name: str, batching: Batching, server: Server, book: Book, folder: Path | None) -> None:
         self.name = name
         self.up: deque[bytes] = deque()
         self.down: deque[bytes] = deque()
@@ -154,7 +157,7 @@ class Peer:
         self._book = book
         self._mine: set[str] = set()
         self._dropped: set[str] = set()
-        self._file = PendingFile(folder / f"{name}.json")
+        self._file = PendingFile(folder / f"{name}.json") if folder is not None else None
         self._frozen = b""
         self.replica = opened(server, name, batching)
 
@@ -186,7 +189,7 @@ class Peer:
 
     def send(self) -> None:
         message = self.replica.outgoing()
-        self._file.save(self.replica)
+        self._save()
         if message is not None:
             self._frozen = message
             self.up.append(message)
@@ -223,6 +226,7 @@ class Peer:
         self.down.clear()
         replica = self.replica = Replica(FILE, f"{self.name}-{random.randrange(2**64)}", batching=self._batching)
         replica.user_id = self.name
+        assert self._file is not None
         if self._file.load(replica):
             assert not replica.in_flight or replica.message == self._frozen
             delivered(replica, self._server.frame_after(replica.sequence))
@@ -248,7 +252,7 @@ class Peer:
             text = apply(text, applied.operation)
         assert self.replica.text == text, "what is told of the changes is not what happened"
         if self.replica.is_idle:
-            self._file.save(self.replica)
+            self._save()
         self.check()
 
     def _note(self, before: str, applied: Applied) -> None:
@@ -257,14 +261,20 @@ class Peer:
         self._mine.update(inserted)
         self._dropped.update(deleted)
         self._book.note(self.replica.queue[-1].operation_id, inserted, deleted)
-        self._file.save(self.replica)
+        self._save()
+
+    def _save(self) -> None:
+        if self._file is not None:
+            self._file.save(self.replica)
 
 
 class Network:
-    """``peers`` clients of all batchings, on one file."""
+    """``peers`` clients of all batchings, on one file. With a ``folder`` for pending edits frames are lost and come
+    twice, connections break and processes die."""
 
-    def __init__(self, rng: random.Random, peers: int, folder: Path) -> None:
+    def __init__(self, rng: random.Random, peers: int, folder: Path | None) -> None:
         self._rng = rng
+        self._faulty = folder is not None
         self._alphabet = Alphabet()
         self.book = Book()
         text = self._alphabet.take(rng.choice((0, 1, 4, 20)))
@@ -275,15 +285,15 @@ class Network:
             Peer(f"u{n}", kinds[(n + len(text)) % len(kinds)], self.server, self.book, folder) for n in range(peers)
         ]
 
-    def run(self, steps: int, *, faulty: bool) -> None:
+    def run(self, steps: int) -> None:
         rng = self._rng
-        lag = rng.random()
+        haste = rng.random()
         for _ in range(steps):
             peer = rng.choice(self.peers)
-            if rng.random() < lag:
-                self._move(peer, faulty)
+            if rng.random() < haste:
+                self._move(peer, self._faulty)
             else:
-                self._act(peer, faulty)
+                self._act(peer)
             peer.check()
 
     def settle(self) -> None:
@@ -296,7 +306,7 @@ class Network:
             busy = [peer for peer in self.peers if peer.up or peer.down]
             if not busy:
                 return
-            self._move(self._rng.choice(busy), faulty=False)
+            self._move(self._rng.choice(busy), repeating=False)
 
     def check(self) -> None:
         """Everybody has the server's text, and the text is what they asked for."""
@@ -310,14 +320,14 @@ class Network:
         assert [entry.sequence for entry in server.log] == list(range(1, len(server.log) + 1))
         self.book.check(server.log, server.text)
 
-    def _act(self, peer: Peer, faulty: bool) -> None:
+    def _act(self, peer: Peer) -> None:
         rng = self._rng
         chance = rng.random()
         if chance < 0.55:
             peer.type(rng, self._alphabet)
         elif chance < 0.75:
             peer.take_back(redo=rng.random() < 0.4)
-        elif not faulty or chance < 0.92:
+        elif not self._faulty or chance < 0.92:
             peer.send()
         elif chance < 0.95:
             peer.lose()
@@ -326,9 +336,9 @@ class Network:
         else:
             peer.restart()
 
-    def _move(self, peer: Peer, faulty: bool) -> None:
+    def _move(self, peer: Peer, repeating: bool) -> None:
         rng = self._rng
-        twice = faulty and rng.random() < 0.1
+        twice = repeating and rng.random() < 0.1
         if peer.up and (not peer.down or rng.random() < 0.5):
             for frame in peer.upload(twice):
                 for other in self.peers:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from coscribe.app import tune_interpreter
 from coscribe.core.document_state import Limits
 from coscribe.documents.ports import OpLog
 from coscribe.gateway.connection import GatewayLimits
@@ -42,6 +44,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "coscribe.db"
     migrate(path)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_switches() -> Iterator[None]:
+    """`Server.settle` spins, and the threads of SQLite want the global lock back soon, as in a process that serves."""
+    kept = sys.getswitchinterval()
+    tune_interpreter()
+    yield
+    sys.setswitchinterval(kept)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

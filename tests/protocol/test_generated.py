@@ -43,12 +43,13 @@ def test_nothing_is_stale() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", GENERATED)
-def test_a_stale_file_is_named(copy: Path, name: str) -> None:
-    path = copy / name
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+def test_stale_files_are_named(copy: Path) -> None:
+    for name in GENERATED:
+        path = copy / name
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     checked = generate("--check", "--root", str(copy))
-    assert (checked.returncode, checked.stderr) == (1, f"{name} is stale: run `make generate`\n")
+    assert checked.returncode == 1
+    assert sorted(checked.stderr.splitlines()) == sorted(f"{name} is stale: run `make generate`" for name in GENERATED)
 
 
 def test_a_missing_file_and_one_from_nowhere_are_named(copy: Path) -> None:

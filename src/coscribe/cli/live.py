@@ -25,9 +25,9 @@ _PORTS = {"ws": 80, "wss": 443}
 
 
 def quiet_logs() -> None:
-    """What the libraries log is not what a command prints: warnings only, on stderr."""
+    """What the client logs is not what a command prints: it says itself what went wrong."""
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 

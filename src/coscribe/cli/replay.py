@@ -24,8 +24,9 @@ def replay(
     trace: Annotated[Path, typer.Argument(help="The recorded history, .json or .json.gz.")],
     server: Server = "",
     clients: Annotated[
-        int, typer.Option(help="How many clients type, in turn. A concurrent history has its own authors.", min=0)
-    ] = 0,
+        int | None,
+        typer.Option(help="How many clients type, in turn; 1, or the authors of a concurrent history.", min=1),
+    ] = None,
     file: Annotated[str, typer.Option(help="The file to type into; by default it has the name of the trace.")] = "",
     composition: Annotated[
         bool, typer.Option(help="Join what is typed while an operation is on its way into one operation.")

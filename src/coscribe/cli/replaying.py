@@ -15,10 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from coscribe.cli import playing
 from coscribe.cli.common import err, token_for
 from coscribe.cli.embedded import EmbeddedError, EmbeddedServer
-from coscribe.cli.live import quiet_logs
 from coscribe.cli.player import PlayError
 from coscribe.cli.playing import Played, Stage
-from coscribe.cli.schedule import Step
+from coscribe.cli.schedule import Step, rebased
 from coscribe.cli.traces import Trace
 from coscribe.cli.verifying import verify_folder
 from coscribe.core.errors import CoscribeError
@@ -57,8 +56,12 @@ class Difference(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct, rename="camel"):
-    """The one object of --json. ``equal``: all replicas are equal, and are the recorded text (for a concurrent history
-    at most `MAX_DIFFERENCES` places of it differ). None: not looked at, since the server is not ours to kill."""
+    """The one object of --json.
+
+    ``equal``: all replicas are equal, and are the recorded text (for a concurrent history at most `MAX_DIFFERENCES`
+    places of it differ). ``rebased_by_server``: edits that were sent behind others that their authors did not know; of
+    a sequential history there are none. None: not looked at, since the server is not ours to kill.
+    """
 
     trace: str
     kind: str
@@ -77,6 +80,7 @@ class Outcome(msgspec.Struct, rename="camel"):
     different_places: int
     characters: int
     heals: int
+    rebased_by_server: int
     server_sequence: int
     equal_after_kill: bool | None = None
     verified: bool | None = None
@@ -92,7 +96,6 @@ class ReplayError(Exception):
 
 def run(trace: Trace, steps: Sequence[Step], options: Options) -> Outcome:
     """Plays a trace; ``steps`` are those of a concurrent one. Raises ReplayError."""
-    quiet_logs()
     try:
         return asyncio.run(_replay(trace, steps, options))
     except (PlayError, EmbeddedError, CoscribeError) as error:
@@ -103,14 +106,14 @@ async def _replay(trace: Trace, steps: Sequence[Step], options: Options) -> Outc
     if options.server:
         token = token_for(options.data, options.token, "editor")
         stage = Stage(options.server, options.file_id, lambda _: token)
-        return _judge(trace, options, await _play(trace, steps, stage, options), None)
+        return _judge(trace, steps, options, await _play(trace, steps, stage, options), None)
     with tempfile.TemporaryDirectory(prefix="coscribe-replay-") as folder:
         own = EmbeddedServer(Path(folder))
         try:
             await own.start()
             stage = Stage(own.url, options.file_id, own.token)
             played = await _while_it_runs(own, _play(trace, steps, stage, options))
-            outcome = _judge(trace, options, played, DURABILITY)
+            outcome = _judge(trace, steps, options, played, DURABILITY)
             if options.verify:
                 await own.kill()
                 await own.start()
@@ -155,7 +158,7 @@ async def _while_it_runs(server: EmbeddedServer, work: Awaitable[_T]) -> _T:
         await asyncio.gather(working, ending, return_exceptions=True)
 
 
-def _judge(trace: Trace, options: Options, played: Played, durability: str | None) -> Outcome:
+def _judge(trace: Trace, steps: Sequence[Step], options: Options, played: Played, durability: str | None) -> Outcome:
     texts = list(played.texts.values())
     text = texts[0]
     places = _different_places(text, trace.end)
@@ -179,6 +182,7 @@ def _judge(trace: Trace, options: Options, played: Played, durability: str | Non
         different_places=len(places),
         characters=len(text),
         heals=played.heals,
+        rebased_by_server=rebased(steps, trace.agents),
         server_sequence=played.sequence,
     )
 

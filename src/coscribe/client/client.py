@@ -77,6 +77,7 @@ class Client:
         self._refusal: CoscribeError | None = None
         self.user_id = ""
         self.connection_id = ""
+        self.limits: messages.ServerLimits | None = None
         self.connects = 0
 
     async def __aenter__(self) -> Self:
@@ -102,7 +103,11 @@ class Client:
     async def open(self, file_id: str) -> Document:
         """Opens a file and returns once it is live. Errors: those of join, ``authentication_failed``."""
         document = self.open_offline(file_id)
-        await document.live()
+        try:
+            await document.live()
+        except CoscribeError:
+            self.forget(document)
+            raise
         return document
 
     def open_offline(self, file_id: str) -> Document:
@@ -141,7 +146,8 @@ class Client:
         return None if folder is None else PendingFile.in_folder(folder, self.user_id, file_id)
 
     def forget(self, document: Document) -> None:
-        self._documents.pop(document.file_id, None)
+        if self._documents.get(document.file_id) is document:
+            del self._documents[document.file_id]
 
     def retry_later(self, action: Callable[[], None]) -> None:
         """Runs the action a little later, if this connection still stands then."""
@@ -174,6 +180,7 @@ class Client:
         self._welcomed = True
         self.user_id = message.user_id
         self.connection_id = message.connection_id
+        self.limits = message.limits
         self.connects += 1
         for document in tuple(self._documents.values()):
             document.connected()
@@ -207,7 +214,10 @@ class Client:
             else:
                 self._listener = cast(_Listener, listener)
                 self.send(codec.encode(messages.Hello(list(PROTOCOL_VERSIONS), self._token, "coscribe-python")))
-                await transport.wait_disconnected()
+                try:
+                    await transport.wait_disconnected()
+                except Exception:
+                    log.exception("the connection to %s is given up", self._url)
                 pause = settings.backoff if self._welcomed else pause
                 self._disconnect()
             await asyncio.sleep(max(self._retry_after, pause * random.uniform(0.5, 1.0)))

@@ -5,8 +5,8 @@
                                 +--snapshot and pending edits--> bridging (resend) --+
                                 +--tail------------------------------------------- -+
 
-*Bridging*: the server sent a snapshot at T, our pending edits are based on S < T. The operations between are asked
-for and carried through the pending edits; then the snapshot is adopted below them.
+*Bridging*: the server sent a snapshot at T, our pending edits (and what we could undo) are based on S < T. The
+operations between are asked for and carried through them; then the snapshot is adopted below them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,15 @@ from coscribe.protocol import codec, messages
 if TYPE_CHECKING:
     from coscribe.client.client import Client
 
+MAX_UNDO_BRIDGE = 10_000
+"""Sequences over which undo is carried where nothing is pending; after a longer absence there is nothing to undo."""
+
 MAX_CHANGES = 10_000
 """Changes that wait for a slow consumer of `Document.changes`; beyond that it is told to read the text anew."""
+
+
+_JOINED_TWICE = (Code.ALREADY_JOINED, Code.SNAPSHOT_NOT_SENT)
+"""A join came while another one still stood, as it may after `Rejoin` or a lost turn: leave, and join once."""
 
 
 class Change(NamedTuple):
@@ -117,7 +124,11 @@ class Document:
 
     def edit(self, edits: Sequence[tuple[int, int, str]]) -> None:
         """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError."""
-        for _, _, text in edits:
+        end = 0
+        for position, deleted, text in edits:
+            if position < end or deleted < 0:
+                raise ValueError("edits go from left to right and do not overlap; nothing in them is negative")
+            end = position + deleted
             if "\0" in text or "\r" in text or any("\ud800" <= char <= "\udfff" for char in text if not text.isascii()):
                 raise ValueError("no NUL, no CR (use LF) and no lone surrogates in a text")
         self._done(self._replica.edit(edits))
@@ -187,6 +198,7 @@ class Document:
         if self._state is not State.OFFLINE:
             self._client.send(codec.encode(messages.Leave(self.file_id)))
         self._client.forget(self)
+        self.disconnected()
 
     # ---- what the client tells it
 
@@ -241,6 +253,14 @@ class Document:
         self._client.send(codec.encode(messages.Leave(self.file_id)))
         self._join()
 
+    def _join_later(self) -> None:
+        self._state = State.JOINING
+        self._client.retry_later(self._join_if_needed)
+
+    def _join_if_needed(self) -> None:
+        if self._state is State.JOINING:
+            self._join()
+
     def _heal(self) -> None:
         """Our text is not what it should be: take the server's, keep what is pending."""
         self.heals += 1
@@ -265,7 +285,7 @@ class Document:
             self._compare(message)
         elif isinstance(message, messages.Rejoin):
             if message.reason == Code.STORAGE_UNAVAILABLE.value.code:
-                self._client.retry_later(self._join)
+                self._join_later()
             else:
                 self._join()
         elif isinstance(message, messages.Error):
@@ -281,8 +301,8 @@ class Document:
         if was_pending and not self._replica.in_flight:
             if self._state is State.LIVE:
                 self._send_next()
-            if self._replica.is_idle and self._pending_file is not None:
-                self._pending_file.save(self._replica)
+            elif self._replica.is_idle:
+                self._save()
         if self._check_wanted:
             self._ask_checksum()
 
@@ -292,12 +312,16 @@ class Document:
         self.role = snapshot.role
         if snapshot.lineage_lost or (replica.incarnation and replica.incarnation != snapshot.incarnation):
             self._hand_back(Code.HISTORY_UNAVAILABLE, "the server's history is another one now")
-        if replica.is_idle or replica.sequence == snapshot.snapshot_sequence_id:
+        behind = snapshot.snapshot_sequence_id - replica.sequence
+        if replica.is_idle and behind > MAX_UNDO_BRIDGE:
+            replica.forget_undo()
+        if not behind or (replica.is_idle and not replica.can_take_back):
             self._adopt(snapshot)
             return
         self._state = State.BRIDGING
         self._snapshot = snapshot
-        replica.buffer = None
+        if self._afresh:
+            replica.buffer = None
         self._ask_resend(snapshot)
 
     def _ask_resend(self, snapshot: messages.Snapshot) -> None:
@@ -317,7 +341,11 @@ class Document:
     def _adopt(self, snapshot: messages.Snapshot) -> None:
         self._snapshot = None
         self._afresh = False
-        self._replica.adopt(snapshot)
+        try:
+            self._replica.adopt(snapshot)
+        except OutOfStep:
+            self._hand_back(Code.POSITION_OUT_OF_RANGE, "the edits do not fit the server's text")
+            self._replica.adopt(snapshot)
         self._state = State.JOINING
         self._tell(None)
         self._client.send(codec.encode(messages.SnapshotApplied(self.file_id, snapshot.snapshot_sequence_id)))
@@ -342,20 +370,25 @@ class Document:
     def _done(self, applied: Applied | None) -> bool:
         if applied is None:
             return False
-        sent = self._state is State.LIVE and self._send_next()
-        if not sent and self._pending_file is not None:
-            self._pending_file.save(self._replica)
+        if self._state is State.LIVE:
+            self._send_next()
+        else:
+            self._save()
         self._tell(applied)
         return True
 
-    def _send_next(self) -> bool:
-        message = self._replica.outgoing()
-        if message is None:
-            return False
-        if self._pending_file is not None:
-            self._pending_file.save(self._replica)
-        self._client.send(message)
-        return True
+    def _send_next(self) -> None:
+        """Sends what is queued, unless something is in flight; first of all it is put into the pending file."""
+        limits = self._client.limits
+        assert limits is not None
+        message = self._replica.outgoing(limits.chain_operations, limits.message_bytes)
+        if message is not None and len(message) > limits.message_bytes:
+            self._hand_back(Code.MESSAGE_TOO_LARGE, f"{len(message)} bytes, the server takes {limits.message_bytes}")
+            self._heal()
+            return
+        self._save()
+        if message is not None:
+            self._client.send(message)
 
     def _send_again(self) -> None:
         self._retrying = None
@@ -379,15 +412,17 @@ class Document:
             if self._state is State.BRIDGING:
                 self._hand_back(code, message.detail)
                 self._heal()
+            elif self._state is State.JOINING and code in _JOINED_TWICE:
+                self._leave_and_join()
             elif self._state is State.JOINING and message.retry == "never":
                 self.fail(CoscribeError(code, message.detail, file_id=self.file_id))
             elif self._state is State.JOINING:
-                self._client.retry_later(self._join)
+                self._join_later()
         elif message.retry == "same":
             if self._retrying is None:
                 self._retrying = asyncio.get_running_loop().call_later(0.25, self._send_again)
         elif message.retry == "rejoin":
-            self._client.retry_later(self._join)
+            self._join_later()
         else:
             self._hand_back(code, message.detail)
             self._heal()
@@ -397,6 +432,9 @@ class Document:
         lost: list[Pending] = self._replica.give_up()
         if lost:
             self.patches.append(Patch(code.value.code, detail, [to_edits(pending.operation) for pending in lost]))
+        self._save()
+
+    def _save(self) -> None:
         if self._pending_file is not None:
             self._pending_file.save(self._replica)
 
@@ -408,7 +446,7 @@ class Document:
 
     def _compare(self, message: messages.Checksum) -> None:
         replica = self._replica
-        if not replica.is_idle or replica.sequence != message.server_sequence_id:
+        if self._state is not State.LIVE or not replica.is_idle or replica.sequence != message.server_sequence_id:
             return
         self._check_wanted = False
         if content_hash(replica.text).hex() != message.content_hash or replica.version != message.document_version:

@@ -144,10 +144,11 @@ class Replica:
         """Takes back our latest undo."""
         return self._take_back(self._redo, self._undo)
 
-    def outgoing(self, at_most: int | None = None) -> bytes | None:
+    def outgoing(self, at_most: int | None = None, max_bytes: int | None = None) -> bytes | None:
         """The next message to send, frozen from now on; None while one is in flight or nothing is queued.
 
-        ``at_most`` operations go into it; the rest stays queued.
+        ``at_most`` operations go into it, and no second one that makes it longer than ``max_bytes``; the rest stays
+        queued.
         """
         if self.in_flight:
             return None
@@ -157,9 +158,13 @@ class Replica:
         count = min(self._chain, len(self.queue)) if self._batching is Batching.CHAIN else 1
         if at_most is not None:
             count = min(count, at_most)
+        message = codec.encode(self._message(self.queue[:count]))
+        while count > 1 and max_bytes is not None and len(message) > max_bytes:
+            count //= 2
+            message = codec.encode(self._message(self.queue[:count]))
         self.in_flight, self.queue = self.queue[:count], self.queue[count:]
-        self.message = codec.encode(self._message(self.in_flight))
-        return self.message
+        self.message = message
+        return message
 
     def lineage(self) -> messages.Lineage:
         return messages.Lineage(self.incarnation, self.sequence, self.chain_hash)

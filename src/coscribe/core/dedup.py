@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     as_of: int
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=1_024)
 def split_id(operation_id: str) -> tuple[str, int]:
     """(series, counter) of an id; `join_id` is the inverse. Counters begin at 1 and have at most 15 digits.
 

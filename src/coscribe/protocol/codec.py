@@ -23,7 +23,7 @@ encode = _encoder.encode
 
 _FILE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _OPERATION_ID = re.compile(r"[!-~]{1,128}")
-_CONTROL = re.compile("[\0\r\ud800-\udfff]")
+_CONTROL = re.compile(r"[\0\r\ud800-\udfff]")
 
 _M = TypeVar("_M")
 

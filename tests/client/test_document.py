@@ -1,0 +1,437 @@
+"""The states of a document, against a server whose every message is scripted; and what its methods refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from coscribe.client import Change, Client, ClientSettings, Document, document
+from coscribe.client.document import MAX_UNDO_BRIDGE, State
+from coscribe.client.replica import Batching
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.model import content_hash
+from coscribe.protocol import codec, messages
+from tests.client.network import FILE, INCARNATION, Server, opened
+
+ROOMY = messages.ServerLimits(8_000_000, 1_000_000, 16_000_000, 256, 1_024)
+
+
+class Scripted(Client):
+    """A client with one document and no connection: `sent` is what it would send, `later` what it would do later."""
+
+    def __init__(
+        self, server: Server, limits: messages.ServerLimits = ROOMY, settings: ClientSettings | None = None
+    ) -> None:
+        super().__init__("ws://nowhere", "token", settings)
+        self.server = server
+        self.frames: list[bytes] = []
+        self.later: list[Callable[[], None]] = []
+        self.notes: Document = self.open_offline(FILE)
+        self.limits = limits
+        self.user_id = "ann"
+
+    def send(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def retry_later(self, action: Callable[[], None]) -> None:
+        self.later.append(action)
+
+    @property
+    def sent(self) -> list[messages.ClientMessage]:
+        """What was sent since this was asked last."""
+        frames, self.frames = self.frames, []
+        return [codec.decode_client(frame) for frame in frames]
+
+    def wait_out(self) -> None:
+        later, self.later = self.later, []
+        for action in later:
+            action()
+
+    # ---- the server's side
+
+    def snapshot(self, *, lineage_lost: bool = False, incarnation: str = INCARNATION) -> None:
+        snapshot = self.server.snapshot()
+        snapshot.lineage_lost = lineage_lost
+        snapshot.incarnation = incarnation
+        self.notes.receive(snapshot)
+
+    def live(self) -> None:
+        state = self.server.state
+        self.notes.receive(
+            messages.Live(FILE, state.last_sequence, state.version, INCARNATION, "editor", [], participants=[])
+        )
+
+    def committed(self, after: int | None = None) -> None:
+        sequence = self.notes.sequence if after is None else after
+        self.notes.receive(codec.decode_server(self.server.frame_after(sequence)))
+
+    def resent(self) -> None:
+        frame = codec.decode_server(self.server.frame_after(self.notes.sequence))
+        assert isinstance(frame, messages.Committed)
+        self.notes.receive(messages.Resent(FILE, frame.previous_sequence_id, frame.chain_hash, False, frame.operations))
+
+    def refuse(self, code: Code, operation_id: str | None = None) -> None:
+        self.notes.receive(codec.error_message(CoscribeError(code, "scripted"), FILE, operation_id))
+
+    def checksum(self) -> None:
+        state = self.server.state
+        digest = content_hash(self.server.text).hex()
+        self.notes.receive(messages.Checksum(FILE, state.version, state.last_sequence, digest))
+
+    def join(self) -> Document:
+        """From no connection to live, by a snapshot."""
+        self.notes.connected()
+        self.snapshot()
+        self.live()
+        assert self.notes.state is State.LIVE
+        return self.notes
+
+    def others(self, *edits: tuple[int, int, str]) -> None:
+        """Somebody else edits; nobody is told yet."""
+        bob = opened(self.server, "bob")
+        bob.edit(edits)
+        assert self.server.submit(bob.outgoing() or b"") is not None
+
+
+def kinds(sent: Sequence[messages.ClientMessage]) -> list[str]:
+    return [type(message).__name__ for message in sent]
+
+
+def frozen(client: Scripted) -> bytes:
+    """The one frame that was sent."""
+    (frame,) = client.frames
+    client.frames = []
+    return frame
+
+
+async def test_joining_by_snapshot_then_by_tail() -> None:
+    client = Scripted(Server("text"))
+    notes = client.notes
+    notes.connected()
+    assert client.sent == [messages.Join(FILE)]
+    client.snapshot()
+    assert client.sent == [messages.SnapshotApplied(FILE, 0)]
+    client.live()
+    assert (notes.state, notes.text, notes.role) == (State.LIVE, "text", "editor")
+    client.others((0, 0, "<"))
+    client.committed()
+    notes.disconnected()
+    notes.insert(5, ">")
+    client.others((0, 0, "<"))
+    notes.connected()
+    (join,) = client.sent
+    assert isinstance(join, messages.Join)
+    assert join.have == messages.Have(INCARNATION, 1, f"{1:064x}", 1)
+    client.committed()
+    client.live()
+    assert kinds(client.sent) == ["Operation"]
+    assert notes.text == "<<text>"
+
+
+async def test_a_gap_is_closed_by_joining_again() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.others((0, 0, "1"))
+    client.others((0, 0, "2"))
+    assert client.sent
+    client.committed(after=1)
+    assert kinds(client.sent) == ["Leave", "Join"]
+    client.committed(after=1)
+    assert client.sent == []
+    client.committed(after=0)
+    client.live()
+    assert (notes.state, notes.text) == (State.LIVE, "21text")
+
+
+async def test_a_frozen_message_is_sent_again_after_a_reconnect_and_after_a_rate_limit() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.insert(0, "x")
+    first = frozen(client)
+    operation_id = codec.decode_client(first).operation_id  # type: ignore[union-attr]  # it is an Operation
+    notes.disconnected()
+    client.others((0, 4, ""))
+    notes.connected()
+    client.committed()
+    client.live()
+    assert client.frames[-1] == first
+    client.frames.clear()
+    for _ in range(3):
+        client.refuse(Code.RATE_LIMITED, operation_id)
+    async with asyncio.timeout(30):
+        while not client.frames:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0.01)
+    assert client.frames == [first]
+
+
+async def test_edits_go_on_while_the_past_is_bridged() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, " one")
+    client.others((0, 0, ">> "))
+    notes.connected()
+    client.snapshot()
+    assert notes.state is State.BRIDGING
+    assert notes.text == "text one"
+    notes.insert(8, " two")
+    notes.delete(0, 1)
+    client.resent()
+    assert notes.text == ">> ext one two"
+    client.live()
+    assert notes.pending == 1
+    assert client.server.submit(client.frames[-1]) is not None
+    client.committed()
+    assert (client.server.text, notes.pending, notes.patches) == (">> ext one two", 0, [])
+
+
+async def test_a_past_that_takes_several_answers_to_bridge() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, "!")
+    for number in range(3):
+        client.others((0, 0, str(number)))
+    notes.connected()
+    client.snapshot()
+    frames = codec.decode_server(client.server.frame_after(0))
+    assert isinstance(frames, messages.Committed)
+    client.frames.clear()
+    for number, operation in enumerate(frames.operations):
+        digest = f"{number + 1:064x}"
+        notes.receive(messages.Resent(FILE, number, digest, number < 2, [operation]))
+        if number < 2:
+            assert client.sent == [messages.Resend(FILE, messages.Lineage(INCARNATION, number + 1, digest), 3)]
+    assert client.sent == [messages.SnapshotApplied(FILE, 3)]
+    assert notes.text == "210text!"
+
+
+async def test_a_log_that_does_not_know_our_past_hands_the_edits_back() -> None:
+    for how in ("at the join", "another incarnation", "at the resend"):
+        client = Scripted(Server("text"))
+        notes = client.join()
+        notes.disconnected()
+        notes.insert(4, "!")
+        client.others((0, 4, "other"))
+        notes.connected()
+        if how == "at the resend":
+            client.snapshot()
+            client.refuse(Code.HISTORY_UNAVAILABLE)
+            client.snapshot()
+        else:
+            client.snapshot(
+                lineage_lost=how == "at the join",
+                incarnation="two" if how == "another incarnation" else INCARNATION,
+            )
+        client.live()
+        assert (notes.state, notes.text, notes.pending) == (State.LIVE, "other", 0)
+        (patch,) = notes.patches
+        assert (patch.code, patch.edits) == ("history_unavailable", [[(4, 0, "!")]])
+        assert not notes.undo()
+
+
+async def test_edits_that_do_not_fit_the_servers_text_are_handed_back() -> None:
+    """As they may be when the replica was damaged, or the pending file."""
+    client = Scripted(Server("text"))
+    notes = client.join()
+    buffer = notes._replica.buffer
+    assert buffer is not None
+    buffer.splice(4, 0, " and what nobody else has")
+    notes.disconnected()
+    notes.insert(20, "!")
+    notes.connected()
+    client.snapshot()
+    client.live()
+    assert (notes.state, notes.text, notes.pending) == (State.LIVE, "text", 0)
+    (patch,) = notes.patches
+    assert (patch.code, patch.edits) == ("position_out_of_range", [[(20, 0, "!")]])
+
+
+async def test_an_undo_is_carried_over_what_was_missed() -> None:
+    for missed in (1, MAX_UNDO_BRIDGE):
+        client = Scripted(Server("text"))
+        notes = client.join()
+        notes.insert(0, "ours ")
+        assert client.server.submit(client.frames[-1]) is not None
+        client.committed()
+        notes.disconnected()
+        client.others((0, 0, "theirs "))
+        notes.connected()
+        if missed > 1:
+            client.server.skip(missed)
+        client.snapshot()
+        assert notes.state is (State.BRIDGING if missed == 1 else State.JOINING)
+        if missed == 1:
+            client.resent()
+        client.live()
+        assert notes.text == "theirs ours text"
+        assert notes.undo() == (missed == 1)
+        assert notes.text == ("theirs text" if missed == 1 else "theirs ours text")
+
+
+async def test_a_wrong_checksum_heals_once_however_often_it_comes() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    buffer = notes._replica.buffer
+    assert buffer is not None
+    buffer.splice(0, 1, "T")
+    client.frames.clear()
+    notes.check()
+    notes.check()
+    assert kinds(client.sent) == ["GetChecksum", "GetChecksum"]
+    client.checksum()
+    client.checksum()
+    assert kinds(client.sent) == ["Leave", "Join"]
+    client.snapshot()
+    client.live()
+    assert (notes.text, notes.heals, notes.state) == ("text", 1, State.LIVE)
+    client.frames.clear()
+    notes.check()
+    client.checksum()
+    assert (kinds(client.sent), notes.heals) == (["GetChecksum"], 1)
+
+
+async def test_storage_that_fails_and_comes_back() -> None:
+    """The server lets the file go, we type, it refuses, we join too early: in the end all is well."""
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.insert(0, "x")
+    first = frozen(client)
+    operation_id = codec.decode_client(first).operation_id  # type: ignore[union-attr]  # it is an Operation
+    client.refuse(Code.STORAGE_UNAVAILABLE, operation_id)
+    notes.receive(messages.Rejoin(FILE, "storage_unavailable"))
+    notes.insert(1, "y")
+    assert (client.sent, notes.state) == ([], State.JOINING)
+    client.wait_out()
+    assert set(kinds(client.sent)) == {"Join"}
+    client.refuse(Code.STORAGE_UNAVAILABLE)
+    client.wait_out()
+    assert kinds(client.sent) == ["Join"]
+    client.live()
+    assert (notes.state, client.frames) == (State.LIVE, [first])
+
+
+async def test_an_operation_that_is_to_be_sent_after_joining_again_is() -> None:
+    """The file may still be joined then; the server says so, and is left first."""
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.insert(0, "x")
+    first = frozen(client)
+    client.refuse(Code.INTERNAL, codec.decode_client(first).operation_id)  # type: ignore[union-attr]
+    client.wait_out()
+    assert kinds(client.sent) == ["Join"]
+    client.refuse(Code.ALREADY_JOINED)
+    assert kinds(client.sent) == ["Leave", "Join"]
+    client.live()
+    assert (notes.state, client.frames) == (State.LIVE, [first])
+    await asyncio.wait_for(notes.live(), 30)
+
+
+async def test_a_join_that_is_refused_for_good_fails() -> None:
+    client = Scripted(Server())
+    client.notes.connected()
+    client.refuse(Code.FILE_DAMAGED)
+    with pytest.raises(CoscribeError, match="file_damaged"):
+        await client.open(FILE)
+    assert client.open_offline(FILE) is not client.notes, "the next one may succeed"
+
+
+async def test_a_chain_keeps_to_the_servers_limits() -> None:
+    limits = messages.ServerLimits(2_000, 1_000_000, 16_000_000, 3, 1_024)
+    client = Scripted(Server(), limits, ClientSettings(batching=Batching.CHAIN))
+    notes = client.join()
+    notes.disconnected()
+    for size in (10, 10, 10, 10, 10, 1_800, 1_800, 10):
+        notes.insert(0, "x" * size)
+    notes.connected()
+    client.live()
+    counts = []
+    while notes.pending:
+        frame = client.frames[-1]
+        assert len(frame) <= limits.message_bytes
+        message = codec.decode_client(frame)
+        counts.append(len(message.operations) if isinstance(message, messages.Chain) else 1)
+        assert client.server.submit(frame) is not None
+        client.committed()
+    assert (client.server.text, notes.patches) == (notes.text, [])
+    assert counts == [3, 1, 1, 1, 1, 1]
+
+
+async def test_an_edit_too_large_for_a_message_is_handed_back() -> None:
+    """Sent, it would end the connection, and be sent again, and end it, for ever."""
+    limits = messages.ServerLimits(1_000, 1_000_000, 16_000_000, 256, 1_024)
+    client = Scripted(Server("text"), limits)
+    notes = client.join()
+    client.frames.clear()
+    notes.insert(4, "x" * 1_000)
+    assert kinds(client.sent) == ["Leave", "Join"]
+    client.snapshot()
+    client.live()
+    assert (notes.state, notes.text, notes.pending) == (State.LIVE, "text", 0)
+    (patch,) = notes.patches
+    assert (patch.code, patch.edits) == ("message_too_large", [[(4, 0, "x" * 1_000)]])
+
+
+@pytest.mark.parametrize(
+    ("edits", "why"),
+    [
+        pytest.param([(0, 0, "a\0b")], "no NUL", id="NUL"),
+        pytest.param([(0, 0, "a\r\nb")], "no CR", id="CR"),
+        pytest.param([(0, 0, "a\ud83d")], "surrogate", id="half a character"),
+        pytest.param([(0, 0, "fine"), (1, 0, "\r")], "no CR", id="CR in the second"),
+        pytest.param([(5, 0, "x")], "ends at 4", id="past the end"),
+        pytest.param([(3, 2, "")], "ends at 4", id="over the end"),
+        pytest.param([(-1, 0, "x")], "negative", id="negative position"),
+        pytest.param([(2, -1, "")], "negative", id="negative count"),
+        pytest.param([(2, 0, "x"), (1, 0, "x")], "left to right", id="backwards"),
+        pytest.param([(0, 3, ""), (2, 1, "")], "overlap", id="overlapping"),
+    ],
+)
+async def test_an_edit_that_is_wrong_changes_nothing(edits: list[tuple[int, int, str]], why: str) -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.insert(0, "x")
+    notes.undo()
+    client.frames.clear()
+    told: list[Change] = []
+    notes.listen(told.append)
+    before = (notes.text, notes.pending)
+    with pytest.raises(ValueError, match=why):
+        notes.edit(edits)
+    assert ((notes.text, notes.pending), client.frames, told) == (before, [], [])
+    assert notes.redo()
+
+
+async def test_a_closed_document_is_told_nothing_and_sends_nothing() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    await notes.close()
+    assert client.sent == [messages.Leave(FILE)]
+    notes.insert(0, "x")
+    await notes.close()
+    assert client.sent == []
+    assert (notes.state, notes.participants) == (State.OFFLINE, {})
+    again = client.open_offline(FILE)
+    assert again is not notes
+    await notes.close()
+    assert client.open_offline(FILE) is again
+
+
+async def test_who_listens_too_slowly_is_told_to_read_the_text_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_CHANGES", 3)
+    client = Scripted(Server(""))
+    notes = client.join()
+    async with notes.changes() as changes, asyncio.timeout(30):
+        for number in range(4):
+            notes.insert(number, str(number))
+        assert await anext(changes) == Change(None, "")
+        notes.insert(4, "4")
+        assert await anext(changes) == Change([(4, 0, "4")], "")
+    notes.insert(5, "5")
+    assert not notes._listeners

@@ -1,0 +1,224 @@
+"""Pending files: what one process leaves, another one takes up; and what is broken is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coscribe.client import PendingFile
+from coscribe.client.replica import Batching, Replica
+from coscribe.core.operation import Splice
+from tests.client.network import FILE, Server, delivered, opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "pending.json"
+
+
+def waiting(server: Server, batching: Batching = Batching.SINGLE) -> Replica:
+    """A replica with something in flight, something queued, and undone things among it."""
+    replica = opened(server, "ann", batching)
+    replica.edit([(0, 0, "<first>")])
+    replica.outgoing()
+    replica.edit([(1, 2, "🙂"), (6, 0, "\n")])
+    replica.edit([(0, 1, "")])
+    replica.undo()
+    return replica
+
+
+def fresh(user: str = "ann", file_id: str = FILE) -> Replica:
+    replica = Replica(file_id, "another-series")
+    replica.user_id = user
+    return replica
+
+
+def state(replica: Replica) -> Any:
+    return (
+        replica.message,
+        replica.lineage(),
+        [[(item.operation_id, item.operation) for item in part] for part in (replica.in_flight, replica.queue)],
+        [[(restored.operation_id, restored.sequence) for restored in item.restores] for item in replica.pending],
+    )
+
+
+@pytest.mark.parametrize("batching", list(Batching))
+def test_what_is_saved_is_what_is_loaded(path: Path, batching: Batching) -> None:
+    server = Server("some text")
+    replica = waiting(server, batching)
+    PendingFile(path).save(replica)
+    loaded = fresh()
+    assert PendingFile(path).load(loaded)
+    assert state(loaded) == state(replica)
+    loaded.adopt(server.snapshot())
+    assert loaded.text == replica.text
+
+
+def test_an_undo_still_names_what_it_brings_back(path: Path) -> None:
+    server = Server("some text")
+    replica = waiting(server)
+    PendingFile(path).save(replica)
+    loaded = fresh()
+    PendingFile(path).load(loaded)
+    loaded.adopt(server.snapshot())
+    while (message := loaded.message or loaded.outgoing()) is not None:
+        frame = server.submit(message)
+        assert frame is not None
+        delivered(loaded, frame)
+    assert [entry.restores for entry in server.log] == [(), (), (), (3,)]
+
+
+def test_an_undo_of_what_was_acknowledged_names_it_too(path: Path) -> None:
+    server = Server("some text")
+    replica = opened(server, "ann")
+    replica.edit([(0, 0, "x")])
+    delivered(replica, server.submit(replica.outgoing() or b"") or b"")
+    replica.undo()
+    PendingFile(path).save(replica)
+    loaded = fresh()
+    PendingFile(path).load(loaded)
+    loaded.adopt(server.snapshot())
+    server.submit(loaded.outgoing() or b"")
+    assert [entry.restores for entry in server.log] == [(), (1,)]
+    assert server.text == "some text"
+
+
+def test_nothing_is_left_where_nothing_waits(path: Path) -> None:
+    server = Server("text")
+    replica = opened(server, "ann")
+    file = PendingFile(path)
+    file.save(replica)
+    assert not path.exists()
+    replica.edit([(0, 0, "x")])
+    file.save(replica)
+    assert path.exists()
+    replica.give_up()
+    file.save(replica)
+    assert not path.exists()
+    assert not PendingFile(path).load(fresh())
+
+
+def test_what_an_earlier_process_left_goes_when_it_is_done(path: Path) -> None:
+    server = Server("text")
+    PendingFile(path).save(waiting(server))
+    done = opened(server, "ann")
+    PendingFile(path).save(done)
+    assert not path.exists()
+
+
+def test_a_write_that_was_cut_short_is_as_if_it_had_not_been(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = waiting(Server("some text"))
+    file = PendingFile(path)
+    file.save(replica)
+    before = state(replica)
+    replica.edit([(0, 0, "more")])
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            file.save(replica)
+    (path.parent / f"{path.name}.new").write_bytes(b'{"user_id": "an')
+    loaded = fresh()
+    assert PendingFile(path).load(loaded)
+    assert state(loaded) == before
+    PendingFile(path).save(replica)
+    assert PendingFile(path).load(loaded)
+    assert state(loaded) == state(replica)
+
+
+@pytest.mark.parametrize(("user", "file_id"), [("bob", FILE), ("ann", "another")])
+def test_somebody_elses_edits_are_neither_loaded_nor_lost(path: Path, user: str, file_id: str) -> None:
+    server = Server("some text")
+    replica = waiting(server)
+    PendingFile(path).save(replica)
+    other = fresh(user, file_id)
+    file = PendingFile(path)
+    assert not file.load(other)
+    assert other.is_idle
+    file.save(other)
+    loaded = fresh()
+    assert PendingFile(path.with_name(f"{path.name}.damaged")).load(loaded)
+    assert state(loaded) == state(replica)
+
+
+def test_users_and_files_have_places_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    users = ["ann", "bob", "Ann", "x" * 128, "🙂" * 128, "a/../b"]
+    files = ["notes", "Notes", "n" * 128]
+    pairs = [(user, file_id) for user in users for file_id in files]
+    for user, file_id in pairs:
+        replica = fresh(user, file_id)
+        replica.adopt(Server("text").snapshot())
+        replica.edit([(0, 0, f"{user} in {file_id}")])
+        PendingFile.in_folder(folder, user, file_id).save(replica)
+    assert len({name.name.casefold() for name in folder.iterdir()}) == len(pairs)
+    for user, file_id in pairs:
+        replica = fresh(user, file_id)
+        assert PendingFile.in_folder(folder, user, file_id).load(replica)
+        assert replica.queue[0].operation == Splice(0, 0, f"{user} in {file_id}")
+
+
+def _changed(change: Callable[[Any], None]) -> Callable[[bytes], bytes]:
+    def harm(raw: bytes) -> bytes:
+        stored = json.loads(raw)
+        change(stored)
+        return json.dumps(stored).encode()
+
+    return harm
+
+
+HARM: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda raw: b"",
+    "cut": lambda raw: raw[: len(raw) // 2],
+    "zeros": lambda raw: bytes(len(raw)),
+    "not UTF-8": lambda raw: raw.replace("🙂".encode(), b"\xff\xfe"),
+    "another type": _changed(lambda stored: stored.update(queue="nonsense")),
+    "a field is missing": _changed(lambda stored: stored.pop("lineage")),
+    "negative": _changed(lambda stored: stored["queue"][0][1][0].__setitem__(0, -1)),
+    "overlapping edits": _changed(lambda stored: stored["queue"][0].__setitem__(1, [[5, 3, ""], [2, 1, ""]])),
+    "no message": _changed(lambda stored: stored.update(message="")),
+    "a message of another kind": _changed(lambda stored: stored.update(message='{"type":"ping"}')),
+    "a message that is none": _changed(lambda stored: stored.update(message="{")),
+    "another message": _changed(lambda stored: stored.update(message=stored["message"].replace(":1", ":7"))),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_damaged_file_is_put_aside_and_said(path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server("some text")
+    PendingFile(path).save(waiting(server))
+    damaged = HARM[harm](path.read_bytes())
+    path.write_bytes(damaged)
+    loaded = fresh()
+    file = PendingFile(path)
+    with caplog.at_level(logging.ERROR):
+        assert not file.load(loaded)
+    assert f"{path.name}.damaged" in caplog.text
+    assert (loaded.is_idle, loaded.message, loaded.sequence) == (True, b"", 0)
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == damaged
+    loaded.adopt(server.snapshot())
+    loaded.edit([(0, 0, "on we go")])
+    file.save(loaded)
+    assert PendingFile(path).load(fresh())
+
+
+def test_one_damaged_file_does_not_replace_another(path: Path) -> None:
+    for number in range(3):
+        path.write_text(f"{number}")
+        assert not PendingFile(path).load(fresh())
+    kept = {name.name: name.read_text() for name in path.parent.iterdir()}
+    assert kept == {f"{path.name}.damaged": "0", f"{path.name}.damaged1": "1", f"{path.name}.damaged2": "2"}
+
+
+def test_what_is_no_file_is_put_aside_too(path: Path) -> None:
+    path.mkdir()
+    assert not PendingFile(path).load(fresh())
+    assert path.with_name(f"{path.name}.damaged").is_dir()
