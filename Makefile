@@ -26,6 +26,7 @@ check: $(READY) ## Types, lint, generated files, quick tests: under 90 s, before
 test: $(READY) ## Everything, under 20 minutes on 2 cores
 	@tools/check.sh $(BIN) --static-only
 	@$(BIN)/python tools/system_packages.py
+	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak" tests/core tests/protocol tests/documents
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
 test-long: $(READY) ## Soaks and the nightly property profile

@@ -24,3 +24,4 @@ if [ ! -f requirements.lock ]; then exit 0; fi
 echo "Installing the locked packages ..."
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --require-hashes -r requirements.lock
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --editable .
+"$venv/bin/python" tools/compile.py

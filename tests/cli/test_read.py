@@ -143,9 +143,13 @@ def test_log_json(run: Run, folder: Path) -> None:
     ]
 
 
-def test_log_of_an_entry_that_cannot_be_read(run: Run, folder: Path) -> None:
+@pytest.mark.parametrize("payload", ["x'ff'", "7"])
+def test_log_of_an_entry_that_cannot_be_read(run: Run, folder: Path, payload: str) -> None:
     with closing(sqlite3.connect(Settings(folder=folder).database)) as database, database:
-        database.execute("UPDATE file_operation_log SET payload = x'ff' WHERE sequence = 7")
+        database.execute(f"UPDATE file_operation_log SET payload = {payload} WHERE sequence = 7")
+    result = run("cat", FILE_ID, "--sequence", 8, "--data", folder)
+    assert result.exit_code == 2
+    assert "the log cannot be replayed" in result.stderr
     result = run("log", FILE_ID, "--data", folder, "--from", 7, "--limit", 1)
     assert result.exit_code == 0
     assert "see coscribe verify" in result.stdout

@@ -28,14 +28,37 @@ SEQUENTIAL = {
 CONCURRENT = {
     "kind": "concurrent",
     "numAgents": 2,
-    "endContent": "10abcx🎉!",
+    "endContent": "1a0bcx🎉!",
     "txns": [
         {"agent": 0, "parents": [], "patches": [[0, 0, "ab"], [2, 0, "cd🎉"]]},
         {"agent": 1, "parents": [0], "patches": [[3, 1, ""]]},
-        {"agent": 0, "parents": [0], "patches": [[3, 1, ""], [3, 0, "x"]]},  # both delete the d
+        {"agent": 0, "parents": [0], "patches": [[3, 0, "x"]]},  # left of the d that is deleted meanwhile
         {"agent": 1, "parents": [1], "patches": [[0, 0, "1"]]},
-        {"agent": 0, "parents": [2, 1], "patches": [[0, 0, "0"]]},  # does not know the 1
+        {"agent": 0, "parents": [2, 1], "patches": [[1, 0, "0"]]},  # does not know the 1
         {"agent": 1, "parents": [3, 4], "patches": [[7, 0, "!"]]},
+    ],
+}
+
+TIE = {
+    "kind": "concurrent",
+    "numAgents": 2,
+    "endContent": "bac",
+    "txns": [
+        {"agent": 0, "parents": [], "patches": [[0, 0, "a"]]},
+        {"agent": 1, "parents": [], "patches": [[0, 0, "b"]]},
+        {"agent": 0, "parents": [0, 1], "patches": [[2, 0, "c"]]},
+    ],
+}
+
+BOTH_DELETE = {
+    "kind": "concurrent",
+    "numAgents": 2,
+    "endContent": "ac!",
+    "txns": [
+        {"agent": 0, "parents": [], "patches": [[0, 0, "abc"]]},
+        {"agent": 1, "parents": [0], "patches": [[1, 1, ""]]},
+        {"agent": 0, "parents": [0], "patches": [[1, 1, ""]]},
+        {"agent": 1, "parents": [1, 2], "patches": [[2, 0, "!"]]},
     ],
 }
 
@@ -97,16 +120,26 @@ def test_concurrent_through_a_server_of_its_own(run: Run, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("chain", [1, 64])
 def test_concurrent(run: Run, tmp_path: Path, server: Server, chain: int) -> None:
-    """An edit that comes to nothing, since both have deleted the same, is not sent and has no sequence."""
+    """Both are rebased: by the server what is sent behind an edit not known, by the client what waits."""
     trace = write(tmp_path / f"two-{chain}.json.gz", CONCURRENT)
     result = run("replay", trace, "--server", server.url, "--data", server.folder, "--chain", chain, "--json")
     assert result.exit_code == 0, result.output
     outcome = only(result.stdout)
     assert outcome["equal"] and outcome["replicasEqual"]
-    assert (outcome["clients"], outcome["edits"], outcome["operations"]) == (2, 8, 7)
+    assert outcome["differentPlaces"] == 0
+    assert outcome["rebasedByServer"] > 0
+    assert (outcome["clients"], outcome["edits"], outcome["operations"]) == (2, 7, 7)
     assert outcome["equalAfterKill"] is outcome["verified"] is outcome["durability"] is None
     verified = run("verify", f"two-{chain}", "--data", server.folder, "--server", server.url)
     assert verified.exit_code == 0, verified.output
+
+
+def test_both_delete_the_same(run: Run, tmp_path: Path, server: Server) -> None:
+    """The later delete comes to nothing: it has a sequence of its own, and everybody goes on."""
+    trace = write(tmp_path / "both.json.gz", BOTH_DELETE)
+    result = run("replay", trace, "--server", server.url, "--data", server.folder, "--json")
+    assert result.exit_code == 0, result.output
+    assert only(result.stdout)["differentPlaces"] == 0
 
 
 def test_who_has_not_heard_yet_what_is_committed(run: Run, tmp_path: Path, server: Server) -> None:
@@ -126,16 +159,17 @@ def test_who_has_not_heard_yet_what_is_committed(run: Run, tmp_path: Path, serve
 
 
 def test_a_tie_that_was_broken_otherwise_is_shown(run: Run, tmp_path: Path, server: Server) -> None:
-    trace = write(tmp_path / "tie.json.gz", CONCURRENT | {"endContent": "01abcx🎉!"})
-    arguments = ["replay", trace, "--server", server.url, "--data", server.folder]
-    outcome = only(run(*arguments, "--json").stdout)
+    options = ["--server", server.url, "--data", server.folder]
+    right = run("replay", write(tmp_path / "right.json.gz", TIE), *options, "--json")
+    assert only(right.stdout)["differentPlaces"] == 0
+    otherwise = write(tmp_path / "tie.json.gz", TIE | {"endContent": "abc"})
+    outcome = only(run("replay", otherwise, *options, "--json").stdout)
     assert outcome["equal"]
     assert outcome["differentPlaces"] == 2
-    assert outcome["differences"][0] == {"position": 0, "found": "10abcx🎉!", "recorded": "01abcx🎉!"}
-    shown = run(*arguments, "--file", "tie-again").stdout
-    assert "9 characters, 2 of them not where they are recorded" not in shown
-    assert "8 characters, 2 of them not where they are recorded" in shown
-    assert "at 0: '10abcx🎉!', recorded '01abcx🎉!'" in shown
+    assert outcome["differences"][0] == {"position": 0, "found": "bac", "recorded": "abc"}
+    shown = run("replay", otherwise, *options, "--file", "tie-again").stdout
+    assert "3 characters, 2 of them not where they are recorded" in shown
+    assert "at 0: 'bac', recorded 'abc'" in shown
 
 
 def test_another_text_than_the_recorded_one(run: Run, tmp_path: Path, server: Server) -> None:

@@ -47,7 +47,7 @@ class Witness(Client):
             await self._news.wait()
 
     def shown(self) -> list[int]:
-        """The sequences of the operations it was shown, and nothing more than once."""
+        """The sequences of the operations it was shown, in the order in which it was."""
         frames = [message for message in self.heard if isinstance(message, messages.Committed)]
         return [operation.server_sequence_id for frame in frames for operation in frame.operations]
 

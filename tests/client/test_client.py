@@ -159,7 +159,7 @@ async def test_who_is_there_and_where(server: ServerProcess, file_id: str) -> No
         await ann.until(lambda: bob.connection_id not in notes.participants)
         assert {who.user_id for who in notes.participants.values()} == {"ann", "bob"}
         ann.drop_connection()
-        await second.until(lambda: ann.connects == 2)
+        await ann.until(lambda: ann.connects == 2)
         await notes.live()
         await ann.until(lambda: set(notes.participants) == {ann.connection_id, second.connection_id})
         assert seen.participants == {}
@@ -258,7 +258,7 @@ async def test_after_a_cut_only_the_tail_comes_and_nothing_is_lost(server: Serve
         await gate.shut()
         ann.heard.clear()
         ann.drop_connection()
-        await bob._until(lambda: len(bob.participants) == 1)
+        await notes._until(lambda: notes.state is State.OFFLINE)
         notes.insert(5, "offline")
         notes.insert(12, "!")
         await many(bob, WINDOW // 2)
@@ -378,6 +378,7 @@ async def test_typing_goes_on_while_the_past_is_fetched(server: ServerProcess, f
         await gate.shut()
         ann._url = gate.url
         ann.drop_connection()
+        await notes._until(lambda: notes.state is State.OFFLINE)
         notes.insert(1, "before ")
         for number in range(1_200):
             bob.insert(0, f"{number % 10}")
@@ -408,19 +409,19 @@ async def test_offline_edits_survive_the_process(server: ServerProcess, file_id:
         notes, bob = await first.open(file_id), await the.open("bob", file_id)
         await written(notes, "[]")
         await gate.shut()
-        await bob._until(lambda: len(bob.participants) == 1)
+        await notes._until(lambda: notes.state is State.OFFLINE)
         notes.insert(1, "ours")
         notes.delete(0, 1)
         notes.undo()
         await first.close()
         assert len(left_in(folder)) == 1
-        bob.insert(0, "theirs ")
+        bob.insert(2, " theirs")
         await bob.synced()
 
         second = the.join("ann", pending_folder=folder)
         again = await second.open(file_id)
         await again.synced()
-        assert await agree(again, bob) == "theirs [ours]"
+        assert await agree(again, bob) == "[ours] theirs"
         assert left_in(folder) == []
 
 

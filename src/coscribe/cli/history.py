@@ -43,7 +43,7 @@ def text_at(folder: Path, file_id: str, *, version: int | None = None, sequence:
                 state.replay(committed_from(entry))
                 if not count % TRIM_EVERY:
                     state.window.trim(entry.sequence)
-    except (CoscribeError, ValueError, sqlite3.DatabaseError) as error:
+    except (CoscribeError, ValueError, TypeError, sqlite3.DatabaseError) as error:
         fail(f"the log cannot be replayed: {error}", f"See what is wrong: coscribe verify {file_id} --data {folder}")
     if version is not None and state.version != version:
         fail(f"{file_id} has only come to version {state.version}", "Give a smaller --version.")

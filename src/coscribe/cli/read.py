@@ -133,7 +133,7 @@ def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
     restores: tuple[int, ...] = ()
     try:
         parts, restores = decode_payload(entry.payload)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: SQLite keeps a number where bytes belong
         words = "its payload cannot be read: see coscribe verify"
     else:
         edits = edits_of(parts)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed, Concurrent, OpWindow, rebase, rebase_chain
-from coscribe.core.operation import Operation, Splice, changes, growth, reach
+from coscribe.core.operation import NOTHING, Operation, Splice, changes, growth, reach
 from coscribe.core.text_buffer import TextBuffer
 
 
@@ -70,6 +70,8 @@ class FileState:
         entries: list[Committed] = []
         for request, operation in zip(requests, moved, strict=True):
             changed = changes(operation)
+            if not changed:
+                operation = NOTHING
             removed = self.content.apply(operation) if changed else ""
             base = base_version if not entries else self.version
             self.version += changed

@@ -29,6 +29,9 @@ from coscribe.model import GENESIS, committed_from, content_hash
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Lineage, OperationFate, Participant, Role
 
+LOG_PAGE = 2_000
+"""Log entries read at a time for an edit whose base has left the window."""
+
 RESEND_PAGE = 500
 """Operations in one answer to resend."""
 
@@ -81,7 +84,7 @@ class Collaboration:
         self._committer = Committer(op_log, self._session_lost, max_backlog)
         self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
-        self._moved: dict[OpenFile, set[str]] = {}
+        self._moved: dict[OpenFile, dict[Subscriber, None]] = {}
         self._references: dict[str, int] = {}
 
     # ---- operations
@@ -122,14 +125,24 @@ class Collaboration:
             session.registry.learn(series, highest)
             evidence.answers[operation_id] = Answer(record, highest, as_of)
         if missing.after_version >= 0:
-            durable = session.durable_sequence
-            rows = await self._op_log.read_versions(
-                file.file_key, missing.after_version, durable, self.limits.rebase_steps
+            await self._gather_changes(session, file, missing.after_version, evidence)
+
+    async def _gather_changes(
+        self, session: WorkspaceSession, file: OpenFile, after_version: int, evidence: Evidence
+    ) -> None:
+        """All that is durable and changed the file since a version; no-ops in between are passed over."""
+        durable = session.durable_sequence
+        rows = await self._op_log.read_versions(file.file_key, after_version, durable, LOG_PAGE)
+        evidence.base_version = evidence.through_version = after_version
+        evidence.changes = []
+        while rows:
+            for entry in map(committed_from, rows):
+                if entry.changed:
+                    evidence.changes.append(entry.operation)
+                    evidence.through_version = entry.version
+            rows = await self._op_log.read(
+                session.workspace.key, rows[-1].sequence, through=durable, limit=LOG_PAGE, file_key=file.file_key
             )
-            changed = [committed_from(row) for row in rows]
-            evidence.base_version = missing.after_version
-            evidence.changes = [entry.operation for entry in changed if entry.changed]
-            evidence.through_version = changed[-1].version if changed else missing.after_version
 
     # ---- joining
 
@@ -155,7 +168,7 @@ class Collaboration:
                 break
         member = Membership(session, file, author, role, subscriber, participant)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
-        file.participants[participant.connection_id] = participant
+        file.participants[subscriber] = participant
         have = message.have
         if known and have is not None and have.server_sequence_id >= file.state.window.floor:
             self._go_live(member, have.server_sequence_id, fates)
@@ -177,7 +190,7 @@ class Collaboration:
         file = member.file
         member.left = True
         file.subscribers.pop(member.subscriber, None)
-        if file.participants.pop(member.participant.connection_id, None) is not None:
+        if file.participants.pop(member.subscriber, None) is not None:
             left = codec.encode(messages.Left(file.state.file_id, member.participant.connection_id))
             for subscriber in tuple(file.subscribers):
                 subscriber.hint(left)
@@ -257,7 +270,7 @@ class Collaboration:
             ),
             member.file.content_json(),
         )
-        session.act(lambda: member.subscriber.deliver(frame))
+        session.act(lambda: None if member.left else member.subscriber.deliver(frame))
 
     def _go_live(self, member: Membership, after: int, fates: list[OperationFate]) -> None:
         session, file = member.session, member.file
@@ -276,12 +289,13 @@ class Collaboration:
         last_sequence = state.last_sequence
 
         def go_live() -> None:
+            if member.left:  # it may have, while this waited for the disk
+                return
             if tail:
                 member.subscriber.deliver(_tail_frame(state.file_id, after, tail))
             member.subscriber.deliver(codec.encode(live), last_sequence)
-            if not member.left:  # it may have, while this waited for the disk
-                file.subscribers[member.subscriber] = None
-                self._tell_presence(file, member.participant, but=member.subscriber)
+            file.subscribers[member.subscriber] = None
+            self._tell_presence(file, member.participant, but=member.subscriber)
 
         session.act(go_live)
 
@@ -330,13 +344,13 @@ class Collaboration:
         member.participant.cursor = message.cursor
         if not self._moved:
             asyncio.get_running_loop().call_later(PRESENCE_INTERVAL, self._tell_moves)
-        self._moved.setdefault(member.file, set()).add(member.participant.connection_id)
+        self._moved.setdefault(member.file, {})[member.subscriber] = None
 
     def _tell_moves(self) -> None:
         moved, self._moved = self._moved, {}
-        for file, connection_ids in moved.items():
-            for connection_id in connection_ids:
-                participant = file.participants.get(connection_id)
+        for file, subscribers in moved.items():
+            for subscriber in subscribers:
+                participant = file.participants.get(subscriber)
                 if participant is not None:
                     self._tell_presence(file, participant, but=None)
 

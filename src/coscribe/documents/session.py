@@ -101,7 +101,10 @@ class Pending:
 
 
 class OpenFile:
-    """A file in memory: its state, who has it open, and what the Snapshot Manager counts."""
+    """A file in memory: its state, who has it open, and what the Snapshot Manager counts.
+
+    ``participants`` are all that have joined; ``subscribers`` those of them that have been told to be live.
+    """
 
     __slots__ = (
         "durable_version",
@@ -123,7 +126,7 @@ class OpenFile:
         self.last_digest = last_digest
         self.durable_version = state.version
         self.subscribers: dict[Subscriber, None] = {}
-        self.participants: dict[str, Participant] = {}
+        self.participants: dict[Subscriber, Participant] = {}
         self.operations_since = 0
         self.size_since = 0
         self.oldest_since = 0
@@ -216,6 +219,8 @@ class WorkspaceSession:
                 Code.BASE_VERSION_FUTURE,
                 f"baseVersion {message.base_version}, nobody was shown more than {file.durable_version}",
             )
+        if any(max(request.restores, default=0) > self.durable_sequence for request in requests):
+            raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")
         concurrent = self._concurrent(state, message.base_version, len(requests), evidence)
         self._committer.admit(len(requests))
         previous = state.last_sequence
@@ -249,9 +254,11 @@ class WorkspaceSession:
         self.lost = True
         self.pending = None
         for file in self.files.values():
-            for subscriber in tuple(file.subscribers):
-                subscriber.evict(error)
+            everybody = tuple(file.participants)
             file.subscribers.clear()
+            file.participants.clear()
+            for subscriber in everybody:
+                subscriber.evict(error)
 
     # ---- steps
 

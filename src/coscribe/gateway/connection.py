@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -33,6 +34,10 @@ from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
 
 log = structlog.get_logger(__name__)
+
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""The slow part of a message."""
 
 
 class GatewayLimits(NamedTuple):
@@ -79,7 +84,7 @@ class Context(NamedTuple):
 class Subscription:
     """One file of one connection. ``position``: the sequence up to which everything has been handed over."""
 
-    __slots__ = ("connection", "file_id", "lagging_since", "member", "position")
+    __slots__ = ("connection", "file_id", "held", "lagging_since", "member", "position")
 
     def __init__(self, connection: Connection, file_id: str) -> None:
         self.connection = connection
@@ -87,9 +92,13 @@ class Subscription:
         self.member: Membership | None = None
         self.position = 0
         self.lagging_since = 0.0
+        self.held: list[bytes] | None = None
 
     def deliver(self, frame: bytes, position: int | None = None) -> None:
-        self.connection.send(frame)
+        if self.lagging_since:
+            self.hold(frame)
+        else:
+            self.connection.send(frame)
         if position is not None:
             self.position = position
 
@@ -109,6 +118,14 @@ class Subscription:
     def evict(self, error: CoscribeError) -> None:
         self.connection.drop(self)
         self.connection.send(codec.encode(messages.Rejoin(self.file_id, error.code.value.code)))
+
+    def hold(self, frame: bytes) -> None:
+        """Keeps a frame of its own back, behind the operations that this subscription has yet to catch up with."""
+        if self.held is None:
+            self.held = []
+        self.held.append(frame)
+        if sum(map(len, self.held)) > self.connection.context.limits.buffer_bytes:
+            self.connection.too_slow()
 
     def caught_up(self) -> None:
         if self.lagging_since:
@@ -187,9 +204,17 @@ class Connection:
         self.paused = False
         for subscription in tuple(self._subscriptions.values()):
             if subscription.lagging_since and subscription.member is not None and not self.paused:
-                subscription.caught_up()
-                if not self.context.collaboration.catch_up(subscription.member, subscription.position):
-                    subscription.evict(CoscribeError(Code.SLOW_CONSUMER))
+                self._catch_up(subscription, subscription.member)
+
+    def _catch_up(self, subscription: Subscription, member: Membership) -> None:
+        subscription.caught_up()
+        held, subscription.held = subscription.held, None
+        if self.context.collaboration.catch_up(member, subscription.position):
+            for frame in held or ():
+                subscription.deliver(frame)
+        else:
+            self.context.collaboration.leave(member)
+            subscription.evict(CoscribeError(Code.SLOW_CONSUMER))
 
     def lost(self) -> None:
         """The transport is gone."""
@@ -205,7 +230,7 @@ class Connection:
         elif now - self.heard_at > limits.silent_seconds:
             self.close(1001, "silent")
         elif any(s.lagging_since and now - s.lagging_since > limits.lag_seconds for s in self._subscriptions.values()):
-            self._too_slow()
+            self.too_slow()
         elif now - self.heard_at > limits.idle_seconds and not self.pinged:
             self.pinged = True
             self.transport.ping()
@@ -228,7 +253,7 @@ class Connection:
             return
         self.transport.send(frame)
         if self.paused and self.transport.buffered() > self.context.limits.buffer_bytes:
-            self._too_slow()
+            self.too_slow()
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
@@ -242,7 +267,7 @@ class Connection:
         if self._subscriptions.get(subscription.file_id) is subscription:
             del self._subscriptions[subscription.file_id]
 
-    def _too_slow(self) -> None:
+    def too_slow(self) -> None:
         metrics.slow_consumers.inc()
         self._refuse(CoscribeError(Code.SLOW_CONSUMER))
 
@@ -277,11 +302,11 @@ class Connection:
             if self.identity is None:
                 if not isinstance(message, messages.Hello):
                     raise CoscribeError(Code.HELLO_EXPECTED)
-                self._later(self._hello(message), None)
+                self._later(partial(self._hello, message), None)
             elif isinstance(message, _EDITS):
                 self._submit(message, self.identity)
             elif isinstance(message, messages.Join):
-                self._later(self._join(message, self.identity), file_id)
+                self._later(partial(self._join, message, self.identity), file_id)
             elif isinstance(message, messages.SnapshotApplied):
                 self.context.collaboration.snapshot_applied(
                     self._member(message.file_id, live=False), message.snapshot_sequence_id
@@ -293,7 +318,7 @@ class Connection:
             elif isinstance(message, messages.GetChecksum):
                 self.context.collaboration.checksum(self._member(message.file_id))
             elif isinstance(message, messages.Resend):
-                self._later(self._resend(message), file_id)
+                self._later(partial(self._resend, message), file_id)
             elif isinstance(message, messages.Ping):
                 self.send(codec.encode(messages.Pong(message.nonce)))
             else:
@@ -301,13 +326,13 @@ class Connection:
         except CoscribeError as error:
             self._refuse(error, file_id, _operation_id(message))
 
-    def _later(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None = None) -> None:
+    def _later(self, work: Work, file_id: str | None, operation_id: str | None = None) -> None:
         self._busy = asyncio.get_running_loop().create_task(self._finish(work, file_id, operation_id))
 
-    async def _finish(self, work: Coroutine[Any, Any, None], file_id: str | None, operation_id: str | None) -> None:
+    async def _finish(self, work: Work, file_id: str | None, operation_id: str | None) -> None:
         """Runs the slow part of a message, then what has come in meanwhile."""
         try:
-            await work
+            await work()
         except CoscribeError as error:
             self._refuse(error, file_id, operation_id)
         except StorageError as error:
@@ -353,6 +378,8 @@ class Connection:
             raise CoscribeError(Code.TOO_MANY_FILES, f"{limits.files_per_connection} files are open")
         if len(message.in_flight) > limits.in_flight_ids:
             raise CoscribeError(Code.INVALID_MESSAGE, f"more than {limits.in_flight_ids} ids in flight")
+        for operation_id in message.in_flight:
+            codec.check_operation_id(operation_id)
         subscription = Subscription(self, message.file_id)
         member = await self.context.collaboration.join(identity, self.connection_id, message, subscription)
         subscription.member = member
@@ -369,7 +396,7 @@ class Connection:
         try:
             self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate)
         except Missing as missing:
-            work = self._submit_slowly(member, message, missing, within_rate)
+            work = partial(self._submit_slowly, member, message, missing, within_rate)
             self._later(work, message.file_id, _operation_id(message))
 
     async def _submit_slowly(
