@@ -23,7 +23,6 @@ MODULES = (
     "coscribe.core.operation",
     "coscribe.core.text_buffer",
     "coscribe.documents.session",
-    "coscribe.model",
     "coscribe.protocol.codec",
 )
 SOURCES = Path(__file__).parent

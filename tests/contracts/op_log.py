@@ -145,6 +145,11 @@ class OpLogContract:
         await appended(op_log, workspace, ["a:3", "a:12", "a:7", "plain"])
         assert await op_log.highest(workspace.key, "a") == 12
         assert await op_log.highest(workspace.key, "plain") == 0
+        await appended(op_log, workspace, ["a:255", "a:256"], previous=4)
+        assert await op_log.highest(workspace.key, "a") == 256
+        await appended(op_log, workspace, ["a:257", "a:99", "c:1000000"], previous=6)
+        assert await op_log.highest(workspace.key, "a") == 257
+        assert await op_log.highest(workspace.key, "c") == 1_000_000
         assert await op_log.highest(workspace.key, "b") == -1
 
     async def test_versions_are_read_behind_a_version(self, op_log: OpLog) -> None:

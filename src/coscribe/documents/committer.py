@@ -22,6 +22,15 @@ from coscribe.metrics import metrics
 
 log = structlog.get_logger(__name__)
 
+PAUSE_PER_WORKSPACE = 0.0004
+MAX_PAUSE = 0.004
+"""Seconds to wait before the next group: a little for each workspace beyond the first that shared the last one.
+
+A commit costs the same for one operation or fifty. People who type into many documents do not wait for each other, so
+there a pause of a few milliseconds, which nobody notices, saves most of the commits. Where one document is busy there
+is none: its writers wait for their acknowledgements.
+"""
+
 
 class Committer:
     """Makes what sessions have pending durable, then visible. ``lost`` is told of sessions that cannot go on."""
@@ -66,11 +75,14 @@ class Committer:
             while self._waiting:
                 group, self._waiting = self._waiting, []
                 self.backlog = 0
+                writing = sum(session.pending is not None and bool(session.pending.entries) for session in group)
                 taken = [(session, session.pending) for session in group]
                 for session in group:
                     session.pending = None
                 await self._commit([(session, pending) for session, pending in taken if pending is not None])
                 self._tell_ends()
+                if writing > 1:
+                    await asyncio.sleep(min(MAX_PAUSE, PAUSE_PER_WORKSPACE * (writing - 1)))
         finally:
             self._running = None
             self._tell_ends()

@@ -20,18 +20,32 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnClause, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnClause, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.expression import ClauseElement
 
 from coscribe.core.dedup import Record, join_id, split_id
 from coscribe.documents.ports import Append, AppendResult, StorageError
 from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
-from coscribe.persistence.schema import authors, file_operation_log, file_snapshots, files, heads, workspaces
+from coscribe.persistence.schema import (
+    authors,
+    file_operation_log,
+    file_snapshots,
+    files,
+    heads,
+    operation_series,
+    workspaces,
+)
 
 _T = TypeVar("_T")
 _Row = tuple[Any, ...]
 _Job = tuple[Callable[[sqlite3.Connection], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+_CEILING_STEP = 256
+"""Counters between two ceilings of a series."""
+
+_MAX_CEILINGS = 50_000
+"""Ceilings that are remembered; beyond that all are forgotten, which costs one more write per series."""
 
 _MAX_ROWS = 64
 """Rows in one INSERT statement."""
@@ -119,8 +133,27 @@ _FIND = _sql(
         _log.counter == bindparam("counter"),
     )
 )
-_HIGHEST = _sql(
-    select(func.max(_log.counter)).where(_log.workspace_key == bindparam("key"), _log.series == bindparam("series"))
+_CEILING = _sql(
+    select(operation_series.c.ceiling).where(
+        operation_series.c.workspace_key == bindparam("key"), operation_series.c.series == bindparam("series")
+    )
+)
+_HIGHEST = (
+    _sql(
+        select(_log.counter)
+        .where(
+            _log.workspace_key == bindparam("key"),
+            _log.series == bindparam("series"),
+            _log.counter > bindparam("above"),
+            _log.counter <= bindparam("ceiling"),
+        )
+        .order_by(_log.counter.desc())
+    )
+    + " LIMIT 1"
+)
+_RAISE_CEILING = (
+    "INSERT INTO operation_series (workspace_key, series, ceiling) VALUES (?, ?, ?)"
+    " ON CONFLICT (workspace_key, series) DO UPDATE SET ceiling = max(ceiling, excluded.ceiling)"
 )
 _AUTHOR = _sql(select(authors.c.author_ref).where(authors.c.user_id == bindparam("user")))
 _ALL = _sql(select(workspaces.c.workspace_id).order_by(workspaces.c.workspace_id))
@@ -232,6 +265,7 @@ class SqliteStorage:
     """OpLog and SnapshotRepo over one SQLite file whose schema is up to date (see `migrate`)."""
 
     def __init__(self, path: Path) -> None:
+        self._ceilings: dict[tuple[int, str], int] = {}
         self._writer = _Worker(path, "sqlite-writer")
         self._reader = _Worker(path, "sqlite-reader")
 
@@ -245,7 +279,7 @@ class SqliteStorage:
         return await self._writer.run(lambda db: _in_transaction(db, lambda: _acquire(db, workspace_id)))
 
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
-        return await self._writer.run(lambda db: _append_all(db, appends))
+        return await self._writer.run(lambda db: _append_all(db, appends, self._ceilings))
 
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
@@ -264,9 +298,7 @@ class SqliteStorage:
         return None if row is None else Record(operation_id, *row)
 
     async def highest(self, workspace_key: int, series: str) -> int:
-        arguments = {"key": workspace_key, "series": series}
-        row = await self._reader.run(lambda db: db.execute(_HIGHEST, arguments).fetchone())
-        return -1 if row is None or row[0] is None else int(row[0])
+        return await self._reader.run(lambda db: _highest(db, workspace_key, series))
 
     async def author(self, user_id: str) -> int:
         found = await self._reader.run(lambda db: db.execute(_AUTHOR, {"user": user_id}).fetchone())
@@ -329,16 +361,47 @@ def _acquire(db: sqlite3.Connection, workspace_id: str) -> Workspace | None:
     return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree)
 
 
-def _append_all(db: sqlite3.Connection, appends: Sequence[Append]) -> list[AppendResult]:
-    """One transaction. A uniqueness violation rolls it back; then each workspace gets a savepoint of its own."""
+def _highest(db: sqlite3.Connection, key: int, series: str) -> int:
+    found = db.execute(_CEILING, {"key": key, "series": series}).fetchone()
+    above, ceiling = (found[0] - _CEILING_STEP, found[0]) if found else (-1, 0)
+    row = db.execute(_HIGHEST, {"key": key, "series": series, "above": above, "ceiling": ceiling}).fetchone()
+    return int(row[0]) if row else -1
+
+
+def _append_all(
+    db: sqlite3.Connection, appends: Sequence[Append], ceilings: dict[tuple[int, str], int]
+) -> list[AppendResult]:
+    """One transaction. A uniqueness violation rolls it back; then each workspace gets a savepoint of its own.
+
+    ``ceilings`` are those known to be on disk; they grow once the transaction is.
+    """
+    raised = _raised(appends, ceilings)
     try:
-        return _in_transaction(db, lambda: _append_unguarded(db, appends))
+        results = _in_transaction(db, lambda: _append_unguarded(db, appends, raised))
     except sqlite3.IntegrityError:
         db.execute("ROLLBACK")
-    return _in_transaction(db, lambda: [_append_guarded(db, append) for append in appends])
+        return _in_transaction(db, lambda: [_append_guarded(db, append, raised) for append in appends])
+    if len(ceilings) > _MAX_CEILINGS:
+        ceilings.clear()
+    ceilings.update(raised)
+    return results
 
 
-def _append_unguarded(db: sqlite3.Connection, appends: Sequence[Append]) -> list[AppendResult]:
+def _raised(appends: Sequence[Append], ceilings: dict[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+    """The ceilings that these operations go through, raised far enough."""
+    raised: dict[tuple[int, str], int] = {}
+    for append in appends:
+        for entry in append.entries:
+            series, counter = split_id(entry.operation_id)
+            key = (append.workspace_key, series)
+            if counter > ceilings.get(key, 0) and counter > raised.get(key, 0):
+                raised[key] = -(-counter // _CEILING_STEP) * _CEILING_STEP
+    return raised
+
+
+def _append_unguarded(
+    db: sqlite3.Connection, appends: Sequence[Append], raised: dict[tuple[int, str], int]
+) -> list[AppendResult]:
     results: list[AppendResult] = []
     rows: list[_Row] = []
     for append in appends:
@@ -347,15 +410,19 @@ def _append_unguarded(db: sqlite3.Connection, appends: Sequence[Append]) -> list
         if passed:
             rows.extend(_log_row(append.workspace_key, entry) for entry in append.entries)
     _insert(db, rows)
+    if raised:
+        db.executemany(_RAISE_CEILING, [(*key, ceiling) for key, ceiling in raised.items()])
     return results
 
 
-def _append_guarded(db: sqlite3.Connection, append: Append) -> AppendResult:
+def _append_guarded(db: sqlite3.Connection, append: Append, raised: dict[tuple[int, str], int]) -> AppendResult:
     db.execute("SAVEPOINT workspace")
     try:
         passed = _pass_fence(db, append)
         if passed:
             _insert(db, [_log_row(append.workspace_key, entry) for entry in append.entries])
+            mine = [(*key, ceiling) for key, ceiling in raised.items() if key[0] == append.workspace_key]
+            db.executemany(_RAISE_CEILING, mine)
     except sqlite3.IntegrityError:
         passed = False
         db.execute("ROLLBACK TO workspace")

@@ -42,8 +42,18 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("workspace_key", "sequence", name=op.f("pk_file_operation_log")),
         sa.UniqueConstraint(
-            "workspace_key", "series", "counter", name=op.f("uq_file_operation_log_workspace_key_series_counter")
+            "workspace_key", "counter", "series", name=op.f("uq_file_operation_log_workspace_key_counter_series")
         ),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "operation_series",
+        sa.Column(
+            "workspace_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("series", sa.String(length=128), nullable=False),
+        sa.Column("ceiling", sa.BigInteger(), nullable=False, comment="no counter of the series is above it"),
+        sa.PrimaryKeyConstraint("workspace_key", "series", name=op.f("pk_operation_series")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -114,6 +124,7 @@ def downgrade() -> None:
 
     op.drop_table("files")
     op.drop_table("workspaces")
+    op.drop_table("operation_series")
     op.drop_table("file_operation_log")
     op.drop_table("authors")
     # ### end Alembic commands ###
