@@ -33,8 +33,7 @@ from coscribe.model import SALT_BYTES
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
-
-WEBSOCKET_PATH = "/ws"
+from coscribe.protocol.messages import WEBSOCKET_PATH
 
 Storage = SqliteStorage | MemoryStorage
 

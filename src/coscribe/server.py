@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import uvicorn
 
-from coscribe.app import WEBSOCKET_PATH, Coscribe, tune_interpreter
+from coscribe.app import Coscribe, tune_interpreter
 from coscribe.config import Settings
 from coscribe.gateway.fast import websocket_switch
+from coscribe.protocol.messages import WEBSOCKET_PATH
 
 
 def bind(host: str, port: int) -> socket.socket:

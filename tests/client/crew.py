@@ -14,7 +14,7 @@ from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
 from tests.e2e.server_process import ServerProcess, free_port
 
-FOREVER = 20.0
+FOREVER = 60.0
 """Seconds no test needs."""
 
 

@@ -47,6 +47,35 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pending"
 
 
+class Pauses:
+    """The pauses that clients make before they connect again; ``skipped``: they make none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds: list[float] = []
+        self.skipped = False
+        self._another = asyncio.Event()
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", self._recorded)
+
+    async def happened(self, count: int) -> None:
+        while len(self.seconds) < count:
+            self._another.clear()
+            await self._another.wait()
+
+    async def _recorded(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is not None and getattr(task.get_coro(), "__name__", "") == Client._keep_connected.__name__:
+            self.seconds.append(seconds)
+            self._another.set()
+            seconds = 0 if self.skipped else seconds
+        await self._sleep(seconds)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    return Pauses(monkeypatch)
+
+
 async def written(document: Document, text: str) -> None:
     """Makes ``text`` everybody's."""
     document.insert(0, text)
@@ -288,33 +317,19 @@ async def test_many_cuts_while_everybody_types(server: ServerProcess, file_id: s
             assert client.connects > 1
 
 
-async def test_pauses_between_attempts_grow_up_to_a_bound(
-    server: ServerProcess, file_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-    enough = asyncio.Event()
-    sleep = asyncio.sleep
-
-    async def recorded(seconds: float) -> None:
-        if asyncio.current_task() is not client._running:
-            return await sleep(seconds)
-        pauses.append(seconds)
-        if len(pauses) == 12:
-            enough.set()
-        return await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", recorded)
+async def test_pauses_between_attempts_grow_up_to_a_bound(server: ServerProcess, file_id: str, pauses: Pauses) -> None:
+    pauses.skipped = True
     async with crew(server) as the:
         client = the.join("ann", url=f"ws://127.0.0.1:{free_port()}/ws", backoff=0.5, max_backoff=8.0)
-        await enough.wait()
+        await pauses.happened(12)
         expected = [0.5, 1.0, 2.0, 4.0] + 8 * [8.0]
-        assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, expected, strict=False))
+        assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses.seconds, expected, strict=False))
         client._url = server.url
         await client.open(file_id)
-        pauses.clear()
+        pauses.seconds.clear()
         client.drop_connection()
         await client.until(lambda: client.connects == 2)
-        (pause,) = pauses
+        (pause,) = pauses.seconds
         assert 0.25 <= pause <= 0.5, "after a connection that was welcomed it begins anew"
 
 
@@ -599,7 +614,7 @@ async def test_a_replica_that_is_right_is_left_alone(server: ServerProcess, file
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-async def test_a_server_that_is_restarted(tmp_path: Path, how: str, folder: Path) -> None:
+async def test_a_server_that_is_restarted(tmp_path: Path, how: str, folder: Path, pauses: Pauses) -> None:
     server = ServerProcess(tmp_path / "data")
     server.start()
     try:
@@ -612,6 +627,8 @@ async def test_a_server_that_is_restarted(tmp_path: Path, how: str, folder: Path
             await asyncio.to_thread(end)
             await notes._until(lambda: notes.state is State.OFFLINE)
             assert ("Goodbye" in ann.kinds()) == (how == "SIGTERM")
+            await pauses.happened(2)
+            assert [pause >= 1.0 for pause in pauses.seconds[:2]] == 2 * [how == "SIGTERM"], "as the server asked"
             notes.insert(1, "typed while it was away")
             assert (notes.pending, len(left_in(folder))) == (1, 1)
             await asyncio.to_thread(server.start)

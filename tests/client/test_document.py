@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
-from coscribe.client import Change, Client, ClientSettings, Document, document
+from coscribe.client import Change, Client, ClientSettings, Document, PendingFile, document
 from coscribe.client.document import MAX_UNDO_BRIDGE, State
-from coscribe.client.replica import Batching
+from coscribe.client.replica import Batching, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.model import content_hash
 from coscribe.protocol import codec, messages
@@ -165,6 +166,32 @@ async def test_a_frozen_message_is_sent_again_after_a_reconnect_and_after_a_rate
         while not client.frames:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0.01)
     assert client.frames == [first]
+
+
+async def test_what_is_sent_is_in_the_pending_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it the other way round, a process that dies in between would send it again as something else."""
+    client = Scripted(Server("text"), settings=ClientSettings(pending_folder=tmp_path))
+    notes = client.join()
+    client.frames.clear()
+    kept: list[bytes] = []
+
+    def send(frame: bytes) -> None:
+        stored = Replica(FILE, "another")
+        stored.user_id = "ann"
+        assert PendingFile.in_folder(tmp_path, "ann", FILE).load(stored)
+        kept.append(stored.message)
+        client.frames.append(frame)
+
+    monkeypatch.setattr(client, "send", send)
+    notes.insert(0, "first")
+    notes.insert(0, "second")
+    assert client.server.submit(client.frames[-1]) is not None
+    client.committed()
+    assert client.server.submit(client.frames[-1]) is not None
+    assert kept == client.frames
+    assert len(kept) == 2
+    client.committed()
+    assert (notes.pending, [*tmp_path.iterdir()]) == (0, [])
 
 
 async def test_edits_go_on_while_the_past_is_bridged() -> None:

@@ -15,13 +15,14 @@ from examples.embed_fastapi import make_app
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from coscribe.app import WEBSOCKET_PATH, Coscribe
+from coscribe.app import Coscribe
 from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.fast import websocket_switch
 from coscribe.metrics import metrics
+from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.server import bind
 
 SECRET = "s" * 32

@@ -11,10 +11,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from coscribe.app import WEBSOCKET_PATH, token_secret
+from coscribe.app import token_secret
 from coscribe.bench.machine import cpu_seconds, on_processor, resident_bytes
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
+from coscribe.protocol.messages import WEBSOCKET_PATH
 
 _TOKEN_SECONDS = 86_400
 _STOP_SECONDS = 60.0

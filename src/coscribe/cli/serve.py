@@ -6,14 +6,9 @@ import logging
 from ipaddress import ip_address
 from typing import Annotated
 
-import structlog
 import typer
 
-from coscribe.app import FolderInUse
 from coscribe.cli.common import DEFAULT_FOLDER, Folder, err, fail, out
-from coscribe.config import Settings
-from coscribe.server import bind
-from coscribe.server import serve as run_server
 
 
 def serve(
@@ -32,6 +27,13 @@ def serve(
 
         coscribe serve --port 9000 --data /var/lib/coscribe
     """
+    import structlog
+
+    from coscribe.app import FolderInUse
+    from coscribe.config import Settings
+    from coscribe.server import bind
+    from coscribe.server import serve as run_server
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     settings = Settings(folder=data, host=host, port=port)
     try:

@@ -6,10 +6,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from coscribe.app import token_secret
 from coscribe.cli.common import DAY, DEFAULT_FOLDER, Folder, fail
-from coscribe.config import Settings
-from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import Role
 
 
@@ -27,6 +24,10 @@ def token(
 
         coscribe watch notes --token "$(coscribe token bob --role viewer)"
     """
+    from coscribe.app import token_secret
+    from coscribe.config import Settings
+    from coscribe.gateway.auth import make_token
+
     roles: dict[str, Role] = {known: known for known in get_args(Role)}
     if role not in roles:
         fail(f"{role!r} is no role", f"Use one of: {', '.join(roles)}.")

@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+WEBSOCKET_PATH = "/ws"
+"""Where the gateway's socket is on a server of our own."""
+
 PROTOCOL_VERSIONS = (1,)
 """The protocol versions this build speaks, best first."""
 
