@@ -12,7 +12,6 @@ from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 
-
 WORDS = ("Every", "word", "of", "this", "is", "on", "disk", "before", "anybody", "sees", "it.\n")
 
 
