@@ -364,7 +364,8 @@ async def test_a_join_that_is_refused_for_good_fails() -> None:
     client.notes.connected()
     client.refuse(Code.FILE_DAMAGED)
     with pytest.raises(CoscribeError, match="file_damaged"):
-        await client.open(FILE)
+        async with asyncio.timeout(30):
+            await client.open(FILE)
     assert client.open_offline(FILE) is not client.notes, "the next one may succeed"
 
 

@@ -114,10 +114,10 @@ def processors() -> set[int]:
 @contextmanager
 def on_processor(number: int | None) -> Iterator[None]:
     """Runs on one processor meanwhile, and so does every process started here, for good. None: anywhere."""
-    before = processors()
-    if number is None or number not in before:
+    if number is None:
         yield
         return
+    before = processors()  # it may be one processor already, and another one than is asked for
     os.sched_setaffinity(0, {number})
     try:
         yield
