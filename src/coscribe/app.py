@@ -6,7 +6,6 @@ import fcntl
 import gc
 import os
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -181,8 +180,6 @@ async def _metrics(_: Request) -> Response:
 
 def tune_interpreter() -> None:
     """For a process that serves: see the comments. Called once everything is imported and put together."""
-    # The storage thread should get the global lock back quickly.
-    sys.setswitchinterval(0.0005)
     # Operations, frames and rows hold no cycles: reference counts free them. Looking for cycles at Python's usual
     # pace costs an eighth of all processor time under load.
     gc.collect()
