@@ -20,7 +20,7 @@ async def main(document: str, url: str) -> None:
     async with Client(url, token) as client:
         text = await client.open(document)
         for word in WORDS:
-            text.insert(len(text.text), f"{word} ")
+            text.insert(len(text.text), word if word.endswith("\n") else f"{word} ")
             await text.synced()
         print(f"{document} has {len(text.text)} characters, version {text.version}")
 

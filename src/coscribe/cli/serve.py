@@ -65,7 +65,7 @@ def _welcome(url: str, data: object) -> None:
         (f"coscribe replay TRACE.json.gz{where}", "type a recorded editing history into it"),
         (f"coscribe verify --data {data}", "prove that the log is whole"),
     ):
-        out.print(f"  [cyan]{command:<52}[/cyan] {what}", highlight=False)
+        out.print(f"  [cyan]{command:<52}[/cyan] {what}", highlight=False, soft_wrap=True)
     out.print("\nCtrl+C stops it; nothing that was acknowledged is lost.", highlight=False)
 
 
