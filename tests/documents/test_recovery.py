@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from coscribe.config import Settings
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.collaboration import Membership
-from coscribe.documents.ports import Identity
+from coscribe.documents.ports import Append, AppendResult, Identity
 from coscribe.documents.session import Evidence, Missing
 from coscribe.documents.snapshot_manager import SnapshotPolicy
+from coscribe.metrics import metrics
+from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec, messages
 
 ANN = Identity("ann", "Ann", "#000000", "editor")
@@ -264,3 +266,19 @@ async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> 
     async with server(tmp_path):
         with pytest.raises(FolderInUse):
             Coscribe(Settings(folder=tmp_path))
+
+
+async def test_the_backlog_metric_shows_what_waits_for_the_disk(tmp_path: Path) -> None:
+    seen: list[float | None] = []
+
+    class WatchedStorage(MemoryStorage):
+        async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
+            seen.append(metrics.registry.get_sample_value("coscribe_commit_backlog"))
+            return await super().append(appends)
+
+    coscribe = Coscribe(Settings(folder=tmp_path, token_secret="s" * 32), storage=WatchedStorage())
+    async with coscribe.running():
+        member, recorder, _ = await joined(coscribe)
+        await typed(coscribe, member, recorder, "s:1", 0, "a")
+    assert seen == [1.0]
+    assert metrics.registry.get_sample_value("coscribe_commit_backlog") == 0.0

@@ -34,7 +34,6 @@ class Answer(NamedTuple):
     """What storage knew of an id when the workspace was at sequence ``as_of``."""
 
     record: Record | None
-    highest: int
     as_of: int
 
 

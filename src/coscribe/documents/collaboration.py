@@ -121,9 +121,8 @@ class Collaboration:
             as_of = session.durable_sequence
             series, _ = split_id(operation_id)
             record = await self._op_log.find(key, operation_id)
-            highest = await self._op_log.highest(key, series)
-            session.registry.learn(series, highest)
-            evidence.answers[operation_id] = Answer(record, highest, as_of)
+            session.registry.learn(series, await self._op_log.highest(key, series))
+            evidence.answers[operation_id] = Answer(record, as_of)
         if missing.after_version >= 0:
             await self._gather_changes(session, file, missing.after_version, evidence)
 

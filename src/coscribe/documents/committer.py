@@ -74,17 +74,18 @@ class Committer:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
+                metrics.backlog.set(self.backlog)
                 self.backlog = 0
-                writing = sum(session.pending is not None and bool(session.pending.entries) for session in group)
                 taken = [(session, session.pending) for session in group]
                 for session in group:
                     session.pending = None
-                await self._commit([(session, pending) for session, pending in taken if pending is not None])
+                wrote = await self._commit([(session, pending) for session, pending in taken if pending is not None])
                 self._tell_ends()
-                if writing > 1:
-                    await asyncio.sleep(min(MAX_PAUSE, PAUSE_PER_WORKSPACE * (writing - 1)))
+                if wrote > 1:
+                    await asyncio.sleep(min(MAX_PAUSE, PAUSE_PER_WORKSPACE * (wrote - 1)))
         finally:
             self._running = None
+            metrics.backlog.set(0)
             self._tell_ends()
 
     def _tell_ends(self) -> None:
@@ -93,7 +94,8 @@ class Committer:
             if not end.done():
                 end.set_result(None)
 
-    async def _commit(self, group: list[tuple[WorkspaceSession, Pending]]) -> None:
+    async def _commit(self, group: list[tuple[WorkspaceSession, Pending]]) -> int:
+        """Makes a group durable, then visible; returns how many workspaces had something to write."""
         writing = [(session, pending) for session, pending in group if pending.entries]
         results: list[AppendResult] = []
         if writing:
@@ -106,7 +108,7 @@ class Committer:
                 metrics.commits_unknown.inc()
                 for session, _ in group:
                     self._lose(session, CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm"))
-                return
+                return len(writing)
             metrics.groups.inc()
             metrics.operations.inc(count)
         for (session, pending), result in zip(writing, results, strict=True):
@@ -119,6 +121,7 @@ class Committer:
         for session, pending in group:
             if not session.lost:
                 _release(session, pending)
+        return len(writing)
 
     def _lose(self, session: WorkspaceSession, error: CoscribeError) -> None:
         session.lose(error)

@@ -14,7 +14,7 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed as CommittedEntry
 from coscribe.core.operation import NOTHING, Operation, Splice, from_edits, to_edits
 from coscribe.protocol import messages
-from coscribe.protocol.messages import ChainElement, ClientMessage, Message, Payload, Replacement, ServerMessage
+from coscribe.protocol.messages import ChainElement, ClientMessage, Payload, Replacement, ServerMessage
 
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
@@ -202,21 +202,3 @@ def operation_of(element: messages.CommittedOperation) -> Operation:
 
 
 _NO_LIMITS = Limits(operation_length=2**62)
-
-__all__ = [
-    "Message",
-    "check_file_id",
-    "check_operation_id",
-    "committed_frame",
-    "compile_operation",
-    "decode_client",
-    "decode_server",
-    "encode",
-    "encode_entry",
-    "error_message",
-    "operation_of",
-    "requests_of",
-    "resent_frame",
-    "snapshot_frame",
-    "wire_form",
-]
