@@ -32,6 +32,10 @@ class HostSessions:
             raise CoscribeError(Code.AUTHENTICATION_FAILED, "unknown key")
         return KEYS[token]
 
+    async def is_valid(self, identity: Identity) -> bool:
+        """Asked when rights have changed (`Gateway.access_changed`): keys are never withdrawn here."""
+        return identity in KEYS.values()
+
 
 def make_app(folder: Path) -> FastAPI:
     coscribe = Coscribe(Settings(folder=folder), authenticator=HostSessions())

@@ -8,6 +8,7 @@ import re
 from collections.abc import Generator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.data import MISSING
@@ -23,6 +24,8 @@ for profile, examples in (("quick", 300), ("nightly", 6_000)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "quick")
+
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 CASES = "property_cases"
 

@@ -37,3 +37,12 @@ def test_paths_named_in_the_documents_exist() -> None:
 def test_the_protocol_page_has_every_error() -> None:
     page = (ROOT / "docs/protocol.md").read_text()
     assert [code.value.code for code in Code if f"`{code.value.code}`" not in page] == []
+
+
+def test_every_line_of_the_security_page_names_a_test_that_exists() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| attack |")]
+    named = {line: re.findall(r"`([\w/]+\.py)::(\w+)`", line) for line in lines}
+    assert [line for line, tests in named.items() if not tests] == []
+    defined = {path: (ROOT / "tests" / path).read_text() for tests in named.values() for path, _ in tests}
+    assert [name for tests in named.values() for path, name in tests if f"def {name}(" not in defined[path]] == []

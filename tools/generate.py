@@ -1,4 +1,4 @@
-"""Writes what is generated from the code: wire schema, error list, reference page, conformance vectors.
+"""Writes what is generated from the code: wire schema, error list, reference and policy pages, conformance vectors.
 
     python tools/generate.py            write the files
     python tools/generate.py --check    exit 1 and name what is stale
@@ -26,6 +26,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.api import policy_table  # noqa: E402  (the path comes first)
 from tests.core.naive import (  # noqa: E402
     AnyOp,
     JsonComponent,
@@ -104,8 +105,10 @@ MEANINGS = {
     "limits": "bounds to keep to",
     "server": "name and version of the server",
     "role": "what one may do with the file",
+    "RoleChanged.role": "what one may do with it from here on",
     "Participant.role": "what they may do with the file",
     "fates": "what became of each id in flight",
+    "Error.fates": "what became of each id in flight, where a join that named some is refused for want of access",
     "fate": "`committed`, `notCommitted` (may be sent again) or `unknowable` (goes back to its author)",
     "lineageLost": "whether the log does not know what the client had",
     "content": "the text",
@@ -699,6 +702,7 @@ FILES: dict[str, Callable[[], str]] = {
     "contract/wire.schema.json": schema_file,
     "contract/errors.json": errors_file,
     "docs/protocol.md": page_file,
+    "docs/policy.md": policy_table.page,
     "contract/conformance/apply.json": apply_file,
     "contract/conformance/transform.json": transform_file,
     "contract/conformance/compose.json": compose_file,

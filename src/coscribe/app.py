@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
+from argon2 import PasswordHasher
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from coscribe.access.mail import Mailer
 from coscribe.config import Settings
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import Access, Authenticator
@@ -29,10 +31,12 @@ from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
 from coscribe.metrics import metrics
 from coscribe.model import SALT_BYTES
+from coscribe.people import People
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
+from coscribe.web import web_routes
 
 Storage = SqliteStorage | MemoryStorage
 
@@ -44,7 +48,9 @@ class FolderInUse(Exception):
 class Coscribe:
     """A server's parts. `running` is its life; `asgi` and `gateway` are its two faces.
 
-    ``storage`` None: SQLite in the settings' folder, which is locked against a second server.
+    ``storage`` None: SQLite in the settings' folder, which is locked against a second server. Accounts and the API
+    come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``hasher`` None: as
+    the settings say; argon2id at its recommended cost.
     """
 
     def __init__(
@@ -54,13 +60,19 @@ class Coscribe:
         storage: Storage | None = None,
         authenticator: Authenticator | None = None,
         access: Access | None = None,
+        mailer: Mailer | None = None,
+        hasher: PasswordHasher | None = None,
     ) -> None:
         self.settings = settings
         self._lock: IO[str] | None = None
+        self._people: People | None = None
         if storage is None:
             self._lock = _lock_folder(settings.folder)
             migrate(settings.database)
             storage = SqliteStorage(settings.database)
+            if authenticator is None and access is None:
+                self._people = People(settings, token_secret(settings), mailer, hasher)
+                authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
         self.collaboration = Collaboration(
             storage,
@@ -78,31 +90,53 @@ class Coscribe:
             authenticator or SignedTokens(token_secret(settings)),
             settings.gateway,
             time.monotonic,
+            time.time,
             lambda: secrets.token_hex(8),
             f"coscribe/{version('coscribe')}",
         )
         self.gateway = Gateway(context, settings.origins)
+        if self._people is not None:
+            self._people.open(self.collaboration, self.gateway)
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
+        if self._people is not None:  # what is no other's: a Mount would leave out paths with a line break
+            self.asgi.router.default = self._people.api
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts on entry; on exit flushes, says goodbye to clients and closes storage."""
         self.gateway.start()
+        if self._people is not None:
+            await self._people.start()
         try:
             yield
         finally:
             await self.gateway.stop(self.settings.retry_after_ms)
+            if self._people is not None:
+                await self._people.stop()
             await self.storage.close()
             if self._lock is not None:
                 self._lock.close()
 
+    @property
+    def people(self) -> People:
+        """Accounts and what belongs to them. Only where the host does not bring its own."""
+        assert self._people is not None, "the host looks after people itself"
+        return self._people
+
+    async def setup_link(self) -> str | None:
+        """A one-time link to make the first administrator; None: there is one, or the host looks after people."""
+        return await self._people.services.accounts.setup_link() if self._people is not None else None
+
     def _routes(self) -> Sequence[BaseRoute]:
-        return [
-            Route("/", _home),
+        routes: list[BaseRoute] = [
             Route("/healthz", _health),
             Route("/metrics", _metrics),
             WebSocketRoute(WEBSOCKET_PATH, self._websocket),
         ]
+        if self._people is None:
+            return [Route("/", _home), *routes]
+        pages = web_routes(secure=self.settings.url.startswith("https://"))
+        return [*routes, *pages]
 
     async def _websocket(self, websocket: WebSocket) -> None:
         await serve_websocket(self.gateway, websocket.scope, websocket.receive, websocket.send)

@@ -14,11 +14,14 @@ from typer.testing import CliRunner, Result
 
 from coscribe.app import token_secret
 from coscribe.cli import app
+from coscribe.cli.api import login_of
 from coscribe.cli.common import websocket_url
+from coscribe.cli.credentials import Logins
 from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import Role
+from tests.cli.accounts import Inhabited, Shell, commands
 from tests.cli.written import Written, store
 
 Run = Callable[..., Result]
@@ -77,3 +80,36 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running.process:
         yield running
         running.process.kill()
+
+
+@pytest.fixture(scope="session")
+def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inhabited]:
+    """A server with accounts that runs as long as the tests; use handles of your own on it."""
+    running = Inhabited(tmp_path_factory.mktemp("inhabited"))
+    with running.process:
+        yield running
+        running.process.kill()
+
+
+@pytest.fixture
+def stranger(inhabited: Inhabited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Somebody who has not signed in, in a folder with nothing in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("typer.testing._get_command", lambda _: commands())
+    return Shell(inhabited, tmp_path / "stranger")
+
+
+@pytest.fixture
+def person(inhabited: Inhabited, stranger: Shell, tmp_path: Path) -> Callable[[str], Shell]:
+    """Makes an account; the shell of its owner, signed in. ``ada`` has one already."""
+
+    def signed_in(handle: str) -> Shell:
+        shell = Shell(inhabited, tmp_path / handle)
+        if handle == "ada":
+            return shell.login("ada")
+        begun = inhabited.sign_up(handle)
+        with Logins(tmp_path / handle).changing() as known:  # as `coscribe login` does, without hashing once more
+            known[inhabited.url] = login_of(begun, handle)
+        return shell
+
+    return signed_in

@@ -10,7 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 
+from coscribe.access.events import Event, record
 from coscribe.config import Settings
 from coscribe.model import content_hash
 from tests.cli.conftest import Run, Server
@@ -48,7 +51,21 @@ def test_json(run: Run, folder: Path) -> None:
                 "more": 0,
             }
         ],
+        "events": {"clean": True, "count": 0, "broken": [], "unreadable": ""},
     }
+
+
+def test_a_forged_access_event_is_found(run: Run, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "coscribe.db")) as db:
+        engine = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
+        with engine.begin() as connection:
+            record(connection, *(Event("document.opened", f"usr_{number}", "doc") for number in range(5)))
+        db.execute("DROP TRIGGER access_events_no_update")
+        db.execute("UPDATE access_events SET actor = 'nobody' WHERE event_id = 3")
+        db.commit()
+    result = run("verify", "--data", folder)
+    assert result.exit_code == 1
+    assert "access events: the chain does not fit at 3" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,29 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from coscribe.core.document_state import Limits
+from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents import collaboration as collaboration_module
 from coscribe.documents.collaboration import Collaboration
-from coscribe.documents.ports import Append, AppendResult, OpLog, SnapshotRepo, StorageError
+from coscribe.documents.ports import (
+    AccessChange,
+    Append,
+    AppendResult,
+    Identity,
+    OpLog,
+    SnapshotRepo,
+    StorageError,
+)
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
 from coscribe.gateway.connection import Connection, Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
 from coscribe.model import SALT_BYTES
+from coscribe.protocol.messages import Role
 
 FOLDER = Path(__file__).resolve().parents[2] / "contract" / "conformance" / "conversations"
 FILE_ID = "notes"
@@ -120,6 +131,33 @@ class RecordingTransport:
         self.closed = (code, reason)
 
 
+class Rights(RoleOfToken):
+    """Who may do what in a conversation: `Access` and `Authenticator` in one.
+
+    Everybody's account is their name, and ``session:`` and their name the credential, for ever. The role of the token
+    counts until ``roles`` has another one (None: no access) for a name and a file.
+    """
+
+    def __init__(self) -> None:
+        self.roles: dict[tuple[str, str], Role | None] = {}
+        self.ended: set[str] = set()
+        """Whose session has ended."""
+        self._tokens = SignedTokens(SECRET)
+
+    async def role(self, identity: Identity, file_id: str) -> Role | None:
+        return self.roles.get((identity.account, file_id), identity.role)
+
+    async def authenticate(self, token: str) -> Identity:
+        identity = await self._tokens.authenticate(token)
+        name = identity.user_id
+        if name in self.ended:
+            raise CoscribeError(Code.AUTHENTICATION_FAILED, "the session has ended")
+        return identity._replace(account=name, credential=f"session:{name}", expires_at=inf)
+
+    async def is_valid(self, identity: Identity) -> bool:
+        return identity.account not in self.ended
+
+
 class Server:
     """A server over some storage, with a clock that stands still until it is moved: ``time`` in seconds."""
 
@@ -130,15 +168,18 @@ class Server:
         limits: Limits | None = None,
         gateway_limits: GatewayLimits | None = None,
         max_backlog: int = 50_000,
+        rights: Rights | None = None,
     ) -> None:
         self.log, port = held(storage)
+        self.rights = rights or Rights()
         self.time = 1_000.0
         self._numbers = count(1)
         self.connections: list[Connection] = []
+        self._changing: asyncio.Task[None] | None = None
         self.collaboration = Collaboration(
             port,
             port,
-            RoleOfToken(),
+            self.rights,
             limits=limits or Limits(),
             policy=SnapshotPolicy(),
             max_backlog=max_backlog,
@@ -148,8 +189,9 @@ class Server:
         )
         context = Context(
             self.collaboration,
-            SignedTokens(SECRET),
+            self.rights,
             gateway_limits or GatewayLimits(),
+            lambda: self.time,
             lambda: self.time,
             lambda: f"connection-{next(self._numbers)}",
             "coscribe/test",
@@ -161,14 +203,21 @@ class Server:
         self.connections.append(connection)
         return connection
 
+    async def change_rights(self, change: AccessChange) -> None:
+        """Tells the gateway of a change, which has begun by then; `settle` waits for the rest."""
+        self._changing = asyncio.get_running_loop().create_task(self.gateway.access_changed(change))
+        await asyncio.sleep(0)
+
     async def settle(self) -> None:
         """Returns when nothing will happen any more unless a client, the clock or a held commit moves.
 
         Whatever is under way is known by one of a few marks: a message that asks storage is its connection's
         ``_busy`` task, a commit is the committer's ``_running`` one (at rest too when it waits in `HoldingLog`),
-        loads, saves and rounds of presence are listed by their owners. Each of them moves on only through the event
-        loop, so giving it turns until all marks are gone is enough, and no clock is involved. `Committer.settled`
-        alone would not do: it knows no messages, and under a hold it would never return.
+        loads, saves, rounds of presence and changes of rights are listed by their owners. (A change that puts
+        somebody out and a refusal that tells fates wait for the outcome of the commit: at rest while that is.) Each of
+        them moves on only through the event loop, so giving it turns until all marks are gone is enough, and no clock
+        is involved. `Committer.settled` alone would not do: it knows no messages, and under a hold it would never
+        return.
         """
         async with asyncio.timeout(PATIENCE):
             while self._is_moving():  # noqa: ASYNC110  (there is no event for "nothing more happens")
@@ -177,9 +226,11 @@ class Server:
     def _is_moving(self) -> bool:
         documents = self.collaboration
         committing = documents._committer._running is not None and not self.log.waiting
-        handling = any(c._busy is not None and not c._busy.done() for c in self.connections)
+        handling = sum(c._busy is not None and not c._busy.done() for c in self.connections)
+        changing = len(self.gateway._applying)
+        undecided = sum(len(session._undecided) for session in documents.router.sessions.values())
         background = documents.router._loading or documents.snapshots._saving or documents._moved
-        return committing or handling or bool(background)
+        return committing or bool(background) or handling + changing > (undecided if self.log.waiting else 0)
 
     async def stop(self) -> None:
         """An orderly end, as the composition root does it."""
@@ -321,6 +372,8 @@ class Conversation:
             connection = self._person(step["from"]).connection
             (connection.resume if step["reads"] else connection.pause)()
             await self._settle()
+        elif "rights" in step:
+            await self._change_rights(step)
         elif "storage" in step:
             await self._storage(step["storage"], step.get("file", FILE_ID))
         elif "clock" in step:
@@ -344,6 +397,19 @@ class Conversation:
         waited_for = actions[what]()
         if waited_for is not None:
             await waited_for
+        await self._settle()
+
+    async def _change_rights(self, step: Json) -> None:
+        """Returns while the change may still wait for the disk."""
+        for server in self._servers.values():
+            user, rights = step["of"], server.rights
+            change = AccessChange(workspace_id=step.get("file", FILE_ID), account=user)
+            if step["rights"] == "session ended":
+                rights.ended.add(user)
+                change = AccessChange(credential=f"session:{user}")
+            else:
+                rights.roles[user, change.workspace_id] = None if step["rights"] == "none" else step["rights"]
+            await server.change_rights(change)
         await self._settle()
 
     async def _restart(self) -> None:
@@ -494,10 +560,12 @@ def load(path: Path) -> Json:
 @contextlib.contextmanager
 def constants(record: Json) -> Iterator[None]:
     """Sets what is a constant of a module: the page of a resend, and presence that is told without delay."""
-    kept = collaboration_module.RESEND_PAGE, collaboration_module.PRESENCE_INTERVAL
-    collaboration_module.RESEND_PAGE = record.get("limits", {}).get("resendPage", kept[0])
-    collaboration_module.PRESENCE_INTERVAL = 0.0
+    module = collaboration_module
+    kept = module.RESEND_PAGE, module.PRESENCE_INTERVAL, module.EVICTION_SECONDS
+    module.RESEND_PAGE = record.get("limits", {}).get("resendPage", kept[0])
+    module.PRESENCE_INTERVAL = 0.0
+    module.EVICTION_SECONDS = 1e6  # no commit is slow here, however long it is held
     try:
         yield
     finally:
-        collaboration_module.RESEND_PAGE, collaboration_module.PRESENCE_INTERVAL = kept
+        module.RESEND_PAGE, module.PRESENCE_INTERVAL, module.EVICTION_SECONDS = kept

@@ -18,6 +18,7 @@ from coscribe.documents.collaboration import Membership
 from coscribe.documents.ports import Append, AppendResult, Identity
 from coscribe.documents.session import Evidence, Missing
 from coscribe.documents.snapshot_manager import SnapshotPolicy
+from coscribe.gateway.auth import RoleOfToken
 from coscribe.metrics import metrics
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec, messages
@@ -98,7 +99,7 @@ async def server(
     settings = Settings(
         folder=folder, limits=limits or Limits(), policy=policy or SnapshotPolicy(), token_secret="s" * 32
     )
-    coscribe = Coscribe(settings)
+    coscribe = Coscribe(settings, access=RoleOfToken())
     async with coscribe.running():
         yield coscribe
 

@@ -99,6 +99,15 @@ async def test_pages_of_other_origins_are_refused(address: str) -> None:
         await live(socket, "ann", "notes")
 
 
+async def test_a_token_in_the_address_is_refused(address: str) -> None:
+    for query in (f"token={token('ann')}", "access_token=x", "x=cst_abc", "Token=x", f"x={token('ann')}"):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{address}/ws?{query}")
+        assert refused.value.response.status_code in (400, 403)
+    async with connect(f"ws://{address}/ws?from=page") as socket:
+        await live(socket, "ann", "notes")
+
+
 async def test_a_huge_frame_closes_with_1009(address: str) -> None:
     async with connect(f"ws://{address}/ws", max_size=None) as socket:
         with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012  # either may be the one that notices
@@ -156,7 +165,11 @@ def _metric(name: str) -> float:
 
 async def test_the_pages_beside_the_socket(address: str) -> None:
     reader, writer = await asyncio.open_connection(*address.split(":"))
-    for path, expected in (("/healthz", b'"ok"'), ("/metrics", b"coscribe_operations_total"), ("/", b"/ws")):
+    for path, expected in (
+        ("/healthz", b'"ok"'),
+        ("/metrics", b"coscribe_operations_total"),
+        ("/", b"<!doctype html>"),
+    ):
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.lower().splitlines()

@@ -17,6 +17,7 @@ GENERATED = [
     "contract/wire.schema.json",
     "contract/errors.json",
     "docs/protocol.md",
+    "docs/policy.md",
     "contract/conformance/apply.json",
     "contract/conformance/transform.json",
     "contract/conformance/compose.json",

@@ -46,6 +46,7 @@ from coscribe.protocol.messages import (
     Replacement,
     Resend,
     Resent,
+    RoleChanged,
     ServerLimits,
     ServerMessage,
     SetPresence,
@@ -107,6 +108,9 @@ FROM_SERVERS: list[ServerMessage] = [
     Rejoin("notes", "storage_unavailable"),
     codec.error_message(CoscribeError(Code.USER_MISMATCH, "who?"), "notes", "a:1"),
     codec.error_message(CoscribeError(Code.MALFORMED_JSON)),
+    codec.error_message(codec.JoinRefused("notes", FATES)),
+    codec.error_message(codec.JoinRefused("notes", [])),
+    RoleChanged("notes", "viewer"),
     Goodbye("shutting_down", 1_000),
     Pong(3),
 ]

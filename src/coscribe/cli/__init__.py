@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from coscribe.cli import bench, read, replay, serve, token, verify
+from coscribe.cli import bench, documents, events, members, read, replay, serve, session, token, tokens, users, verify
 
 app = typer.Typer(
     name="coscribe",
@@ -22,6 +22,15 @@ app.command("watch")(read.watch)
 app.command("log")(read.log)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("login")(session.login)
+app.command("logout")(session.logout)
+app.command("whoami")(session.whoami)
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(documents.app, name="documents")
+app.add_typer(members.app, name="members")
+app.add_typer(events.app, name="events")
+app.add_typer(events.keys, name="keys")
 
 
 def main() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -36,6 +38,11 @@ def fail(message: str, advice: str = "", code: int = 2) -> NoReturn:
     raise typer.Exit(code)
 
 
+def nobody_answers(server: str) -> NoReturn:
+    """Ends where no server listens."""
+    fail(f"nobody answers at {server}", "Start a server with `coscribe serve`, or give --server with its address.")
+
+
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
     typer.echo(msgspec.json.encode(value))
@@ -51,7 +58,33 @@ def websocket_url(server: str) -> str:
     return url if url.endswith(WEBSOCKET_PATH) else url + WEBSOCKET_PATH
 
 
-def token_for(folder: Path, given: str, role: Role) -> str:
+def http_url(server: str) -> str:
+    """Where the API is, for any way of naming the server; always written alike. Ends where it is no address."""
+    url = server.strip()
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    scheme = {"http": "http", "ws": "http", "https": "https", "wss": "https"}.get(parts.scheme if host else "")
+    if scheme is None or "@" in parts.netloc:
+        fail(f"{server!r} is no address", "Use http://host:port, as `coscribe serve` prints it.")
+    where = f"[{host}]" if ":" in host else host
+    if port is not None and port != {"http": 80, "https": 443}[scheme]:
+        where = f"{where}:{port}"
+    return f"{scheme}://{where}{parts.path.rstrip('/').removesuffix(WEBSOCKET_PATH)}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def token_for(folder: Path, given: str, role: Role, seconds: int = DAY) -> str:
     """The given token, or one signed with the key of the data folder. Ends with advice where there is neither."""
     if given:
         return given
@@ -66,4 +99,4 @@ def token_for(folder: Path, given: str, role: Role) -> str:
             f"no token, and no server has run in {folder} yet",
             "Give --token (see: coscribe token --help), or --data with the server's folder.",
         )
-    return make_token(token_secret(settings), os.environ.get("USER", "cli"), role, DAY)
+    return make_token(token_secret(settings), os.environ.get("USER") or "cli", role, seconds)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from coscribe.cli.common import fail, websocket_url
+from coscribe.cli.common import fail, nobody_answers, websocket_url
 from coscribe.core.errors import Code, CoscribeError
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ async def _knock(url: str, server: str) -> None:
         async with asyncio.timeout(PATIENCE):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
-        fail(f"nobody answers at {server}", "Start a server with `coscribe serve`, or give --server with its address.")
+        nobody_answers(server)
     writer.close()

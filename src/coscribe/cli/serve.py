@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import ip_address
+import sys
 from typing import Annotated
 
 import typer
 
-from coscribe.cli.common import DEFAULT_FOLDER, Folder, err, fail, out
+from coscribe.cli.common import DEFAULT_FOLDER, Folder, fail, out
 
 
 def serve(
@@ -28,27 +28,43 @@ def serve(
         coscribe serve --port 9000 --data /var/lib/coscribe
     """
     import structlog
+    from pydantic import ValidationError
 
     from coscribe.app import FolderInUse
     from coscribe.config import Settings
     from coscribe.server import bind
     from coscribe.server import serve as run_server
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    settings = Settings(folder=data, host=host, port=port)
+    # Plain tracebacks: the pretty ones show local variables, and secrets are among them.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso"),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+    )
+    try:
+        settings = Settings(folder=data, host=host, port=port)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+        fail(f"the settings do not fit: {wrong}", "They come from COSCRIBE_... variables; see docs/operations.md.")
+    exposure = settings.exposure()
+    if exposure is not None:
+        fail(f"not started: {exposure}")
     try:
         listener = bind(host, port)
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {error.strerror}", "Is a server running there? Try --port 0.")
-    url = f"http://{host}:{listener.getsockname()[1]}"
-    if not _is_loopback(host):
-        err.print("[yellow]warning:[/yellow] there is no TLS here: whoever is on the way sees the traffic.")
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
-    def ready() -> None:
+    def ready(setup_link: str | None) -> None:
         if quiet:
-            typer.echo(url)
+            typer.echo(settings.url)
         else:
-            _welcome(url, data)
+            _welcome(settings.url, data, setup_link)
 
     try:
         run_server(settings, listener, ready)
@@ -56,8 +72,11 @@ def serve(
         fail(str(error), "Stop it first, or give another --data folder.")
 
 
-def _welcome(url: str, data: object) -> None:
+def _welcome(url: str, data: object, setup_link: str | None) -> None:
     out.print(f"[bold]Coscribe[/bold] is at [link={url}]{url}[/link]   data: {data}\n", highlight=False)
+    if setup_link is not None:
+        out.print("There is no administrator yet. Make the first one with this link; it works once:", highlight=False)
+        out.print(f"  [bold]{setup_link}[/bold]\n", highlight=False, soft_wrap=True)
     out.print("Try, in another terminal:", highlight=False)
     where = "" if url.endswith(":8777") else f" --server {url}"
     for command, what in (
@@ -67,10 +86,3 @@ def _welcome(url: str, data: object) -> None:
     ):
         out.print(f"  [cyan]{command:<52}[/cyan] {what}", highlight=False, soft_wrap=True)
     out.print("\nCtrl+C stops it; nothing that was acknowledged is lost.", highlight=False)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -22,6 +22,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Prove that the log is whole: recompute its hashes, replay it, compare with every snapshot.
+    The chain of access events is recomputed, too.
 
     With --server also with what the server shows right now. Works while a server runs on the folder. The exit code is 0
     where all is well, 1 where something is damaged, 2 where it could not be checked.
@@ -34,16 +35,20 @@ def verify(
 
         coscribe verify --server http://127.0.0.1:8777 --json
     """
-    from coscribe.cli.verifying import verify_folder  # here: SQLAlchemy takes long to import
+    from coscribe.cli.verifying import verify_events, verify_folder  # here: SQLAlchemy takes long to import
 
     verdicts = verify_folder(data, files or (), server, token)
-    clean = all(verdict.clean for verdict in verdicts)
+    events = verify_events(data)
+    clean = events.clean and all(verdict.clean for verdict in verdicts)
     if json:
-        print_json({"clean": clean, "files": verdicts})
+        print_json({"clean": clean, "files": verdicts, "events": events})
     elif verdicts:
         _print(verdicts)
     else:
         out.print("The log is empty: nothing has been written yet.", highlight=False)
+    if not json and not events.clean:
+        what = events.unreadable or f"the chain does not fit at {', '.join(map(str, events.broken))}"
+        out.print(f"[red]DAMAGED[/red] access events: {what}", highlight=False)
     if not clean:
         err.print("[red]Damaged.[/red] Keep a copy of the folder as it is, then restore it from a backup.")
         raise typer.Exit(DAMAGED)

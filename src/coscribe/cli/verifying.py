@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import StaticPool
 
+from coscribe.access.events import check
 from coscribe.cli.common import err, token_for
 from coscribe.cli.store import find, reading
 from coscribe.documents.audit import Claim, FileReport, Report, audit
 from coscribe.model import FileSnapshot, Workspace, content_hash
+from coscribe.persistence.schema import access_events
 from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_workspaces
+
+MAX_BROKEN = 20
+"""Broken places that are named."""
 
 SNAPSHOT = "snapshot"
 LIVE = "live text"
@@ -44,6 +53,29 @@ class Verdict(msgspec.Struct, rename="camel"):
     live: bool
     findings: list[Place]
     more: int
+
+
+class Events(msgspec.Struct):
+    """What is to say about the access events: ``broken`` are the first ids at which the chain does not fit,
+    ``unreadable`` is why they could not be read."""
+
+    clean: bool
+    count: int
+    broken: list[int]
+    unreadable: str = ""
+
+
+def verify_events(folder: Path) -> Events:
+    """Recomputes the chain of access events. Ends with advice where the folder cannot be read."""
+    with reading(folder) as db:
+        engine = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
+        try:
+            with engine.connect() as connection:
+                count = connection.execute(select(func.count()).select_from(access_events)).scalar_one()
+                broken = list(islice(check(connection), MAX_BROKEN))
+        except DatabaseError as error:
+            return Events(False, 0, [], str(error.orig))
+    return Events(not broken, count, broken)
 
 
 def verify_folder(folder: Path, names: Sequence[str] = (), server: str = "", token: str = "") -> list[Verdict]:

@@ -7,7 +7,7 @@ async with Client("ws://127.0.0.1:8777/ws", token) as client:
 """
 
 from coscribe.client.client import Client, ClientSettings
-from coscribe.client.document import Change, Document, Patch
+from coscribe.client.document import AccessEnded, Change, Document, Patch
 from coscribe.client.pending import PendingFile
 
-__all__ = ["Change", "Client", "ClientSettings", "Document", "Patch", "PendingFile"]
+__all__ = ["AccessEnded", "Change", "Client", "ClientSettings", "Document", "Patch", "PendingFile"]

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self, cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from coscribe.client.document import Document
+from coscribe.client.document import Document, State
 from coscribe.client.pending import PendingFile
 from coscribe.client.replica import Batching, Replica
 from coscribe.core.errors import Code, CoscribeError
@@ -101,7 +101,10 @@ class Client:
         self._disconnect()
 
     async def open(self, file_id: str) -> Document:
-        """Opens a file and returns once it is live. Errors: those of join, ``authentication_failed``."""
+        """Opens a file and returns once it is live.
+
+        Errors: those of join (`AccessEnded` with what was left pending), ``authentication_failed``, ``session_ended``.
+        """
         document = self.open_offline(file_id)
         try:
             await document.live()
@@ -112,8 +115,9 @@ class Client:
 
     def open_offline(self, file_id: str) -> Document:
         """Opens a file without waiting for the server; ``document.live()`` waits."""
-        if file_id in self._documents:
-            return self._documents[file_id]
+        present = self._documents.get(file_id)
+        if present is not None and present.state is not State.ENDED:
+            return present
         settings = self._settings
         replica = Replica(
             file_id,
@@ -186,9 +190,11 @@ class Client:
             document.connected()
 
     def _refused(self, message: messages.Error) -> None:
-        """An error that is about no file. Before the welcome it means that this client will never get in."""
+        """An error that is about no file. Before the welcome it means that this client will never get in, and if the
+        session has ended, that it will not any more. What is pending stays so: it may be sent with another token."""
         log.warning("the server refused: %s: %s", message.code, message.detail)
-        if not self._welcomed and message.retry == "never":
+        ended = message.code == Code.SESSION_ENDED.value.code
+        if ended or (not self._welcomed and message.retry == "never"):
             code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
             self._refusal = CoscribeError(code, message.detail)
             for document in self._documents.values():

@@ -5,14 +5,19 @@
                                 +--snapshot and pending edits--> bridging (resend) --+
                                 +--tail------------------------------------------- -+
 
+                        whatever the state --access is gone, and the fates are known--> ended
+
 *Bridging*: the server sent a snapshot at T, our pending edits (and what we could undo) are based on S < T. The
 operations between are asked for and carried through them; then the snapshot is adopted below them.
+
+*Ended*: access was taken away while we were live, or before we came back. What is in flight may be committed all the
+same, so one more join asks for its fate, over this connection or the next; the refusal tells. The rest is a patch.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,6 +61,14 @@ class Patch(NamedTuple):
     edits: list[list[tuple[int, int, str]]]
 
 
+class AccessEnded(CoscribeError):
+    """There is no access to the file, or not any more. ``patches``: all that was typed and is not in it."""
+
+    def __init__(self, error: CoscribeError, patches: list[Patch]) -> None:
+        super().__init__(error.code, error.detail, file_id=error.file_id)
+        self.patches = patches
+
+
 class State(Enum):
     """Where a document is in the protocol."""
 
@@ -63,6 +76,7 @@ class State(Enum):
     JOINING = "joining"
     BRIDGING = "bridging"
     LIVE = "live"
+    ENDED = "ended"
 
 
 class Document:
@@ -78,6 +92,7 @@ class Document:
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[Change], None]] = []
         self._failed: CoscribeError | None = None
+        self._removed: CoscribeError | None = None
         self._retrying: asyncio.TimerHandle | None = None
         self._check_wanted = False
         self.role: messages.Role = "viewer"
@@ -123,7 +138,10 @@ class Document:
         self.edit([(position, count, text)])
 
     def edit(self, edits: Sequence[tuple[int, int, str]]) -> None:
-        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError."""
+        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError; and why
+        access has ended, if it has."""
+        if self._state is State.ENDED and self._failed is not None:
+            raise self._failed
         end = 0
         for position, deleted, text in edits:
             if position < end or deleted < 0:
@@ -195,7 +213,7 @@ class Document:
 
     async def close(self) -> None:
         """Leaves the file. What is pending stays in the pending file, if there is one."""
-        if self._state is not State.OFFLINE:
+        if self._state not in (State.OFFLINE, State.ENDED):
             self._client.send(codec.encode(messages.Leave(self.file_id)))
         self._client.forget(self)
         self.disconnected()
@@ -204,6 +222,8 @@ class Document:
 
     def connected(self) -> None:
         """A connection is open and has been welcomed."""
+        if self._state is State.ENDED:
+            return
         replica = self._replica
         if not replica.user_id:
             replica.user_id = self._client.user_id
@@ -213,7 +233,8 @@ class Document:
         self._join()
 
     def disconnected(self) -> None:
-        self._state = State.OFFLINE
+        if self._state is not State.ENDED:
+            self._state = State.OFFLINE
         self._snapshot = None
         self.participants.clear()
         if self._retrying is not None:
@@ -222,11 +243,14 @@ class Document:
         self._changed.set()
 
     def fail(self, error: CoscribeError) -> None:
-        self._failed = error
-        self._changed.set()
+        if self._state is not State.ENDED:
+            self._failed = error
+            self._changed.set()
 
     def receive(self, message: messages.ServerMessage) -> None:
         """A message for this file."""
+        if self._state is State.ENDED:
+            return
         try:
             self._receive(message)
         except Gap:
@@ -288,6 +312,8 @@ class Document:
                 self._join_later()
             else:
                 self._join()
+        elif isinstance(message, messages.RoleChanged):
+            self.role = message.role
         elif isinstance(message, messages.Error):
             self._refused(message)
         elif isinstance(message, messages.Ack):
@@ -358,6 +384,7 @@ class Document:
         self.role = message.role
         self.participants = {participant.connection_id: participant for participant in message.participants}
         self._state = State.LIVE
+        self._removed = None
         if replica.in_flight:
             self._client.send(replica.message)
         else:
@@ -409,15 +436,7 @@ class Document:
             return
         code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
         if message.operation_id is None:
-            if self._state is State.BRIDGING:
-                self._hand_back(code, message.detail)
-                self._heal()
-            elif self._state is State.JOINING and code in _JOINED_TWICE:
-                self._leave_and_join()
-            elif self._state is State.JOINING and message.retry == "never":
-                self.fail(CoscribeError(code, message.detail, file_id=self.file_id))
-            elif self._state is State.JOINING:
-                self._join_later()
+            self._file_refused(CoscribeError(code, message.detail, file_id=self.file_id), message)
         elif message.retry == "same":
             if self._retrying is None:
                 self._retrying = asyncio.get_running_loop().call_later(0.25, self._send_again)
@@ -427,9 +446,37 @@ class Document:
             self._hand_back(code, message.detail)
             self._heal()
 
-    def _hand_back(self, code: Code, detail: str) -> None:
+    def _file_refused(self, error: CoscribeError, message: messages.Error) -> None:
+        """Something about the file as a whole was refused."""
+        if error.code is Code.ACCESS_REMOVED:
+            self._removed = error
+            if self._replica.in_flight:
+                self._join()
+            else:
+                self._end(error)
+        elif self._state is State.BRIDGING and message.retry == "never":
+            self._hand_back(error.code, error.detail)
+            self._heal()
+        elif self._state is State.JOINING and error.code in _JOINED_TWICE:
+            self._leave_and_join()
+        elif self._state is State.JOINING and error.code is Code.FILE_NOT_FOUND:
+            self._end(self._removed or error, message.fates or [])
+        elif self._state is State.JOINING and message.retry == "never":
+            self.fail(error)
+        elif self._state in (State.JOINING, State.BRIDGING):
+            self._join_later()
+
+    def _end(self, error: CoscribeError, fates: Sequence[messages.OperationFate] = ()) -> None:
+        """Access is gone: what is not in the log goes back to its author, and nothing follows."""
+        self._hand_back(error.code, error.detail, {fate.operation_id for fate in fates if fate.fate == "committed"})
+        self.role = "viewer"
+        self.participants.clear()
+        self._failed = AccessEnded(error, self.patches)
+        self._state = State.ENDED
+
+    def _hand_back(self, code: Code, detail: str, committed: Collection[str] = ()) -> None:
         """Pending edits that cannot be applied any more become a patch for their author."""
-        lost: list[Pending] = self._replica.give_up()
+        lost: list[Pending] = [item for item in self._replica.give_up() if item.operation_id not in committed]
         if lost:
             self.patches.append(Patch(code.value.code, detail, [to_edits(pending.operation) for pending in lost]))
         self._save()

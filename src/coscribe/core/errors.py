@@ -55,6 +55,9 @@ class Code(Enum):
     USER_MISMATCH = ErrorKind(
         "user_mismatch", "client", "never", False, "userId must be the one in the welcome message."
     )
+    SESSION_ENDED = ErrorKind(
+        "session_ended", "client", "never", True, "Sign in again; pending edits stay on the device."
+    )
     RATE_LIMITED = ErrorKind("rate_limited", "client", "same", False, "Wait, then send the same message again.")
     INBOX_FULL = ErrorKind("inbox_full", "client", "same", True, "Keep one message in flight; reconnect.")
     SLOW_CONSUMER = ErrorKind("slow_consumer", "client", "rejoin", True, "Read faster; reconnect and rejoin.")
@@ -64,6 +67,9 @@ class Code(Enum):
     )
     FILE_NOT_FOUND = ErrorKind("file_not_found", "client", "never", False, "Check the fileId and your access.")
     PERMISSION_DENIED = ErrorKind("permission_denied", "client", "never", False, "Ask an owner for the right.")
+    ACCESS_REMOVED = ErrorKind(
+        "access_removed", "client", "never", False, "Keep your pending edits as a patch; ask an owner for access."
+    )
     NOT_JOINED = ErrorKind("not_joined", "client", "rejoin", False, "Join the file before using it.")
     ALREADY_JOINED = ErrorKind("already_joined", "client", "never", False, "Leave the file before joining again.")
     TOO_MANY_FILES = ErrorKind("too_many_files", "client", "never", False, "Leave files you do not need.")
@@ -115,8 +121,68 @@ class Code(Enum):
         False,
         "This replica's past is not in the log; rejoin afresh.",
     )
+    # Requests by HTTP.
+    INVALID_REQUEST = ErrorKind(
+        "invalid_request", "client", "never", False, "Compare the request with /api/openapi.json."
+    )
+    NOT_FOUND = ErrorKind("not_found", "client", "never", False, "Check the address and your access.")
+    METHOD_NOT_ALLOWED = ErrorKind(
+        "method_not_allowed", "client", "never", False, "The Allow header names the methods of this address."
+    )
+    UNSUPPORTED_MEDIA_TYPE = ErrorKind(
+        "unsupported_media_type", "client", "never", False, "Send application/json, or what the page names."
+    )
+    REQUEST_TOO_LARGE = ErrorKind("request_too_large", "client", "never", False, "Send a smaller body.")
+    CONFLICT = ErrorKind("conflict", "client", "never", False, "Look at the present state, then decide anew.")
+    PRECONDITION_FAILED = ErrorKind(
+        "precondition_failed", "client", "never", False, "It has changed since; read it again and use its new ETag."
+    )
+    PRECONDITION_REQUIRED = ErrorKind(
+        "precondition_required", "client", "never", False, "Send If-Match with the ETag that you read."
+    )
+    IDEMPOTENCY_KEY_REUSED = ErrorKind(
+        "idempotency_key_reused", "client", "never", False, "Give every request a key of its own."
+    )
+    TOO_MANY_REQUESTS = ErrorKind(
+        "too_many_requests", "client", "same", False, "Wait for the seconds in Retry-After, then send it again."
+    )
+    QUOTA_EXCEEDED = ErrorKind("quota_exceeded", "client", "never", False, "Delete something, or ask for more room.")
+    # Accounts.
+    SIGN_IN_REQUIRED = ErrorKind("sign_in_required", "client", "never", False, "Sign in, or send a bearer token.")
+    WRONG_CREDENTIALS = ErrorKind(
+        "wrong_credentials", "client", "never", False, "Check name and password, or reset the password."
+    )
+    REAUTHENTICATION_REQUIRED = ErrorKind(
+        "reauthentication_required", "client", "never", False, "Send your present password with the request."
+    )
+    CSRF_FAILED = ErrorKind(
+        "csrf_failed", "client", "never", False, "Send the session's X-CSRF-Token, from a page of this server."
+    )
+    TOKEN_IN_URL = ErrorKind(
+        "token_in_url", "client", "never", False, "Send it in a header or a body; revoke it, as URLs are written down."
+    )
+    SIGN_UP_CLOSED = ErrorKind("sign_up_closed", "client", "never", False, "Ask somebody here for an invitation.")
+    SETUP_REQUIRED = ErrorKind(
+        "setup_required", "client", "never", False, "Open the link that coscribe serve has printed."
+    )
+    SECRET_INVALID = ErrorKind(
+        "secret_invalid", "client", "never", False, "The link was used, has expired or was withdrawn; ask for another."
+    )
+    PASSWORD_REFUSED = ErrorKind(
+        "password_refused", "client", "never", False, "Choose another: 10 to 256 characters, not a common one."
+    )
+    HANDLE_TAKEN = ErrorKind("handle_taken", "client", "never", False, "Choose another handle.")
+    ACCOUNT_LOCKED = ErrorKind("account_locked", "client", "never", False, "Ask an administrator.")
+    EXTERNAL_SIGN_IN_FAILED = ErrorKind(
+        "external_sign_in_failed", "client", "never", False, "Begin to sign in again; the provider may say why."
+    )
+    BANNED = ErrorKind("banned", "client", "never", False, "Ask an owner to lift the ban.")
+    LAST_OWNER = ErrorKind("last_owner", "client", "never", False, "Make somebody else the owner first.")
     # The server's own.
     OVERLOADED = ErrorKind("overloaded", "server", "same", False, "Wait a moment, then send the same again.")
+    PROVIDER_UNAVAILABLE = ErrorKind(
+        "provider_unavailable", "server", "same", False, "Try again later, or sign in with a password."
+    )
     STORAGE_UNAVAILABLE = ErrorKind(
         "storage_unavailable", "server", "rejoin", False, "Keep the edit; rejoin and send the same again."
     )

@@ -1,4 +1,4 @@
-"""Collaboration: what a gateway asks of the documents. Joining, submitting, catching up; nothing here knows sockets.
+"""Collaboration: what a gateway or an API asks of the documents. Joining, submitting, reading; no sockets here.
 
 The life of an operation, top to bottom:
 
@@ -7,27 +7,37 @@ The life of an operation, top to bottom:
     turn        duplicate? rights? base? rebase, apply, number       documents/session.py, core/
     group       join the commit group, commit                        documents/committer.py, persistence/
     actions     broadcast (the author's ack is in it), direct acks   documents/session.py
+
+Rights are asked for when somebody joins, and again when they change. ``generation`` counts the changes: a role that
+was asked for in an earlier one decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import structlog
 
 from coscribe.core.dedup import Answer, split_id
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed
 from coscribe.documents.committer import Committer
+from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, Subscriber
+from coscribe.documents.past import TextAt, wind_back
+from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, StorageError, Subscriber
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
 from coscribe.metrics import metrics
 from coscribe.model import GENESIS, committed_from, content_hash
 from coscribe.protocol import codec, messages
-from coscribe.protocol.messages import Lineage, OperationFate, Participant, Role
+from coscribe.protocol.messages import Lineage, OperationFate, Participant, Place, Role
+
+log = structlog.get_logger(__name__)
 
 LOG_PAGE = 2_000
 """Log entries read at a time for an edit whose base has left the window."""
@@ -41,19 +51,29 @@ MAX_REFERENCES = 100_000
 PRESENCE_INTERVAL = 0.05
 """Seconds over which cursor moves of a file are gathered into one round of messages."""
 
+EVICTION_SECONDS = 0.25
+"""How long the disk may keep somebody in a file who has lost access to it."""
+
 
 @dataclass(slots=True)
 class Membership:
-    """One subscriber's hold on one file. ``role`` is asked again by whoever changes rights."""
+    """One subscriber's hold on one file.
+
+    ``role`` counts at once for whatever is still to be decided; ``generation`` says when it was asked for. ``ending``:
+    access is gone; nothing new is taken in or answered, and in a moment this will be done and the member out.
+    """
 
     session: WorkspaceSession
     file: OpenFile
+    identity: Identity
     author: Author
     role: Role
+    generation: int
     subscriber: Subscriber
     participant: Participant
     snapshot_sequence: int = -1
     live: bool = False
+    ending: asyncio.Future[None] | None = None
     left: bool = False
 
 
@@ -77,6 +97,7 @@ class Collaboration:
         salts: Callable[[int], Sequence[bytes]],
     ) -> None:
         self.limits = limits
+        self.generation = 0
         self._op_log = op_log
         self._access = access
         self._clock = clock
@@ -85,6 +106,7 @@ class Collaboration:
         self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
         self._moved: dict[OpenFile, dict[Subscriber, None]] = {}
+        self._news: dict[tuple[OpenFile, Subscriber], Participant] = {}
         self._references: dict[str, int] = {}
 
     # ---- operations
@@ -155,17 +177,21 @@ class Collaboration:
         """
         codec.check_file_id(message.file_id)
         user_id = identity.user_id
-        role = await self._admitted(identity, message.file_id)
-        author = Author(user_id, await self._reference(user_id))
-        participant = Participant(connection_id, user_id, identity.display_name, identity.color, role)
         while True:
+            generation = self.generation
+            role = await self._role(identity, message.file_id)
+            if role is None or not await self._exists_now(identity, message.file_id):
+                raise codec.JoinRefused(message.file_id, await self._fates_without_access(user_id, message))
+            author = Author(user_id, await self._reference(user_id))
             session, file = await self.router.open(message.file_id)
             evidence = Evidence()
             known = message.have is not None and await self._knows(session, file, message.have)
             fates = await self._fates(session, file, user_id, message, evidence, known)
-            if not session.lost and fates is not None:
+            if fates is not None and not session.lost and generation == self.generation:
                 break
-        member = Membership(session, file, author, role, subscriber, participant)
+        participant = Participant(connection_id, user_id, identity.display_name, identity.color, role)
+        member = Membership(session, file, identity, author, role, generation, subscriber, participant)
+        self._access.opened(identity, message.file_id)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
         file.participants[subscriber] = participant
         have = message.have
@@ -186,13 +212,14 @@ class Collaboration:
 
     def leave(self, member: Membership) -> None:
         """The subscriber has gone; the others are told."""
-        file = member.file
+        if self._part(member):
+            self._tell_left(member.file, member.participant)
+
+    def _part(self, member: Membership) -> bool:
+        """Takes the member out of the file, untold; whether it was in it."""
         member.left = True
-        file.subscribers.pop(member.subscriber, None)
-        if file.participants.pop(member.subscriber, None) is not None:
-            left = codec.encode(messages.Left(file.state.file_id, member.participant.connection_id))
-            for subscriber in tuple(file.subscribers):
-                subscriber.hint(left)
+        member.file.subscribers.pop(member.subscriber, None)
+        return member.file.participants.pop(member.subscriber, None) is not None
 
     async def _reference(self, user_id: str) -> int:
         reference = self._references.get(user_id)
@@ -203,15 +230,22 @@ class Collaboration:
             self._references[user_id] = reference
         return reference
 
-    async def _admitted(self, identity: Identity, file_id: str) -> Role:
-        role = await self._access.role(identity, file_id)
-        if role is None:
-            raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you")
-        if file_id not in self.router.sessions and not await self._op_log.exists(file_id):
-            if not await self._access.may_create(identity, file_id):
-                raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r}")
-            await self._op_log.create(file_id, file_id, file_id, self._clock())
-        return role
+    async def _role(self, identity: Identity, file_id: str) -> Role | None:
+        if identity.workspace and identity.workspace != file_id:
+            return None
+        return await self._access.role(identity, file_id)
+
+    async def _exists(self, file_id: str) -> bool:
+        return file_id in self.router.sessions or await self._op_log.exists(file_id)
+
+    async def _exists_now(self, identity: Identity, file_id: str) -> bool:
+        """Whether there is such a file; it is made where it may be."""
+        if await self._exists(file_id):
+            return True
+        if not await self._access.may_create(identity, file_id):
+            return False
+        await self._op_log.create(file_id, file_id, file_id, self._clock())
+        return True
 
     async def _knows(self, session: WorkspaceSession, file: OpenFile, have: Lineage) -> bool:
         """Whether what a replica has is a point of this log's past."""
@@ -252,6 +286,27 @@ class Collaboration:
                 await self._gather(session, file, missing, evidence)
         return None
 
+    async def _fates_without_access(self, user_id: str, message: messages.Join) -> list[OperationFate]:
+        """For somebody who may not join: where their own operations are. Of anything else it tells nothing, not even
+        whether there is such a file."""
+        if message.in_flight and await self._exists(message.file_id):
+            try:
+                return await self._settled_fates(user_id, message)
+            except CoscribeError:
+                log.warning("fates_unknown", file_id=message.file_id, exc_info=True)
+        return [OperationFate(operation_id, "notCommitted") for operation_id in message.in_flight]
+
+    async def _settled_fates(self, user_id: str, message: messages.Join) -> list[OperationFate]:
+        """Which of the ids in flight are on disk, once nothing is on its way there any more that was when it was asked.
+
+        Errors: those of `DocumentRouter.open`.
+        """
+        while True:
+            session, file = await self.router.open(message.file_id)
+            fates = await self._fates(session, file, user_id, message, Evidence(), known=True)
+            if fates is not None and await _settled(session):
+                return fates
+
     def _send_snapshot(self, member: Membership, fates: list[OperationFate], *, lineage_lost: bool) -> None:
         session, state = member.session, member.file.state
         member.snapshot_sequence = state.last_sequence
@@ -269,7 +324,7 @@ class Collaboration:
             ),
             member.file.content_json(),
         )
-        session.act(lambda: None if member.left else member.subscriber.deliver(frame))
+        session.act(lambda: None if member.left or member.ending is not None else member.subscriber.deliver(frame))
 
     def _go_live(self, member: Membership, after: int, fates: list[OperationFate]) -> None:
         session, file = member.session, member.file
@@ -288,7 +343,7 @@ class Collaboration:
         last_sequence = state.last_sequence
 
         def go_live() -> None:
-            if member.left:  # it may have, while this waited for the disk
+            if member.left or member.ending is not None:  # it may be, after waiting for the disk
                 return
             if tail:
                 member.subscriber.deliver(_tail_frame(state.file_id, after, tail))
@@ -311,7 +366,7 @@ class Collaboration:
         return True
 
     async def resend(self, member: Membership, message: messages.Resend) -> bytes:
-        """The frame that answers a resend. Errors: ``history_unavailable``."""
+        """The frame that answers a resend. Errors: ``history_unavailable``, ``not_joined``."""
         session, file, have = member.session, member.file, message.have
         if not await self._knows(session, file, have):
             raise CoscribeError(Code.HISTORY_UNAVAILABLE, "the log does not contain what you have")
@@ -324,6 +379,8 @@ class Collaboration:
             file_key=file.file_key,
         )
         last = rows[-1].digest if rows else bytes.fromhex(have.chain_hash)
+        if member.ending is not None:
+            raise CoscribeError(Code.NOT_JOINED, "access has ended")
         encoded = [codec.encode_entry(committed_from(row)) for row in rows]
         more = len(rows) == RESEND_PAGE and rows[-1].sequence < through
         return codec.resent_frame(file.state.file_id, have.server_sequence_id, last, more, encoded)
@@ -334,6 +391,246 @@ class Collaboration:
         digest = content_hash(str(state.content))
         frame = codec.encode(messages.Checksum(state.file_id, state.version, state.last_sequence, digest.hex()))
         member.session.act(lambda: member.subscriber.deliver(frame))
+
+    # ---- rights
+
+    def rights_changed(self) -> None:
+        """Rights have changed: whatever role was asked for before now decides nothing more that is not decided yet."""
+        self.generation += 1
+
+    async def review(self, member: Membership, deadline: float) -> asyncio.Future[None] | None:
+        """Asks for a member's role again. Whoever has none any more is on the way out; the future says when it is done.
+
+        Of several answers the one that was asked for last counts. None by the deadline (of the event loop's clock) is
+        taken as a reason to evict.
+        """
+        generation = self.generation
+        error = CoscribeError(Code.ACCESS_REMOVED)
+        try:
+            async with asyncio.timeout_at(deadline):
+                role = await self._role(member.identity, member.file.state.file_id)
+        except Exception as failure:
+            expected = isinstance(failure, StorageError | TimeoutError)
+            log.error("role_unknown", exc_info=not expected, error=str(failure))
+            role, error = None, CoscribeError(Code.STORAGE_UNAVAILABLE, "the role is not known now")
+        if generation < member.generation:
+            return None
+        member.generation = generation
+        if role is None:
+            return self.evict(member, error)
+        if role != member.role and member.ending is None:
+            self._change_role(member, role)
+        return None
+
+    def evict(self, member: Membership, error: CoscribeError) -> asyncio.Future[None] | None:
+        """Ends a membership: at once for what is new; what was taken in before, their own acknowledgements above all,
+        is still delivered, if the disk is not slow. None: the session has ended before."""
+        session = member.session
+        if session.lost or member.ending is not None:
+            return member.ending
+        loop = asyncio.get_running_loop()
+        gone = member.ending = loop.create_future()
+        member.role = "viewer"
+
+        def end(_: bool = False) -> None:
+            if gone.done():
+                return
+            gone.set_result(None)
+            at_the_latest.cancel()
+            if not member.left:
+                self._part(member)
+                self._news[member.file, member.subscriber] = member.participant
+                member.subscriber.evict(error)
+
+        at_the_latest = loop.call_later(EVICTION_SECONDS, end)
+        session.settle(end)
+        return gone
+
+    def _change_role(self, member: Membership, role: Role) -> None:
+        """It counts from here on; it is told in order with what was said of the role before."""
+        session, file = member.session, member.file
+        member.role = member.participant.role = role
+        frame = codec.encode(messages.RoleChanged(file.state.file_id, role))
+
+        def tell() -> None:
+            if not member.left and member.ending is None:
+                member.subscriber.deliver(frame)
+
+        session.act(tell)
+        self._news[file, member.subscriber] = member.participant
+
+    async def tell_others(self) -> None:
+        """Tells those who have the same files open who was put out, and whose role is another one. It gives way after
+        each: a thousand may have to be told of a thousand."""
+        while self._news:
+            (file, subscriber), participant = self._news.popitem()
+            if subscriber in file.participants:
+                self._tell_presence(file, participant, but=subscriber)
+            else:
+                self._tell_left(file, participant)
+            await asyncio.sleep(0)
+
+    # ---- without joining
+
+    async def edit(
+        self, identity: Identity, message: messages.Operation | messages.Chain, *, within_rate: bool = True
+    ) -> list[Place]:
+        """One message from somebody who has the file not open, through the same pipeline; returns once it is durable.
+
+        What was committed before has its original places, whatever has become of the author's right to write. Errors:
+        those of `WorkspaceSession.submit`; ``invalid_file_id``, ``user_mismatch``, ``file_not_found``,
+        ``file_damaged``; ``storage_unavailable``: it may be committed or not, send the same again.
+        """
+        codec.check_file_id(message.file_id)
+        if message.user_id != identity.user_id:
+            raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
+        with _storage_as_refusal():
+            while True:
+                try:
+                    author, role, session, file = await self._admitted(identity, message.file_id)
+                except CoscribeError as error:
+                    places = await self._places_without_access(identity, message)
+                    if error.code is Code.FILE_NOT_FOUND and places is not None:
+                        return places
+                    raise
+                generation, evidence = self.generation, Evidence()
+                while generation == self.generation and not session.lost:
+                    try:
+                        outcome = session.submit(
+                            file, message, author, role, within_rate, self._clock(), self._salts, evidence
+                        )
+                    except Missing as missing:
+                        await self._gather(session, file, missing, evidence)
+                        continue
+                    settled = _settled(session)
+                    if isinstance(outcome, Duplicate):
+                        metrics.duplicates.inc(len(outcome.places))
+                        places = outcome.places
+                    else:
+                        entries = file.state.window.entries[-outcome:]
+                        places = [Place(entry.operation_id, entry.sequence, entry.version) for entry in entries]
+                        self.snapshots.consider(session, file)
+                    if not await settled:
+                        raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+                    return places
+
+    async def text(self, identity: Identity, file_id: str, version: int | None = None) -> TextAt:
+        """The text as it is, or as it was at a version, found by taking back what came since.
+
+        That goes back ``limits.rebase_steps`` versions at most. Errors: ``invalid_file_id``, ``file_not_found``,
+        ``file_damaged``, ``storage_unavailable``; ``base_version_future``: there is no such version;
+        ``base_version_too_old``: it lies too far back.
+        """
+        codec.check_file_id(file_id)
+        with _storage_as_refusal():
+            _, _, session, file = await self._admitted(identity, file_id)
+            generation, state = self.generation, file.state
+            now = TextAt(str(state.content), state.version, state.last_sequence)
+            recent = state.window.entries_after(state.window.floor)
+            wanted = now.version if version is None else version
+            if not 0 <= wanted <= now.version:
+                raise CoscribeError(Code.BASE_VERSION_FUTURE, f"there is no version {wanted}")
+            if now.version - wanted > self.limits.rebase_steps:
+                raise CoscribeError(Code.BASE_VERSION_TOO_OLD, f"{now.version - wanted} versions back, too far")
+            if not await _settled(session):
+                raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+            if wanted < now.version:
+                now = await wind_back(self._op_log, session.workspace.key, file.file_key, now, recent, wanted)
+            if generation != self.generation:
+                await self._admitted(identity, file_id)
+            return now
+
+    async def replace_text(
+        self,
+        identity: Identity,
+        file_id: str,
+        base_version: int,
+        new_text: str,
+        operation_id: str,
+        *,
+        within_rate: bool = True,
+    ) -> Place | None:
+        """Makes ``new_text`` of the text at ``base_version``, as one operation of what differs; None: nothing does.
+
+        What others have done since stays, as with any edit of an old version. CRLF and CR become LF. An id that this
+        author has committed before is taken for the same request, whatever its text: differences are not always found
+        alike, so it is for the caller to notice that another text has come under an old id. Errors: those of `text`
+        and `edit`; ``invalid_text``, ``file_too_large``, ``operation_too_large``.
+        """
+        codec.check_file_id(file_id)
+        codec.check_operation_id(operation_id)
+        new_text = new_text.replace("\r\n", "\n").replace("\r", "\n")
+        codec.check_characters(new_text)
+        if len(new_text) > self.limits.file_length:
+            raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(new_text)} code points, at most {self.limits.file_length}")
+        with _storage_as_refusal():
+            _, role, _, _ = await self._admitted(identity, file_id)
+            place = await self._committed(identity, file_id, operation_id)
+        if place is not None:
+            return place
+        if role == "viewer":
+            raise CoscribeError(Code.PERMISSION_DENIED, "viewers cannot edit")
+        base = await self.text(identity, file_id, base_version)
+        edits = await asyncio.to_thread(edits_between, base.text, new_text, codec.MAX_BATCH_EDITS)
+        if not edits:
+            return None
+        message = messages.Operation(file_id, operation_id, identity.user_id, base_version, "batch", 0, edits)
+        try:
+            (place,) = await self.edit(identity, message, within_rate=within_rate)
+        except CoscribeError as error:
+            if error.code is not Code.OPERATION_ID_REUSED:
+                raise
+            # The same request at the same moment, and the two have found different differences.
+            with _storage_as_refusal():
+                place = await self._committed(identity, file_id, operation_id)
+            if place is None:
+                raise
+        return place
+
+    async def _admitted(self, identity: Identity, file_id: str) -> tuple[Author, Role, WorkspaceSession, OpenFile]:
+        """A file in memory for somebody who may see it, with the role that counts in this very turn.
+
+        Errors: ``file_not_found``, and those of `DocumentRouter.open`.
+        """
+        while True:
+            generation = self.generation
+            role = await self._role(identity, file_id)
+            if role is None:
+                raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you", file_id=file_id)
+            session, file = await self.router.open(file_id)
+            author = Author(identity.user_id, await self._reference(identity.user_id))
+            if generation == self.generation and not session.lost:
+                return author, role, session, file
+
+    async def _places_without_access(
+        self, identity: Identity, message: messages.Operation | messages.Chain
+    ) -> list[Place] | None:
+        """Where the very same message of theirs is on disk, for somebody who may not see the file any more; None: it is
+        not, of which it tells nothing else."""
+        if not await self._exists(message.file_id):
+            return None
+        author = Author(identity.user_id, await self._reference(identity.user_id))
+        while True:
+            session, file = await self.router.open(message.file_id)
+            evidence = Evidence()
+            while not session.lost:
+                try:
+                    outcome = session.submit(file, message, author, "viewer", True, 0, self._salts, evidence)
+                except Missing as missing:
+                    await self._gather(session, file, missing, evidence)
+                except CoscribeError:
+                    return None
+                else:
+                    known = isinstance(outcome, Duplicate) and await _settled(session)
+                    return outcome.places if isinstance(outcome, Duplicate) and known else None
+
+    async def _committed(self, identity: Identity, file_id: str, operation_id: str) -> Place | None:
+        """Where an operation of theirs is on disk; None: it is not."""
+        ask = messages.Join(file_id, in_flight=[operation_id])
+        (fate,) = await self._settled_fates(identity.user_id, ask)
+        if fate.server_sequence_id is None or fate.document_version is None:
+            return None
+        return Place(operation_id, fate.server_sequence_id, fate.document_version)
 
     # ---- presence
 
@@ -361,6 +658,11 @@ class Collaboration:
             if subscriber is not but:
                 subscriber.hint(frame)
 
+    def _tell_left(self, file: OpenFile, participant: Participant) -> None:
+        left = codec.encode(messages.Left(file.state.file_id, participant.connection_id))
+        for subscriber in tuple(file.subscribers):
+            subscriber.hint(left)
+
     # ---- life
 
     async def drain(self) -> None:
@@ -373,8 +675,33 @@ class Collaboration:
         await self._committer.drain()
         await self.snapshots.settle()
 
+    async def forget(self, file_id: str) -> None:
+        """Lets a document go whose rows are about to be deleted; nobody has the right to open it any more."""
+        session = self.router.sessions.get(file_id)
+        if session is not None:
+            await self._committer.settled()
+            self.router.drop(session)
+            await self.snapshots.settle()
+
     def _session_lost(self, session: WorkspaceSession) -> None:
         self.router.drop(session)
+
+
+def _settled(session: WorkspaceSession) -> asyncio.Future[bool]:
+    """True when all that the session has taken in by now is durable; False when it is lost."""
+    settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    session.settle(lambda durable: None if settled.done() else settled.set_result(durable))
+    return settled
+
+
+@contextmanager
+def _storage_as_refusal() -> Iterator[None]:
+    """Turns a failure of storage into the error that a caller is told."""
+    try:
+        yield
+    except StorageError as error:
+        log.error("storage_failed", error=str(error))
+        raise CoscribeError(Code.STORAGE_UNAVAILABLE) from error
 
 
 def _tail_frame(file_id: str, after: int, tail: Sequence[Committed]) -> bytes:

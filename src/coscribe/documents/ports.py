@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from math import inf
 from typing import NamedTuple, Protocol
 
 from coscribe.core.dedup import Record
@@ -115,22 +116,55 @@ class Subscriber(Protocol):
 
 
 class Identity(NamedTuple):
-    """Who somebody is, as far as it matters here. ``role`` is the most that the credential allows."""
+    """Who somebody is, as far as it matters here. ``role`` is the most that the credential allows.
+
+    ``account`` says whose rights count: a user's id, "" for guests and for tokens that the folder's key has signed.
+    ``credential`` is what a revocation names: ``session:ID``, ``token:ID``, ``link:ID``. It is good until
+    ``expires_at``, in seconds since 1970. ``workspace`` is the only one that it is for; "": any.
+    """
 
     user_id: str
     display_name: str
     color: str
     role: Role
+    account: str = ""
+    credential: str = ""
+    expires_at: float = inf
+    workspace: str = ""
+
+
+class AccessChange(NamedTuple):
+    """Rights have changed, durably; open sockets must follow within a second. An empty field stands for any.
+
+    One that names an account or a credential and no workspace may mean that a credential is good no longer.
+    """
+
+    workspace_id: str = ""
+    account: str = ""
+    credential: str = ""
+
+    def concerns(self, identity: Identity) -> bool:
+        """Whether it can matter to somebody, in some workspace."""
+        return (not self.account or self.account == identity.account) and (
+            not self.credential or self.credential == identity.credential
+        )
 
 
 class Access(Protocol):
-    """Who may do what. Never how a document changes."""
+    """Who may do what. Never how a document changes.
+
+    An answer holds until `Gateway.access_changed` is told of a change; then it is asked for again.
+    """
 
     async def role(self, identity: Identity, file_id: str) -> Role | None:
-        """None: no access at all."""
+        """The role that counts when everything is taken into account. None: no access at all."""
         ...
 
     async def may_create(self, identity: Identity, file_id: str) -> bool: ...
+
+    def opened(self, identity: Identity, file_id: str) -> None:
+        """Somebody has opened the file, for whoever keeps a record of that."""
+        ...
 
 
 class Authenticator(Protocol):
@@ -138,4 +172,8 @@ class Authenticator(Protocol):
 
     async def authenticate(self, token: str) -> Identity:
         """Errors: ``authentication_failed``."""
+        ...
+
+    async def is_valid(self, identity: Identity) -> bool:
+        """Whether the credential of somebody who was authenticated is still good."""
         ...

@@ -87,6 +87,9 @@ class Frame:
 
 Action = Callable[[], None]
 
+Decision = Callable[[bool], None]
+"""What to do once it is known whether everything so far is durable (True) or the session is lost (False)."""
+
 
 class Pending:
     """What one workspace has done since the last commit group was closed."""
@@ -160,6 +163,7 @@ class WorkspaceSession:
     __slots__ = (
         "_committer",
         "_forgotten",
+        "_undecided",
         "chain_hash",
         "durable_sequence",
         "files",
@@ -183,6 +187,7 @@ class WorkspaceSession:
         self.lost = False
         self.last_used = 0.0
         self._forgotten = 0
+        self._undecided: dict[Decision, None] = {}
         self._committer = committer
 
     # ---- turns
@@ -235,6 +240,19 @@ class WorkspaceSession:
         """Runs the action when everything that has happened so far is durable, in order with it."""
         self._group().actions.append(action)
 
+    def settle(self, decision: Decision) -> None:
+        """As `act`, but it happens in any case: with True, in order, or with False as soon as the session is lost."""
+        if self.lost:
+            decision(False)
+            return
+        self._undecided[decision] = None
+
+        def durable() -> None:
+            del self._undecided[decision]
+            decision(True)
+
+        self.act(durable)
+
     def fate(self, file: OpenFile, operation_id: str, author: str, evidence: Evidence) -> Record | None:
         """What became of an operation of ``author``: its record, or None: it is not committed. Raises Missing."""
         known = self._lookup([operation_id], evidence)[0]
@@ -253,6 +271,9 @@ class WorkspaceSession:
         """Forgets everything: what is in memory can no longer be trusted to be what is on disk."""
         self.lost = True
         self.pending = None
+        undecided, self._undecided = self._undecided, {}
+        for decision in undecided:
+            decision(False)
         for file in self.files.values():
             everybody = tuple(file.participants)
             file.subscribers.clear()

@@ -8,6 +8,7 @@ from collections import deque
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from coscribe.gateway.address import has_secret
 from coscribe.gateway.connection import Connection
 from coscribe.gateway.gateway import Gateway
 
@@ -67,6 +68,9 @@ async def serve_websocket(gateway: Gateway, scope: Scope, receive: Receive, send
     """One WebSocket of an ASGI server."""
     headers = Headers(scope=scope)
     await receive()
+    if has_secret(scope.get("query_string", b"").decode("latin-1")):
+        await send({"type": "websocket.close", "code": 1008, "reason": "no token in an address"})
+        return
     if not gateway.accepts(headers.get("origin"), headers.get("host")):
         await send({"type": "websocket.close", "code": 1008, "reason": "origin"})
         return

@@ -31,10 +31,11 @@ def make_token(secret: bytes, user_id: str, role: Role, seconds: int, *, now: Ca
 
 
 class SignedTokens:
-    """`Authenticator` for tokens of `make_token`."""
+    """`Authenticator` for tokens of `make_token`. They cannot be revoked: they end by themselves."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, *, now: Callable[[], float] = time.time) -> None:
         self._secret = secret
+        self._now = now
 
     async def authenticate(self, token: str) -> Identity:
         try:
@@ -53,7 +54,10 @@ class SignedTokens:
             raise CoscribeError(Code.AUTHENTICATION_FAILED, "the token names no user")
         if role not in get_args(Role):
             raise CoscribeError(Code.AUTHENTICATION_FAILED, "the token names no role")
-        return Identity(user_id, user_id, color_of(user_id), role)
+        return Identity(user_id, user_id, color_of(user_id), role, expires_at=float(claims["exp"]))
+
+    async def is_valid(self, identity: Identity) -> bool:
+        return self._now() < identity.expires_at
 
 
 class RoleOfToken:
@@ -64,3 +68,6 @@ class RoleOfToken:
 
     async def may_create(self, identity: Identity, file_id: str) -> bool:
         return identity.role != "viewer"
+
+    def opened(self, identity: Identity, file_id: str) -> None:
+        """Nobody asks."""

@@ -21,6 +21,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -71,12 +72,16 @@ class Transport(Protocol):
 
 
 class Context(NamedTuple):
-    """What all connections of a gateway share. ``now`` is monotonic seconds, ``connection_id`` makes a fresh id."""
+    """What all connections of a gateway share.
+
+    ``now`` is monotonic seconds, ``clock`` seconds since 1970; ``connection_id`` makes a fresh id.
+    """
 
     collaboration: Collaboration
     authenticator: Authenticator
     limits: GatewayLimits
     now: Callable[[], float]
+    clock: Callable[[], float]
     connection_id: Callable[[], str]
     server: str
 
@@ -117,7 +122,10 @@ class Subscription:
 
     def evict(self, error: CoscribeError) -> None:
         self.connection.drop(self)
-        self.connection.send(codec.encode(messages.Rejoin(self.file_id, error.code.value.code)))
+        if error.code.value.retry == "rejoin":
+            self.connection.send(codec.encode(messages.Rejoin(self.file_id, error.code.value.code)))
+        else:
+            self.connection.expel(error, self.file_id)
 
     def hold(self, frame: bytes) -> None:
         """Keeps a frame of its own back, behind the operations that this subscription has yet to catch up with."""
@@ -146,6 +154,7 @@ class Connection:
         "closed",
         "connection_id",
         "context",
+        "expires_at",
         "heard_at",
         "identity",
         "opened_at",
@@ -163,6 +172,7 @@ class Connection:
         self.closed = False
         self.pinged = False
         self.opened_at = self.heard_at = context.now()
+        self.expires_at = inf
         self._subscriptions: dict[str, Subscription] = {}
         self._inbox: deque[bytes] | None = None
         self._inbox_bytes = 0
@@ -227,6 +237,8 @@ class Connection:
         limits = self.context.limits
         if self.identity is None and self._busy is None and now - self.opened_at > limits.hello_seconds:
             self._refuse(CoscribeError(Code.HELLO_TIMEOUT))
+        elif self.context.clock() >= self.expires_at:
+            self._refuse(CoscribeError(Code.SESSION_ENDED, "it has expired"))
         elif now - self.heard_at > limits.silent_seconds:
             self.close(1001, "silent")
         elif any(s.lagging_since and now - s.lagging_since > limits.lag_seconds for s in self._subscriptions.values()):
@@ -244,6 +256,34 @@ class Connection:
         """The server is going down."""
         self.send(codec.encode(messages.Goodbye(Code.SHUTTING_DOWN.value.code, retry_after)))
         self.close(1012, "shutting_down")
+
+    # ---- from the gateway, when rights have changed
+
+    def memberships(self, workspace_id: str) -> list[Membership]:
+        """The open files of a workspace; "": of any. (A join that is under way looks after itself.)"""
+        members = [s.member for s in self._subscriptions.values() if not workspace_id or s.file_id == workspace_id]
+        return [member for member in members if member is not None]
+
+    async def prove(self, identity: Identity, deadline: float) -> None:
+        """Closes the connection unless its credential is still good. No answer by the deadline (of the event loop's
+        clock) closes it too, but then it may come back."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                valid = await self.context.authenticator.is_valid(identity)
+        except Exception as error:
+            log.error("session_unknown", exc_info=not isinstance(error, StorageError | TimeoutError), error=str(error))
+            unknown = CoscribeError(Code.STORAGE_UNAVAILABLE, "the session cannot be looked up now")
+            self._refuse(unknown)
+            self.close(1013, unknown.code.value.code)
+            return
+        if not valid:
+            self._refuse(CoscribeError(Code.SESSION_ENDED))
+
+    def expel(self, error: CoscribeError, file_id: str) -> None:
+        """Says that a file has been closed for good; one who has no other open has no business here any more."""
+        self._refuse(error, file_id)
+        if not self._subscriptions:
+            self.close(1008, error.code.value.code)
 
     # ---- towards the client
 
@@ -292,6 +332,9 @@ class Connection:
 
     def _handle(self, raw: bytes) -> None:
         """Decodes a message and does what it says, at once or, where storage is needed, in a task of its own."""
+        if self.context.clock() >= self.expires_at:
+            self._refuse(CoscribeError(Code.SESSION_ENDED, "it has expired"))
+            return
         try:
             message = codec.decode_client(raw)
         except CoscribeError as error:
@@ -357,9 +400,16 @@ class Connection:
         if not common:
             spoken = ", ".join(map(str, PROTOCOL_VERSIONS))
             raise CoscribeError(Code.UNSUPPORTED_PROTOCOL, f"this server speaks {spoken}")
-        identity = await self.context.authenticator.authenticate(message.token)
+        authenticator, collaboration = self.context.authenticator, self.context.collaboration
+        generation = collaboration.generation
+        identity = await authenticator.authenticate(message.token)
+        while generation != collaboration.generation:  # it may have ended since, when nobody could close it here
+            generation = collaboration.generation
+            if not await authenticator.is_valid(identity):
+                raise CoscribeError(Code.SESSION_ENDED)
         self.identity = identity
-        gateway, files = self.context.limits, self.context.collaboration.limits
+        self.expires_at = identity.expires_at
+        gateway, files = self.context.limits, collaboration.limits
         limits = messages.ServerLimits(
             gateway.message_bytes,
             files.operation_length,
@@ -380,13 +430,15 @@ class Connection:
             raise CoscribeError(Code.INVALID_MESSAGE, f"more than {limits.in_flight_ids} ids in flight")
         for operation_id in message.in_flight:
             codec.check_operation_id(operation_id)
-        subscription = Subscription(self, message.file_id)
-        member = await self.context.collaboration.join(identity, self.connection_id, message, subscription)
+        subscription = self._subscriptions[message.file_id] = Subscription(self, message.file_id)
+        try:
+            member = await self.context.collaboration.join(identity, self.connection_id, message, subscription)
+        except BaseException:
+            self.drop(subscription)
+            raise
         subscription.member = member
         if self.closed:
             self.context.collaboration.leave(member)
-        else:
-            self._subscriptions[message.file_id] = subscription
 
     def _submit(self, message: messages.Operation | messages.Chain, identity: Identity) -> None:
         member = self._member(message.file_id)
@@ -416,9 +468,11 @@ class Connection:
                 missing = still_missing
 
     def _leave(self, file_id: str) -> None:
-        member = self._member(file_id, live=False)
-        self.drop(self._subscriptions[file_id])
-        self.context.collaboration.leave(member)
+        subscription = self._subscriptions.get(file_id)
+        if subscription is None or subscription.member is None:
+            raise _not_joined(file_id)
+        self.drop(subscription)
+        self.context.collaboration.leave(subscription.member)
 
     async def _resend(self, message: messages.Resend) -> None:
         member = self._member(message.file_id, live=False)
@@ -427,8 +481,8 @@ class Connection:
     def _member(self, file_id: str, *, live: bool = True) -> Membership:
         subscription = self._subscriptions.get(file_id)
         member = subscription.member if subscription is not None else None
-        if member is None or (live and not member.live):
-            raise CoscribeError(Code.NOT_JOINED, f"{file_id[:40]!r} is not open on this connection")
+        if member is None or member.ending is not None or (live and not member.live):
+            raise _not_joined(file_id)
         return member
 
     def _take_token(self) -> bool:
@@ -445,6 +499,10 @@ class Connection:
 
 _NO_EVIDENCE = Evidence()
 _EDITS = (messages.Operation, messages.Chain)
+
+
+def _not_joined(file_id: str) -> CoscribeError:
+    return CoscribeError(Code.NOT_JOINED, f"{file_id[:40]!r} is not open on this connection")
 
 
 def _operation_id(message: messages.ClientMessage) -> str | None:

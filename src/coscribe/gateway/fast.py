@@ -27,6 +27,7 @@ from picows import (
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in the stubs; pinned to 2.x
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from coscribe.gateway.address import has_secret
 from coscribe.gateway.connection import Connection
 from coscribe.gateway.gateway import Gateway
 
@@ -131,6 +132,9 @@ def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Proto
 
     def listener(request: WSUpgradeRequest) -> Any:
         headers = request.headers
+        if has_secret(request.path.partition(b"?")[2].decode("latin-1")):
+            refusal = WSUpgradeResponse.create_error_response(HTTPStatus.BAD_REQUEST, b"no token in an address")
+            return WSUpgradeResponseWithListener(refusal, None)
         if gateway.accepts(headers.get("Origin"), headers.get("Host")):
             return _Listener(gateway)
         refusal = WSUpgradeResponse.create_error_response(HTTPStatus.FORBIDDEN, b"this origin may not connect")

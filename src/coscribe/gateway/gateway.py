@@ -1,15 +1,33 @@
-"""Gateway: all connections of one process; opens them, looks after them, says goodbye."""
+"""Gateway: all connections of one process; opens them, looks after them, says goodbye.
+
+When rights change the change has been committed by whoever made it, and `Gateway.access_changed` carries it to the
+open sockets: it asks again whether credentials are still good and which roles they give, and what is not answered in
+time counts as a no. So however slow storage is, nobody keeps what was taken from them for longer than
+`ANSWER_SECONDS` and `EVICTION_SECONDS` together.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from coscribe.documents.collaboration import Membership
+from coscribe.documents.ports import AccessChange
 from coscribe.gateway.connection import Connection, Context, Transport
 from coscribe.metrics import metrics
 
 CHECK_INTERVAL = 5.0
 """Seconds between two looks at every connection."""
+
+ANSWER_SECONDS = 0.5
+"""How long all questions about one change of rights may take together."""
+
+ASKED_AT_ONCE = 32
+"""Questions about rights that are under way at the same time, for each change."""
+
+_T = TypeVar("_T")
 
 
 class Gateway:
@@ -20,6 +38,7 @@ class Gateway:
         self._origins = origins
         self._connections: dict[Connection, None] = {}
         self._checking: asyncio.Task[None] | None = None
+        self._applying: set[asyncio.Task[None]] = set()
         self._closing = False
 
     def start(self) -> None:
@@ -45,6 +64,15 @@ class Gateway:
         self._connections.pop(connection, None)
         metrics.connections.set(len(self._connections))
 
+    async def access_changed(self, change: AccessChange) -> None:
+        """Applies a change of rights to all that is open here. To be called once it is committed.
+
+        Returns when nothing that has lost its right is open any more; it goes on if the caller is cancelled. Before
+        anything else a join, a hello or an edit that is under way is made to ask for its rights again.
+        """
+        self.context.collaboration.rights_changed()
+        await asyncio.shield(self._go_on_with(self._apply(change)))
+
     async def stop(self, retry_after: int) -> None:
         """Takes in nothing more, makes what was taken in durable and visible, then tells everybody to come back."""
         self._closing = True
@@ -53,6 +81,35 @@ class Gateway:
         await self.context.collaboration.drain()
         for connection in tuple(self._connections):
             connection.goodbye(retry_after)
+        while self._applying:
+            await asyncio.gather(*self._applying, return_exceptions=True)
+
+    async def _apply(self, change: AccessChange) -> None:
+        deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        concerned = [
+            (connection, connection.identity)
+            for connection in self._connections
+            if not connection.closed and connection.identity is not None and change.concerns(connection.identity)
+        ]
+        if (change.account or change.credential) and not change.workspace_id:
+            await _for_each(concerned, lambda each: each[0].prove(each[1], deadline))
+        endings: list[asyncio.Future[None]] = []
+
+        async def review(member: Membership) -> None:
+            ending = await self.context.collaboration.review(member, deadline)
+            if ending is not None:
+                endings.append(ending)
+
+        members = [member for each in concerned for member in each[0].memberships(change.workspace_id)]
+        await _for_each(members, review)
+        await asyncio.gather(*endings)
+        self._go_on_with(self.context.collaboration.tell_others())
+
+    def _go_on_with(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._applying.add(task)
+        task.add_done_callback(self._applying.discard)
+        return task
 
     async def _check(self) -> None:
         while True:
@@ -61,3 +118,14 @@ class Gateway:
             for connection in tuple(self._connections):
                 connection.check(now)
             await self.context.collaboration.snapshots.sweep()
+
+
+async def _for_each(items: Sequence[_T], work: Callable[[_T], Awaitable[None]]) -> None:
+    """Does the work for each item, `ASKED_AT_ONCE` at a time."""
+    todo = iter(items)
+
+    async def worker() -> None:
+        for item in todo:
+            await work(item)
+
+    await asyncio.gather(*(worker() for _ in range(min(ASKED_AT_ONCE, len(items)))))

@@ -6,12 +6,16 @@ and a commit group touches few pages of it. (Leading with the series it is a pag
 operation with fifty people.) How far a series has come is then asked of `operation_series`, which keeps a ceiling
 that is only written every few hundred operations. Authors are opaque references; dropping ``user_id`` of one erases
 the person and leaves the log as it was.
+
+The second half is about people: who they are, how they prove it, what they may reach. Secrets are there as digests
+only. All times are microseconds since 1970, UTC.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -20,7 +24,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
+    false,
+    true,
 )
 
 metadata = MetaData(
@@ -43,6 +50,11 @@ workspaces = Table(
     Column("incarnation", String(32), nullable=False),
     Column("secret", LargeBinary(16), nullable=False),
     Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Column("name", String(256), nullable=False, server_default=""),
+    Column("status", String(16), nullable=False, server_default="active", comment="active, archived, trashed, deleted"),
+    Column("created_by", String(64), nullable=True),
+    Column("revision", Integer, nullable=False, server_default="1", comment="of name, status and the like: the ETag"),
+    Column("trashed_at", BigInteger, nullable=True),
 )
 
 heads = Table(
@@ -109,4 +121,240 @@ file_snapshots = Table(
     Column("content", LargeBinary, nullable=False, comment="UTF-8"),
     Column("content_hash", LargeBinary(32), nullable=False),
     Index("ix_file_snapshots_file_key_sequence", "file_key", "sequence"),
+)
+
+# ---- people and credentials
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("handle", String(64), nullable=False, unique=True, comment="lower case"),
+    Column("display_name", String(128), nullable=False),
+    Column("color", String(7), nullable=False),
+    Column("email", String(320), nullable=True, unique=True, comment="verified, lower case"),
+    Column("unverified_email", String(320), nullable=True, comment="matches nothing until it is verified"),
+    Column("password_hash", String(256), nullable=True, comment="none: signs in elsewhere only"),
+    Column("is_admin", Boolean, nullable=False, server_default=false()),
+    Column("status", String(16), nullable=False, server_default="active", comment="active, locked, deleted"),
+    Column("discoverable", Boolean, nullable=False, server_default=true()),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    _time("created_at"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", String(64), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.user_id"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False, comment="browser (a cookie) or api (tokens)"),
+    Column("secret_hash", LargeBinary(32), nullable=True, unique=True, comment="of a browser's cookie"),
+    Column("client", String(256), nullable=False),
+    Column("address", String(64), nullable=False),
+    _time("created_at"),
+    _time("used_at"),
+    _time("expires_at"),
+    _time("ended_at", nullable=True),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("secret_hash", LargeBinary(32), primary_key=True),
+    Column("session_id", String(64), ForeignKey("sessions.session_id"), nullable=False, index=True),
+    _time("created_at"),
+    _time("used_at", nullable=True),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True, comment="the key itself is derived from the server's secret"),
+    _time("created_at"),
+    _time("retired_at", nullable=True),
+)
+
+one_time_secrets = Table(
+    "one_time_secrets",
+    metadata,
+    Column("secret_hash", LargeBinary(32), primary_key=True),
+    Column("purpose", String(32), nullable=False, comment="first_administrator, verify_email, reset_password"),
+    Column("user_id", String(64), nullable=True, index=True),
+    Column("subject", String(320), nullable=True, comment="the address to verify"),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("used_at", nullable=True),
+)
+
+external_identities = Table(
+    "external_identities",
+    metadata,
+    Column("issuer", String(512), primary_key=True),
+    Column("subject", String(256), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.user_id"), nullable=False, index=True),
+    _time("linked_at"),
+)
+
+external_attempts = Table(
+    "external_attempts",
+    metadata,
+    Column("state_hash", LargeBinary(32), primary_key=True),
+    Column("provider", String(64), nullable=False),
+    Column("purpose", String(16), nullable=False, comment="sign_in or link"),
+    Column("user_id", String(64), nullable=True, comment="who links"),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False, comment="PKCE"),
+    Column("binding_hash", LargeBinary(32), nullable=False, comment="of the cookie of the browser that began"),
+    Column("payload", Text, nullable=False, server_default="", comment="of a link: the session that asked"),
+    _time("expires_at"),
+    _time("used_at", nullable=True),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_id", String(64), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.user_id"), nullable=False, index=True),
+    Column("name", String(128), nullable=False),
+    Column("prefix", String(16), nullable=False, comment="its first characters, to tell it by"),
+    Column("secret_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("scope", String(16), nullable=False, comment="read, edit, manage"),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=True, index=True),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("used_at", nullable=True),
+    _time("revoked_at", nullable=True),
+)
+
+# ---- who may reach what
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("group_id", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("owner_id", String(64), ForeignKey("users.user_id"), nullable=False, index=True),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    _time("created_at"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", String(64), ForeignKey("groups.group_id"), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True, index=True),
+    _time("added_at"),
+)
+
+workspace_members = Table(
+    "workspace_members",
+    metadata,
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    Column("member_kind", String(16), primary_key=True, comment="user or group"),
+    Column("member_id", String(64), primary_key=True),
+    Column("role", String(16), nullable=False, comment="owner, editor, viewer"),
+    Column("added_by", String(64), nullable=True),
+    _time("added_at"),
+    Index("ix_workspace_members_member_id", "member_id"),
+)
+
+bans = Table(
+    "bans",
+    metadata,
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True),
+    Column("banned_by", String(64), nullable=True),
+    _time("banned_at"),
+)
+
+path_rules = Table(
+    "path_rules",
+    metadata,
+    Column("rule_id", String(64), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False, index=True),
+    Column("position", Integer, nullable=False, comment="the last rule that fits decides"),
+    Column("member_kind", String(16), nullable=False, comment="user, group, role or everyone"),
+    Column("member_id", String(64), nullable=False),
+    Column("pattern", String(512), nullable=False),
+    Column("access", String(16), nullable=False, comment="none, read, write"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", String(64), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=True, index=True),
+    Column("role", String(16), nullable=True),
+    Column("user_id", String(64), nullable=True, index=True, comment="who is invited, if that is an account"),
+    Column("email", String(320), nullable=True, index=True, comment="whom else"),
+    Column("secret_hash", LargeBinary(32), nullable=True, unique=True),
+    Column("status", String(16), nullable=False, comment="open, accepted, declined, withdrawn"),
+    Column("invited_by", String(64), nullable=True),
+    _time("created_at"),
+    _time("expires_at"),
+)
+
+share_links = Table(
+    "share_links",
+    metadata,
+    Column("link_id", String(64), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False, index=True),
+    Column("role", String(16), nullable=False, comment="editor or viewer"),
+    Column("secret_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("created_by", String(64), nullable=True),
+    _time("created_at"),
+    _time("expires_at", nullable=True),
+    _time("ended_at", nullable=True),
+)
+
+link_visitors = Table(
+    "link_visitors",
+    metadata,
+    Column("link_id", String(64), ForeignKey("share_links.link_id"), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True, index=True),
+    _time("opened_at"),
+)
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    _time("visited_at"),
+)
+
+# ---- what happened, and what was answered
+
+access_events = Table(
+    "access_events",
+    metadata,
+    Column("event_id", _Key, primary_key=True, autoincrement=True),
+    _time("time"),
+    Column("actor", String(128), nullable=False, comment="a user, user+token, link or the folder's key"),
+    Column("action", String(64), nullable=False),
+    Column("outcome", String(32), nullable=False, comment="done, or the code of the refusal"),
+    Column("workspace_id", String(128), nullable=True, index=True),
+    Column("subject", String(128), nullable=False, comment="whom or what it was done to"),
+    Column("address", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    Column("digest", LargeBinary(32), nullable=False, comment="SHA-256 over the digest before and this event"),
+    Index("ix_access_events_actor", "actor"),
+)
+
+idempotent_answers = Table(
+    "idempotent_answers",
+    metadata,
+    Column("actor", String(128), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("request_hash", LargeBinary(32), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
 )

@@ -167,7 +167,17 @@ _OLD_SNAPSHOTS = (
     "DELETE FROM file_snapshots WHERE file_key = :file AND snapshot_key NOT IN (SELECT snapshot_key FROM file_snapshots"
     " WHERE file_key = :file ORDER BY sequence DESC, snapshot_key DESC LIMIT :keep)"
 )
-_INSERT_WORKSPACE = _sql(insert(workspaces).prefix_with("OR IGNORE"))
+_INSERT_WORKSPACE = _sql(
+    insert(workspaces)
+    .values(
+        workspace_id=bindparam("id"),
+        kind=bindparam("k"),
+        incarnation=bindparam("i"),
+        secret=bindparam("s"),
+        created_at=bindparam("t"),
+    )
+    .prefix_with("OR IGNORE")
+)
 _INSERT_HEAD = _sql(insert(heads))
 _INSERT_FILE = _sql(insert(files).values(workspace_key=bindparam("k"), file_id=bindparam("f"), path=bindparam("p")))
 _INSERT_AUTHOR = _sql(insert(authors).values(user_id=bindparam("user")).prefix_with("OR IGNORE"))
@@ -336,12 +346,11 @@ def _create(db: sqlite3.Connection, workspace_id: str, file_id: str, path: str, 
     made = db.execute(
         _INSERT_WORKSPACE,
         {
-            "workspace_key": None,
-            "workspace_id": workspace_id,
-            "kind": "document",
-            "incarnation": secrets.token_hex(8),
-            "secret": secrets.token_bytes(16),
-            "created_at": time,
+            "id": workspace_id,
+            "k": "document",
+            "i": secrets.token_hex(8),
+            "s": secrets.token_bytes(16),
+            "t": time,
         },
     )
     if made.rowcount == 1:

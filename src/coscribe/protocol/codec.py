@@ -25,7 +25,17 @@ _FILE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _OPERATION_ID = re.compile(r"[!-~]{1,128}")
 _CONTROL = re.compile(r"[\0\r\ud800-\udfff]")
 
+MAX_BATCH_EDITS = 10_000
+
 _M = TypeVar("_M")
+
+
+class JoinRefused(CoscribeError):
+    """There is no such file for whoever asks. ``fates``: what became of the operations that they had in flight."""
+
+    def __init__(self, file_id: str, fates: list[messages.OperationFate]) -> None:
+        super().__init__(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you", file_id=file_id)
+        self.fates = fates
 
 
 def decode_client(raw: bytes) -> ClientMessage:
@@ -110,7 +120,7 @@ def compile_operation(operation_type: str, position: int, payload: Payload, limi
         _check_text(payload.insert, limits)
         return Splice(position, payload.delete, payload.insert)
     if operation_type == "batch" and isinstance(payload, list) and position == 0:
-        if len(payload) > 10_000:
+        if len(payload) > MAX_BATCH_EDITS:
             raise CoscribeError(Code.OPERATION_TOO_LARGE, f"{len(payload)} edits in one batch")
         _check_text("".join(edit[2] for edit in payload), limits)
         return from_edits(payload) if payload else NOTHING
@@ -120,6 +130,11 @@ def compile_operation(operation_type: str, position: int, payload: Payload, limi
 def _check_text(text: str, limits: Limits) -> None:
     if len(text) > limits.operation_length:
         raise CoscribeError(Code.OPERATION_TOO_LARGE, f"{len(text)} code points, at most {limits.operation_length}")
+    check_characters(text)
+
+
+def check_characters(text: str) -> None:
+    """Errors: ``invalid_text``."""
     found = _CONTROL.search(text)
     if found:
         raise CoscribeError(Code.INVALID_TEXT, f"U+{ord(found[0]):04X} at {found.start()} of the text")
@@ -193,6 +208,7 @@ def error_message(error: CoscribeError, file_id: str | None = None, operation_id
         error.detail,
         error.file_id or file_id,
         error.operation_id or operation_id,
+        error.fates if isinstance(error, JoinRefused) and error.fates else msgspec.UNSET,
     )
 
 

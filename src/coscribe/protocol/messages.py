@@ -330,8 +330,18 @@ class Rejoin(Message):
     reason: str
 
 
+class RoleChanged(Message):
+    """What one may do with the file is something else from here on."""
+
+    file_id: str
+    role: Role
+
+
 class Error(Message):
-    """A refusal. The message it answers has changed nothing."""
+    """A refusal. The message it answers has changed nothing.
+
+    ``fates`` comes with a join that is refused for want of access: an operation that is in the log is there, whatever
+    has become of its author's rights."""
 
     code: str
     fault: Literal["client", "server"]
@@ -340,6 +350,7 @@ class Error(Message):
     detail: str
     file_id: str | None = None
     operation_id: str | None = None
+    fates: list[OperationFate] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Goodbye(Message):
@@ -356,5 +367,18 @@ class Pong(Message):
 
 
 ServerMessage = (
-    Welcome | Snapshot | Committed | Live | Ack | Resent | Presence | Left | Checksum | Rejoin | Error | Goodbye | Pong
+    Welcome
+    | Snapshot
+    | Committed
+    | Live
+    | Ack
+    | Resent
+    | Presence
+    | Left
+    | Checksum
+    | Rejoin
+    | RoleChanged
+    | Error
+    | Goodbye
+    | Pong
 )

@@ -1,0 +1,394 @@
+"""Documents as people see them: a name, a place in a list, archive and trash. What is in them is the engine's.
+
+A document is a workspace of kind ``document`` with one file. Its row begins with the rights of whoever makes it; its
+text begins as the first operation in its log, by the same way as every other.
+
+    active <--> archived        archived: everybody reads, nobody writes
+       \\         /
+        trashed --> deleted     trashed: only owners see it; deleted: its rows are purged, the id is never used again
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple, cast
+
+from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, update
+
+from coscribe.access.caller import Caller
+from coscribe.access.events import by, record
+from coscribe.access.ids import new_id, now
+from coscribe.access.paging import Page, cursor_of, key_of
+from coscribe.access.policy import RANK, Action, lower
+from coscribe.access.rights import Document, Rights, authorise
+from coscribe.access.sessions import Changed
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.ports import AccessChange
+from coscribe.model import GENESIS
+from coscribe.persistence.database import Database
+from coscribe.persistence.schema import (
+    api_tokens,
+    bans,
+    file_operation_log,
+    file_snapshots,
+    files,
+    group_members,
+    heads,
+    invitations,
+    link_visitors,
+    operation_series,
+    path_rules,
+    share_links,
+    visits,
+    workspace_members,
+    workspaces,
+)
+from coscribe.protocol.messages import Role
+
+Which = Literal["all", "mine", "shared", "recent"]
+Status = Literal["active", "archived", "trashed"]
+
+MAX_DOCUMENTS = 10_000
+"""Documents one person may have made and not deleted."""
+
+PURGE_ROWS = 5_000
+"""Log rows that one transaction deletes: typing elsewhere goes on in between."""
+
+
+class Listed(NamedTuple):
+    """A document in somebody's list. Times are microseconds since 1970."""
+
+    document_id: str
+    name: str
+    status: str
+    role: Role | None
+    revision: int
+    created_at: int
+    edited_at: int
+    visited_at: int | None
+    trashed_at: int | None
+
+
+class Documents:
+    """The catalogue. ``changed`` returns when open sockets have felt what was changed, ``forget`` when a document is
+    not in memory any more."""
+
+    def __init__(self, database: Database, changed: Changed, forget: Callable[[str], Awaitable[None]]) -> None:
+        self._database = database
+        self._changed = changed
+        self._forget = forget
+
+    async def create(self, caller: Caller, name: str, document_id: str = "") -> Listed:
+        """An empty document that the caller owns. Errors: ``quota_exceeded``.
+
+        ``document_id``: where the caller made it from something that is the same when the request comes again; then
+        the document that was made the first time is the answer.
+        """
+        account, at = caller.need_account(), now()
+        document_id = document_id or new_id("doc")
+
+        def job(connection: Connection) -> Listed:
+            mine = connection.execute(
+                select(workspaces.c.status).where(
+                    workspaces.c.workspace_id == document_id, workspaces.c.created_by == account
+                )
+            ).scalar()
+            if mine == "deleted":
+                raise CoscribeError(Code.CONFLICT, "it was made, and deleted since")
+            if mine is not None:
+                return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
+            made = select(func.count()).where(workspaces.c.created_by == account, workspaces.c.status != "deleted")
+            if (connection.execute(made).scalar() or 0) >= MAX_DOCUMENTS:
+                raise CoscribeError(Code.QUOTA_EXCEEDED, f"{MAX_DOCUMENTS} documents")
+            _insert(connection, document_id, name, account, at)
+            record(connection, by(caller, "document.made", workspace_id=document_id))
+            return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
+
+        return await self._database.write(job)
+
+    async def get(self, caller: Caller, document_id: str) -> Listed:
+        """Errors: ``file_not_found``."""
+        return await self._database.read(
+            lambda connection: _listed(
+                connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id)
+            )
+        )
+
+    async def list(
+        self, caller: Caller, which: Which, status: Status, query: str, cursor: str, limit: int
+    ) -> Page[Listed]:
+        """``mine``: where I am an owner; ``shared``: where I am not; ``recent``: by my last visit, else by creation."""
+        account = caller.need_account()
+        return await self._database.read(
+            lambda connection: _list(connection, caller, account, which, status, query, cursor, limit)
+        )
+
+    async def everything(self, query: str, cursor: str, limit: int) -> Page[Listed]:
+        """All documents, for administrators: names and states, no text."""
+        return await self._database.read(lambda connection: _everything(connection, query, cursor, limit))
+
+    async def rename(self, caller: Caller, document_id: str, name: str, revision: int) -> Listed:
+        """Errors: ``precondition_failed``, ``file_not_found``, ``permission_denied``."""
+
+        def job(connection: Connection) -> Listed:
+            rights = authorise(connection, caller, Action.RENAME_DOCUMENT, document_id)
+            _advance(connection, rights.document, revision, name=name)
+            record(connection, by(caller, "document.renamed", workspace_id=document_id))
+            return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
+
+        return await self._database.write(job)
+
+    async def set_status(self, caller: Caller, document_id: str, status: Status) -> Listed:
+        """Archives, trashes, brings back; whoever has it open feels it at once. Errors: see `authorise`."""
+
+        def job(connection: Connection) -> Listed:
+            rights = authorise(connection, caller, Action.MANAGE_DOCUMENT, document_id)
+            if rights.document.status != status:
+                trashed_at = now() if status == "trashed" else None
+                _advance(connection, rights.document, None, status=status, trashed_at=trashed_at)
+                record(connection, by(caller, f"document.{status}", workspace_id=document_id))
+            return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
+
+        listed = await self._database.write(job)
+        await self._changed(AccessChange(workspace_id=document_id))
+        return listed
+
+    async def delete(self, caller: Caller, document_id: str) -> None:
+        """For good, out of the trash: nobody sees it any more; `purge` frees the room. Errors: ``conflict``."""
+
+        def job(connection: Connection) -> None:
+            rights = authorise(connection, caller, Action.MANAGE_DOCUMENT, document_id)
+            if rights.document.status != "trashed":
+                raise CoscribeError(Code.CONFLICT, "only a document in the trash can be deleted for good")
+            _advance(connection, rights.document, None, status="deleted", name="")
+            record(connection, by(caller, "document.deleted", workspace_id=document_id))
+
+        await self._database.write(job)
+        await self._changed(AccessChange(workspace_id=document_id))
+
+    async def discard(self, caller: Caller, document_id: str) -> None:
+        """Deletes a document that has just been made and could not be filled."""
+
+        def job(connection: Connection) -> None:
+            rights = authorise(connection, caller, Action.MANAGE_DOCUMENT, document_id)
+            _advance(connection, rights.document, None, status="deleted", name="")
+            record(connection, by(caller, "document.discarded", workspace_id=document_id))
+
+        await self._database.write(job)
+
+    async def purge(self) -> int:
+        """Deletes the rows of documents that were deleted for good; returns how many."""
+        deleted = await self._database.read(_deleted)
+        for key, document_id in deleted:
+            await self._forget(document_id)
+            while await self._database.write(lambda connection, key=key: _purge_log(connection, key)):  # type: ignore[misc]  # the default binds the loop's value
+                pass
+            await self._database.write(lambda connection, key=key: _purge_rest(connection, key))  # type: ignore[misc]  # likewise
+        return len(deleted)
+
+
+def _insert(connection: Connection, document_id: str, name: str, account: str, at: int) -> None:
+    made = connection.execute(
+        insert(workspaces).values(
+            workspace_id=document_id,
+            kind="document",
+            incarnation=secrets.token_hex(8),
+            secret=secrets.token_bytes(16),
+            created_at=at,
+            name=name,
+            created_by=account,
+        )
+    )
+    key = made.lastrowid
+    connection.execute(insert(heads).values(workspace_key=key, epoch=0, last_sequence=0, chain_hash=GENESIS))
+    connection.execute(insert(files).values(workspace_key=key, file_id=document_id, path=document_id))
+    connection.execute(
+        insert(workspace_members).values(
+            workspace_key=key, member_kind="user", member_id=account, role="owner", added_by=account, added_at=at
+        )
+    )
+
+
+def _advance(connection: Connection, document: Document, revision: int | None, **values: Any) -> None:
+    if revision is not None and revision != document.revision:
+        raise CoscribeError(Code.PRECONDITION_FAILED, f"it is at revision {document.revision}")
+    connection.execute(
+        update(workspaces)
+        .where(workspaces.c.workspace_key == document.key)
+        .values(revision=document.revision + 1, **values)
+    )
+
+
+_EDITED = (
+    select(func.max(file_operation_log.c.time))
+    .where(
+        file_operation_log.c.workspace_key == workspaces.c.workspace_key,
+        file_operation_log.c.sequence == heads.c.last_sequence,
+    )
+    .correlate(workspaces, heads)
+    .scalar_subquery()
+)
+
+
+def _rows(account: str) -> Select[Any]:
+    column = workspaces.c
+    return (
+        select(
+            column.workspace_key,
+            column.workspace_id,
+            column.name,
+            column.status,
+            column.revision,
+            column.created_at,
+            func.coalesce(_EDITED, column.created_at).label("edited_at"),
+            visits.c.visited_at,
+            column.trashed_at,
+        )
+        .join(heads, heads.c.workspace_key == column.workspace_key)
+        .outerjoin(visits, and_(visits.c.workspace_key == column.workspace_key, visits.c.user_id == account))
+        .where(column.kind == "document")
+    )
+
+
+def _from_row(row: Any, role: Role | None) -> Listed:
+    return Listed(
+        row.workspace_id,
+        row.name or row.workspace_id,
+        row.status,
+        role,
+        row.revision,
+        row.created_at,
+        row.edited_at,
+        row.visited_at,
+        row.trashed_at,
+    )
+
+
+def _listed(connection: Connection, caller: Caller, rights: Rights) -> Listed:
+    row = connection.execute(_rows(caller.account).where(workspaces.c.workspace_key == rights.document.key)).one()
+    return _from_row(row, rights.role)
+
+
+_ROLE_RANK = {rank: cast(Role, role) for role, rank in RANK.items()}
+
+
+def _ranks(account: str) -> Any:
+    """Every (document, rank of a role) somebody has: member, by a group, by an open link."""
+    member, link, visitor, group = workspace_members.c, share_links.c, link_visitors.c, group_members.c
+
+    def rank(role: Any) -> Any:
+        return case(RANK, value=role)
+
+    groups = select(group.group_id).where(group.user_id == account)
+    as_member = select(member.workspace_key, rank(member.role).label("rank")).where(
+        or_(
+            and_(member.member_kind == "user", member.member_id == account),
+            and_(member.member_kind == "group", member.member_id.in_(groups)),
+        )
+    )
+    by_link = (
+        select(link.workspace_key, rank(link.role).label("rank"))
+        .join(link_visitors, visitor.link_id == link.link_id)
+        .where(
+            visitor.user_id == account, link.ended_at.is_(None), or_(link.expires_at.is_(None), link.expires_at > now())
+        )
+    )
+    held = as_member.union_all(by_link).subquery()
+    banned = select(bans.c.workspace_key).where(bans.c.user_id == account)
+    return (
+        select(held.c.workspace_key, func.max(held.c.rank).label("rank"))
+        .where(held.c.workspace_key.not_in(banned))
+        .group_by(held.c.workspace_key)
+        .subquery()
+    )
+
+
+def _list(
+    connection: Connection,
+    caller: Caller,
+    account: str,
+    which: Which,
+    status: Status,
+    query: str,
+    cursor: str,
+    limit: int,
+) -> Page[Listed]:
+    ranks = _ranks(account)
+    rows = _rows(account).add_columns(ranks.c.rank).join(ranks, ranks.c.workspace_key == workspaces.c.workspace_key)
+    rows = rows.where(workspaces.c.status == status)
+    if status == "trashed" or which == "mine":
+        rows = rows.where(ranks.c.rank == RANK["owner"])
+    elif which == "shared":
+        rows = rows.where(ranks.c.rank < RANK["owner"])
+    elif which == "recent":
+        rows = rows.where(visits.c.visited_at.is_not(None))
+    if caller.workspace:
+        rows = rows.where(workspaces.c.workspace_id == caller.workspace)
+    if query:
+        rows = rows.where(_named(query))
+    order = visits.c.visited_at if which == "recent" else workspaces.c.workspace_key
+    found, following = _paged(connection, rows, order, cursor, limit)
+    return Page(tuple(_from_row(row, lower(_ROLE_RANK[row.rank], caller.role)) for row in found), following)
+
+
+def _everything(connection: Connection, query: str, cursor: str, limit: int) -> Page[Listed]:
+    rows = _rows("").where(workspaces.c.status != "deleted")
+    if query:
+        rows = rows.where(_named(query))
+    found, following = _paged(connection, rows, workspaces.c.workspace_key, cursor, limit)
+    return Page(tuple(_from_row(row, None) for row in found), following)
+
+
+def _named(query: str) -> Any:
+    """Part of a name, or the id: what the operator has made has no other name."""
+    return or_(workspaces.c.name.icontains(query, autoescape=True), workspaces.c.workspace_id == query)
+
+
+def _paged(connection: Connection, rows: Select[Any], order: Any, cursor: str, limit: int) -> tuple[list[Any], str]:
+    """A page of rows, the newest first, equal moments by key; and the cursor of the next page."""
+    key = key_of(cursor, int, int)
+    if key is not None:
+        rows = rows.where(or_(order < key[0], and_(order == key[0], workspaces.c.workspace_key < key[1])))
+    rows = rows.add_columns(order.label("moment")).order_by(order.desc(), workspaces.c.workspace_key.desc())
+    found = list(connection.execute(rows.limit(limit + 1)))
+    following = cursor_of(found[limit - 1].moment, found[limit - 1].workspace_key) if len(found) > limit else ""
+    return found[:limit], following
+
+
+def _deleted(connection: Connection) -> list[tuple[int, str]]:
+    """Deleted documents that still have rows, key and id: their head is the last thing to go."""
+    rows = connection.execute(
+        select(workspaces.c.workspace_key, workspaces.c.workspace_id)
+        .join(heads, heads.c.workspace_key == workspaces.c.workspace_key)
+        .where(workspaces.c.status == "deleted")
+    )
+    return [(row.workspace_key, row.workspace_id) for row in rows]
+
+
+def _purge_log(connection: Connection, key: int) -> bool:
+    column = file_operation_log.c
+    some = select(column.sequence).where(column.workspace_key == key).limit(PURGE_ROWS)
+    gone = connection.execute(delete(file_operation_log).where(column.workspace_key == key, column.sequence.in_(some)))
+    return gone.rowcount > 0
+
+
+def _purge_rest(connection: Connection, key: int) -> None:
+    """The workspace's own row stays, without its name: its id must never come to mean something else."""
+    links = select(share_links.c.link_id).where(share_links.c.workspace_key == key)
+    of_file = select(files.c.file_key).where(files.c.workspace_key == key)
+    connection.execute(delete(link_visitors).where(link_visitors.c.link_id.in_(links)))
+    connection.execute(delete(file_snapshots).where(file_snapshots.c.file_key.in_(of_file)))
+    connection.execute(update(api_tokens).where(api_tokens.c.workspace_key == key).values(revoked_at=now()))
+    for table in (
+        share_links,
+        invitations,
+        path_rules,
+        bans,
+        visits,
+        workspace_members,
+        operation_series,
+        files,
+        heads,
+    ):
+        connection.execute(delete(table).where(table.c.workspace_key == key))

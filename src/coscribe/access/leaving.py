@@ -1,0 +1,174 @@
+"""Leaving: what of somebody is taken along, and what is left of them behind."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from coscribe.access.caller import Caller
+from coscribe.access.events import by, record
+from coscribe.access.groups import dissolve
+from coscribe.access.ids import now
+from coscribe.access.sessions import end_sessions
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.persistence.schema import (
+    access_events,
+    api_tokens,
+    authors,
+    bans,
+    external_identities,
+    group_members,
+    groups,
+    invitations,
+    link_visitors,
+    one_time_secrets,
+    path_rules,
+    sessions,
+    users,
+    visits,
+    workspace_members,
+    workspaces,
+)
+
+
+class Left(NamedTuple):
+    """``orphans``: documents nobody else has, to be purged. ``felt``: documents in which rights have changed."""
+
+    orphans: tuple[str, ...]
+    felt: tuple[str, ...]
+
+
+def exported(connection: Connection, account: str) -> dict[str, Any]:
+    def rows(statement: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+    session, token, member, event = sessions.c, api_tokens.c, workspace_members.c, access_events.c
+    return {
+        "account": _profile(connection, account),
+        "sessions": rows(
+            select(
+                session.session_id, session.kind, session.client, session.address, session.created_at, session.used_at
+            ).where(session.user_id == account)
+        ),
+        "tokens": rows(
+            select(token.token_id, token.name, token.scope, token.created_at, token.expires_at, token.revoked_at).where(
+                token.user_id == account
+            )
+        ),
+        "identities": rows(
+            select(external_identities.c.issuer, external_identities.c.subject).where(
+                external_identities.c.user_id == account
+            )
+        ),
+        "documents": rows(
+            select(workspaces.c.workspace_id, workspaces.c.name, workspaces.c.status, member.role, member.added_at)
+            .join(workspace_members, member.workspace_key == workspaces.c.workspace_key)
+            .where(member.member_kind == "user", member.member_id == account, workspaces.c.status != "deleted")
+        ),
+        "groups": rows(
+            select(groups.c.group_id, groups.c.name)
+            .outerjoin(group_members)
+            .where((groups.c.owner_id == account) | (group_members.c.user_id == account))
+            .distinct()
+        ),
+        "events": rows(
+            select(event.time, event.action, event.outcome, event.workspace_id, event.subject, event.address)
+            .where(event.actor == account)
+            .order_by(event.event_id)
+        ),
+    }
+
+
+def erase(connection: Connection, caller: Caller) -> Left:
+    """Erases the caller; what they wrote stays under a reference that names nobody.
+
+    Errors: ``last_owner``: others have access to documents that nobody else owns; ``conflict``: the only administrator.
+    """
+    account = caller.need_account()
+    member = workspace_members.c
+    mine = (member.member_kind == "user") & (member.member_id == account)
+    owned = select(member.workspace_key).where(mine, member.role == "owner")
+    shared = connection.execute(
+        select(workspaces.c.name, workspaces.c.workspace_id).where(
+            workspaces.c.workspace_key.in_(owned),
+            workspaces.c.status != "deleted",
+            _others(account, "owner") == 0,
+            _others(account) > 0,
+        )
+    ).all()
+    if shared:
+        names = ", ".join(row.name or row.workspace_id for row in shared[:5])
+        raise CoscribeError(
+            Code.LAST_OWNER, f"others have access to {len(shared)} documents that only you own: {names}"
+        )
+    if is_last_administrator(connection, account):
+        raise CoscribeError(Code.CONFLICT, "you are the only administrator; make another one first")
+    alone = select(workspaces.c.workspace_key, workspaces.c.workspace_id).where(
+        workspaces.c.workspace_key.in_(owned), workspaces.c.status != "deleted", _others(account) == 0
+    )
+    orphans = connection.execute(alone).all()
+    keys = [row.workspace_key for row in orphans]
+    connection.execute(update(workspaces).where(workspaces.c.workspace_key.in_(keys)).values(status="deleted", name=""))
+    record(connection, by(caller, "account.deleted", subject=account, documents=len(keys)))
+    end_sessions(connection, account)
+    connection.execute(update(api_tokens).where(api_tokens.c.user_id == account).values(revoked_at=now()))
+    connection.execute(delete(workspace_members).where(mine))
+    for table, column in (
+        (group_members, group_members.c.user_id),
+        (link_visitors, link_visitors.c.user_id),
+        (visits, visits.c.user_id),
+        (bans, bans.c.user_id),
+        (external_identities, external_identities.c.user_id),
+        (one_time_secrets, one_time_secrets.c.user_id),
+        (invitations, invitations.c.user_id),
+    ):
+        connection.execute(delete(table).where(column == account))
+    connection.execute(delete(path_rules).where(path_rules.c.member_kind == "user", path_rules.c.member_id == account))
+    owned_groups = connection.execute(select(groups.c.group_id).where(groups.c.owner_id == account)).scalars().all()
+    felt = [document_id for group_id in owned_groups for document_id in dissolve(connection, group_id)]
+    connection.execute(
+        update(authors)
+        .where((authors.c.user_id == account) | authors.c.user_id.startswith(f"{account}+", autoescape=True))
+        .values(user_id=None)
+    )
+    connection.execute(
+        update(users)
+        .where(users.c.user_id == account)
+        .values(
+            handle=f"deleted-{account}"[:64],
+            display_name="Deleted account",
+            email=None,
+            unverified_email=None,
+            password_hash=None,
+            is_admin=False,
+            status="deleted",
+            discoverable=False,
+        )
+    )
+    gone = tuple(row.workspace_id for row in orphans)
+    return Left(gone, (*gone, *felt))
+
+
+def is_last_administrator(connection: Connection, user_id: str) -> bool:
+    """Whether nobody would be left who can administer the server."""
+    active = select(users.c.user_id).where(users.c.is_admin, users.c.status == "active")
+    return list(connection.execute(active.limit(2)).scalars()) == [user_id]
+
+
+def _profile(connection: Connection, account: str) -> dict[str, Any]:
+    row = connection.execute(select(users).where(users.c.user_id == account)).mappings().one()
+    return {name: value for name, value in row.items() if name != "password_hash"}
+
+
+def _others(account: str, role: str | None = None) -> Any:
+    """How many other members (with that role) a workspace has."""
+    member = workspace_members.alias().c
+    statement = select(func.count()).where(
+        member.workspace_key == workspaces.c.workspace_key,
+        ~((member.member_kind == "user") & (member.member_id == account)),
+    )
+    if role is not None:
+        active = select(users.c.user_id).where(users.c.status == "active")
+        statement = statement.where(member.role == role, member.member_id.in_(active))
+    return statement.correlate(workspaces).scalar_subquery()

@@ -1,0 +1,1 @@
+"""REST: the rights, people and documents around the engine. One noun a module."""

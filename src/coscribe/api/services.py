@@ -1,0 +1,46 @@
+"""What the API works with: put together by the composition root."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from coscribe.access.accounts import Accounts
+from coscribe.access.administration import Administration
+from coscribe.access.authentication import Authentication
+from coscribe.access.directory import Directory
+from coscribe.access.documents import Documents
+from coscribe.access.events import Notes
+from coscribe.access.external import ExternalSignIn
+from coscribe.access.groups import Groups
+from coscribe.access.invitations import Invitations
+from coscribe.access.keys import Keys
+from coscribe.access.links import Links
+from coscribe.access.members import Members
+from coscribe.access.passwords import Passwords
+from coscribe.access.sessions import Sessions
+from coscribe.access.tokens import ApiTokens
+from coscribe.documents.collaboration import Collaboration
+from coscribe.persistence.database import Database
+
+
+class Services(NamedTuple):
+    """One of each."""
+
+    database: Database
+    authentication: Authentication
+    keys: Keys
+    notes: Notes
+    passwords: Passwords
+    accounts: Accounts
+    administration: Administration
+    sessions: Sessions
+    tokens: ApiTokens
+    documents: Documents
+    members: Members
+    groups: Groups
+    invitations: Invitations
+    links: Links
+    directory: Directory
+    external: ExternalSignIn
+    collaboration: Collaboration
+    public_url: str

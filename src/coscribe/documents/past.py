@@ -1,0 +1,87 @@
+"""Back from a text to what it was: every entry of the log knows what it deleted, so it can be taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.op_window import Committed
+from coscribe.core.operation import Components, Delete, invert, know_deleted, reach
+from coscribe.core.text_buffer import TextBuffer
+from coscribe.documents.ports import OpLog
+from coscribe.model import LogEntry, decode_payload
+
+VERSIONS = 500
+"""Versions that are taken back between two looks at the event loop."""
+
+PAGE = 1_000
+"""Log entries read at a time."""
+
+
+class TextAt(NamedTuple):
+    """The text of a file at a version; it had this text at ``sequence``. Durable."""
+
+    text: str
+    version: int
+    sequence: int
+
+
+async def wind_back(
+    op_log: OpLog, workspace_key: int, file_key: int, now: TextAt, recent: Sequence[Committed], wanted: int
+) -> TextAt:
+    """The text as it was at the version ``wanted``.
+
+    ``recent``: the last entries of the file, as far as they are in memory; the ones before them are read. Errors:
+    ``file_damaged``.
+    """
+    _, version, through = now
+    text = TextBuffer(now.text)
+    for entry in reversed(recent):
+        if version == wanted:
+            break
+        if entry.changed:
+            _take_back(text, know_deleted(entry.operation, entry.removed), entry.sequence)
+            version -= 1
+        through = entry.sequence - 1
+    while version > wanted:
+        low = max(wanted, version - VERSIONS)
+        rows = await _changes(op_log, workspace_key, file_key, low, through)
+        if [row.version for row in rows] != list(range(low + 1, version + 1)):
+            raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions between {low} and {version}")
+        for row in reversed(rows):
+            _take_back(text, _components(row), row.sequence)
+        version, through = low, rows[0].sequence - 1
+        await asyncio.sleep(0)
+    return TextAt(str(text), version, through)
+
+
+async def _changes(op_log: OpLog, workspace_key: int, file_key: int, low: int, through: int) -> list[LogEntry]:
+    """The entries that changed the file behind version ``low``; those that came to nothing are passed over."""
+    found: list[LogEntry] = []
+    version = low
+    rows = await op_log.read_versions(file_key, low, through, PAGE)
+    while rows:
+        for row in rows:
+            if row.version > version:
+                version = row.version
+                found.append(row)
+        if len(rows) < PAGE:
+            break
+        rows = await op_log.read(workspace_key, rows[-1].sequence, through=through, limit=PAGE, file_key=file_key)
+    return found
+
+
+def _components(row: LogEntry) -> Components:
+    try:
+        return decode_payload(row.payload)[0]
+    except ValueError as error:
+        raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error
+
+
+def _take_back(text: TextBuffer, operation: Components, sequence: int) -> None:
+    inverse = invert(operation)
+    inserted = "".join(part.text or "" for part in inverse if isinstance(part, Delete))
+    if reach(inverse) > len(text) or text.apply(inverse) != inserted:
+        raise CoscribeError(Code.FILE_DAMAGED, f"what sequence {sequence} inserted is not in the text after it")
