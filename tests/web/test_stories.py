@@ -82,6 +82,7 @@ async def test_what_is_typed_stays_when_the_right_to_edit_goes(place: Place, bro
     await ada.click("Remove")
     await ada.click("Remove")
     await bob.see("You cannot see this document any more.")
+    await bob.see("What you have typed stays here")
     assert await bob.run(TYPED) == "My long text and more Hello\n"
     assert await bob.run("document.querySelector('pre.text')?.textContent ?? ''") == ""
     await bob.click("Documents")
@@ -262,6 +263,7 @@ async def test_account_page(place: Place, browser: Browser) -> None:
     await bob.click("Create a token")
     secret = await shown_once(bob)
     assert secret.startswith("cst_")
+    assert await bob.run("document.querySelector('[name=days]').value") == "90"
     await bob.wait(f"!document.documentElement.outerHTML.includes({json.dumps(secret)})")
     await bob.click("Revoke release bot")
     await bob.click("Revoke")

@@ -144,6 +144,10 @@ class Admission:
         """Who saw it, and when somebody was last there."""
         self._notes.opened(caller_of(identity), file_id)
 
+    def refused(self, identity: Identity, file_id: str) -> None:
+        """Who tried to."""
+        self._notes.refused(caller_of(identity), file_id)
+
     async def role(self, identity: Identity, file_id: str) -> Role | None:
         caller = caller_of(identity)
         return await self._database.read(lambda connection: _role(connection, caller, file_id))

@@ -18,8 +18,8 @@ import structlog
 from sqlalchemy import Connection, insert, select, update
 
 from coscribe.access.caller import Caller, Origin
-from coscribe.access.ids import now
-from coscribe.core.errors import CoscribeError
+from coscribe.access.ids import MICROSECONDS, now
+from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.metrics import metrics
 from coscribe.persistence.database import Database
@@ -32,6 +32,9 @@ MAX_NOTED = 10_000
 """Events that may wait to be written."""
 
 FLUSH_SECONDS = 0.25
+
+ONCE = 60 * MICROSECONDS
+"""For so long the same person opening the same document again is no new event."""
 
 
 class Event(NamedTuple):
@@ -105,6 +108,7 @@ class Notes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._noted: list[Event] = []
+        self._lately: dict[tuple[str, str | None, str], int] = {}
         self._jobs: dict[object, Callable[[Connection], None]] = {}
         self._lost = 0
         self._writing: asyncio.Task[None] | None = None
@@ -119,11 +123,26 @@ class Notes:
         self._write()
 
     def opened(self, caller: Caller, document_id: str) -> None:
-        """Who saw a document; for a person also when they were last there."""
-        self.note(by(caller, "document.opened", workspace_id=document_id))
+        """Who saw a document, noted once a minute; for a person also when they were last there."""
+        self._note_once(by(caller, "document.opened", workspace_id=document_id))
         if caller.kind == "session":
             account, at = caller.account, now()
             self.later((account, document_id), lambda connection: _visit(connection, account, document_id, at))
+
+    def refused(self, caller: Caller, document_id: str) -> None:
+        """Who may not open a document and tried, noted once a minute: a program may try a thousand times a second."""
+        outcome = Code.FILE_NOT_FOUND.value.code
+        self._note_once(by(caller, "document.opened", workspace_id=document_id, outcome=outcome))
+
+    def _note_once(self, event: Event) -> None:
+        key, at = (event.actor, event.workspace_id, event.outcome), now()
+        if self._lately.get(key, 0) + ONCE > at:
+            return
+        self._lately.pop(key, None)
+        self._lately[key] = at
+        if len(self._lately) > MAX_NOTED:
+            del self._lately[next(iter(self._lately))]
+        self.note(event)
 
     def later(self, key: object, job: Callable[[Connection], None]) -> None:
         """Something small to write along with the events; of two with one key only the later is done."""

@@ -190,8 +190,8 @@ class Door:
 
     async def _answer_once(self, request: Request, caller: Caller, once: str, handler: Handler) -> Response:
         key = request.headers["idempotency-key"]
-        if not 1 <= len(key) <= 128 or not key.isprintable():
-            raise CoscribeError(Code.INVALID_REQUEST, "an Idempotency-Key has 1 to 128 printable characters")
+        if not 1 <= len(key) <= 128 or not all("!" <= character <= "~" for character in key):
+            raise CoscribeError(Code.INVALID_REQUEST, "an Idempotency-Key has 1 to 128 visible ASCII characters")
         who = caller.author or address_key(caller.origin.address)
         content = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
         request_hash = sha256(content).digest()

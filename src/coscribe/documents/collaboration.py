@@ -181,6 +181,7 @@ class Collaboration:
             generation = self.generation
             role = await self._role(identity, message.file_id)
             if role is None or not await self._exists_now(identity, message.file_id):
+                self._access.refused(identity, message.file_id)
                 raise codec.JoinRefused(message.file_id, await self._fates_without_access(user_id, message))
             author = Author(user_id, await self._reference(user_id))
             session, file = await self.router.open(message.file_id)

@@ -166,6 +166,10 @@ class Access(Protocol):
         """Somebody has opened the file, for whoever keeps a record of that."""
         ...
 
+    def refused(self, identity: Identity, file_id: str) -> None:
+        """Somebody was not let in."""
+        ...
+
 
 class Authenticator(Protocol):
     """Who a token belongs to."""

@@ -71,3 +71,6 @@ class RoleOfToken:
 
     def opened(self, identity: Identity, file_id: str) -> None:
         """Nobody asks."""
+
+    def refused(self, identity: Identity, file_id: str) -> None:
+        """Nobody asks."""

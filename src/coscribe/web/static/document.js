@@ -241,6 +241,6 @@ class DocumentView {
     this.state.textContent = "Closed";
     this.state.dataset.state = "bad";
     this.tell(`You cannot see this document any more. ${textOf(problem)}`);
-    this.editor?.setRole("viewer");
+    this.editor?.close();
   }
 }

@@ -5,17 +5,8 @@ import { Problem, textOf } from "./api.js";
 
 /** @typedef {Node | string | null | undefined | false} Child */
 
-const PROPERTIES = new Set([
-  "value",
-  "checked",
-  "disabled",
-  "hidden",
-  "readOnly",
-  "required",
-  "selected",
-  "open",
-  "multiple",
-]);
+/** What is no attribute. The values of inputs are: so a form goes back to them when it is emptied. */
+const PROPERTIES = new Set(["checked", "disabled", "hidden", "readOnly", "required", "open", "multiple"]);
 let lastId = 0;
 
 /**
@@ -29,7 +20,8 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else if (PROPERTIES.has(name)) /** @type {any} */ (element)[name] = value;
+    else if (PROPERTIES.has(name) || (name === "value" && tag === "textarea"))
+      /** @type {any} */ (element)[name] = value;
     else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value);
   }
   element.append(...present(children));

@@ -56,9 +56,16 @@ export class Editor {
 
   /** @param {string} role that one has from here on */
   setRole(role) {
-    this.mayEdit = role === "owner" || role === "editor";
-    if (this.mayEdit) this.notice.hidden = true;
+    const mayEdit = role === "owner" || role === "editor";
+    if (mayEdit === this.mayEdit) return;
+    this.mayEdit = mayEdit;
+    if (mayEdit) this.notice.hidden = true;
     else this.warn("You may only view this document now. What you have typed stays here: copy it before you leave.");
+  }
+
+  /** The document is out of reach. */
+  close() {
+    this.warn("It cannot be saved now. What you have typed stays here: copy it before you leave.");
   }
 
   /**
