@@ -56,9 +56,9 @@ SPOILS = {
 REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who")
 """Fields of a body that name something: a good request names something that is there."""
 
-COVERED_BY = ("nobody", "owner", "administrator")
-"""Roles that go through every combination of values at the bounds, each where the ones before it were refused. The
-others meet the door in the same places; they get the examples, random requests and sequences."""
+COVERED_BY = ("nobody", "outsider", "viewer", "editor", "owner", "administrator")
+"""Each operation goes through every combination of values at the bounds once: as the first of these who may use it.
+The others get the examples, random requests and sequences; whoever may not use it meets the door in the same place."""
 
 KINDS = sorted((kind for kind in CALLERS if kind != "token of one"), key=lambda kind: kind not in COVERED_BY)
 

@@ -185,8 +185,14 @@ async def by_rest(story: Story, token: str, author: str) -> None:
         while not stop.is_set():
             number += 1
             word = story.word()
-            version = (await story.owner.done("GET", f"{story.path}/content"))["documentVersion"]
-            operation = {"operationId": f"{series}:{number}", "operationType": "insert", "position": 0, "payload": word}
+            now = await story.owner.done("GET", f"{story.path}/content")
+            version, end = now["documentVersion"], len(now["text"])
+            operation = {
+                "operationId": f"{series}:{number}",
+                "operationType": "insert",
+                "position": end,
+                "payload": word,
+            }
             answer = await mine.ask(
                 "POST", f"{story.path}/operations", {"baseVersion": version, "operations": [operation]}
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -98,7 +99,7 @@ def make_api(door: Door, *, version: str, new_request_id: Callable[[], str]) -> 
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # the documented way to change it
-    return _Frame(app, new_request_id)
+    return _Frame(app, new_request_id, door.overrun)
 
 
 def routes_of(app: FastAPI) -> Iterator[APIRoute]:
@@ -113,9 +114,12 @@ def routes_of(app: FastAPI) -> Iterator[APIRoute]:
 class _Frame:
     """Around every request: an id, bounds on the body, headers on the response, no secrets in the address."""
 
-    def __init__(self, app: ASGIApp, new_request_id: Callable[[], str]) -> None:
+    def __init__(
+        self, app: ASGIApp, new_request_id: Callable[[], str], overrun: Callable[[Scope], CoscribeError | None]
+    ) -> None:
         self._app = app
         self._new_request_id = new_request_id
+        self._overrun = overrun
 
     @property
     def app(self) -> ASGIApp:
@@ -140,6 +144,8 @@ class _Frame:
             await send(message)
 
         error = _bad_frame(scope, bound)
+        if error is None and (error := self._overrun(scope)) is not None:
+            await _read_past(_bounded(receive, bound))  # so that the connection can go on
         if error is not None:
             await problem(Request(scope), error)(scope, receive, send_with_headers)
             return
@@ -157,6 +163,13 @@ def _bad_frame(scope: MutableMapping[str, Any], bound: int) -> CoscribeError | N
     if length.isdigit() and int(length) > bound:
         return CoscribeError(Code.REQUEST_TOO_LARGE, f"{length} bytes, at most {bound}")
     return None
+
+
+async def _read_past(receive: Receive) -> None:
+    """Reads a body that nobody wants."""
+    with suppress(CoscribeError):
+        while (await receive()).get("more_body", False):
+            pass
 
 
 def _bounded(receive: Receive, bound: int) -> Receive:

@@ -26,6 +26,7 @@ from sqlalchemy import Connection, delete, insert, select
 from starlette._utils import get_route_path
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from coscribe.access.caller import NOBODY, Caller, Origin
 from coscribe.access.events import by
@@ -49,9 +50,6 @@ KEPT_ANSWERS = 86_400 * MICROSECONDS
 """How long an Idempotency-Key is remembered."""
 
 MAX_KEPT_BODY = 100_000
-_HASHING = frozenset((Action.SIGN_IN, Action.SIGN_UP, Action.SET_UP))
-"""Actions that hash a password: where there is no room they are refused before anything else is done for them."""
-
 _UNAUTHENTICATED = tuple(what for what in Action if what.value.least == "anyone")
 """Actions for which a credential that has ended is no obstacle."""
 
@@ -121,6 +119,15 @@ class Door:
         response.headers["RateLimit-Reset"] = str(round(level.reset_seconds))
         return response
 
+    def overrun(self, scope: Scope) -> CoscribeError | None:
+        """Why a request is refused before any other work is done for it: no more passwords can be hashed just now."""
+        if _is_beginning(scope):
+            try:
+                self.services.passwords.knock()
+            except Throttled as error:
+                return error
+        return None
+
     def csrf_token(self, session_id: str) -> str:
         """What a page of this session sends along with everything that changes something."""
         return hmac.new(self._csrf_key, session_id.encode(), sha256).hexdigest()
@@ -146,8 +153,6 @@ class Door:
         return NOBODY._replace(origin=origin)
 
     def _take(self, caller: Caller, action: Action) -> Level:
-        if action in _HASHING:
-            self.services.passwords.knock()
         buckets = self._buckets.get(action, self._others)
         return buckets.take(caller.account or caller.author or address_key(caller.origin.address))
 
@@ -220,7 +225,11 @@ _BEGINNINGS = frozenset(("/api/session", "/api/accounts", "/api/setup"))
 
 def _begins(request: Request) -> bool:
     """Signing in and up replace whatever session there was; a session that is about to go guards nothing."""
-    return request.method == "POST" and get_route_path(request.scope) in _BEGINNINGS
+    return _is_beginning(request.scope)
+
+
+def _is_beginning(scope: Scope) -> bool:
+    return scope["method"] == "POST" and get_route_path(scope) in _BEGINNINGS
 
 
 class PolicyRoute(APIRoute):
