@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from coscribe.access.mail import Mailer
-from coscribe.config import Settings
+from coscribe.config import Settings, is_loopback
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import Access, Authenticator
 from coscribe.gateway.asgi import serve_websocket
@@ -127,10 +127,16 @@ class Coscribe:
         """A one-time link to make the first administrator; None: there is one, or the host looks after people."""
         return await self._people.services.accounts.setup_link() if self._people is not None else None
 
+    async def _metrics(self, request: Request) -> Response:
+        """What there is to measure tells how busy people are: for this machine, unless the settings say otherwise."""
+        if self.settings.open_metrics or (request.client is not None and is_loopback(request.client.host)):
+            return _exported()
+        return PlainTextResponse("set COSCRIBE_OPEN_METRICS=true to read them from another machine\n", 403)
+
     def _routes(self) -> Sequence[BaseRoute]:
         routes: list[BaseRoute] = [
             Route("/healthz", _health),
-            Route("/metrics", _metrics),
+            Route("/metrics", self._metrics),
             WebSocketRoute(WEBSOCKET_PATH, self._websocket),
         ]
         if self._people is None:
@@ -208,7 +214,7 @@ async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _metrics(_: Request) -> Response:
+def _exported() -> Response:
     return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4")
 
 

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     trusted_proxies: tuple[str, ...] = ()
     mail: MailSettings = MailSettings()
     rate_factor: float = 1.0
+    open_metrics: bool = False
     password_workers: int = 0
     oidc: tuple[OidcProvider, ...] = ()
 
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
     @property
     def open_sign_up(self) -> bool:
@@ -121,10 +122,10 @@ def is_protected(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

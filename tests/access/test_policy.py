@@ -34,7 +34,7 @@ SCOPES = (None, "read", "edit", "manage")
 
 def expected(action: Action, standing: Standing) -> Code | None:
     """The decision said another way: as a list of reasons to refuse."""
-    least, needed, _, for_administrators = action.value
+    least, needed, _, for_administrators, for_guests = action.value
     held = SCOPES.index(standing.scope)
     scope_ok = held == 0 or (needed is not None and held >= SCOPES.index(needed))
     administers = standing.administrator and for_administrators
@@ -42,7 +42,7 @@ def expected(action: Action, standing: Standing) -> Code | None:
         return None if scope_ok or not standing.signed_in else Code.PERMISSION_DENIED
     if least in ROLES and standing.role is None and not administers:
         return Code.FILE_NOT_FOUND if standing.signed_in else Code.SIGN_IN_REQUIRED
-    if least not in ROLES and not standing.signed_in:
+    if not standing.signed_in and not for_guests:
         return Code.SIGN_IN_REQUIRED
     if least not in ROLES and standing.one_document and action.name != "LIST_DOCUMENTS":
         return Code.PERMISSION_DENIED

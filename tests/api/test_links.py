@@ -38,7 +38,7 @@ async def test_a_link_for_people_and_for_guests(town: Town) -> None:
     guest = town.with_token(opened["accessToken"])
     assert (await guest.get(f"/documents/{document}"))["role"] == "viewer"
     assert (await guest.get(f"/documents/{document}/content"))["text"] == "some text"
-    await guest.refused("POST", path, "permission_denied", json={"role": "viewer"})
+    await guest.refused("POST", path, "sign_in_required", json={"role": "viewer"})
     await guest.refused("GET", "/documents", "sign_in_required")
     other = await ann.document("Other")
     await guest.refused("GET", f"/documents/{other}", "sign_in_required")

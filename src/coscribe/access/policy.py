@@ -29,12 +29,14 @@ _CEILING: dict[Scope, Role] = {"read": "viewer", "edit": "editor", "manage": "ow
 
 class Rule(NamedTuple):
     """``least``: who may. ``scope``: what an API token needs for it; None: no token may, only a person signed in.
-    ``administrator``: an administrator may as well, without a role in the document. ``meaning``: for people."""
+    ``administrator``: an administrator may as well, without a role in the document. ``guest``: so may somebody without
+    an account who came by a link. ``meaning``: for people."""
 
     least: Least
     scope: Scope | None
     meaning: str
     administrator: bool = False
+    guest: bool = False
 
 
 class Action(Enum):
@@ -62,8 +64,8 @@ class Action(Enum):
     SEE_GROUPS = Rule("account", "read", "see the groups one is in")
     MANAGE_GROUPS = Rule("account", "manage", "make groups, change one's own")
     # One document.
-    SEE_DOCUMENT = Rule("viewer", "read", "see name, status and one's own role", administrator=True)
-    READ_CONTENT = Rule("viewer", "read", "read and export the text")
+    SEE_DOCUMENT = Rule("viewer", "read", "see name, status and one's own role", administrator=True, guest=True)
+    READ_CONTENT = Rule("viewer", "read", "read and export the text", guest=True)
     EDIT_CONTENT = Rule("editor", "edit", "edit the text")
     RENAME_DOCUMENT = Rule("editor", "edit", "rename it")
     LEAVE_DOCUMENT = Rule("viewer", "manage", "give up one's own access")
@@ -98,6 +100,8 @@ def decide(action: Action, standing: Standing) -> Code | None:
     if rule.least in RANK:
         if standing.role is None and not as_administrator:
             return Code.FILE_NOT_FOUND if standing.signed_in else Code.SIGN_IN_REQUIRED
+        if not (standing.signed_in or rule.guest):
+            return Code.SIGN_IN_REQUIRED
     elif not standing.signed_in:
         return Code.SIGN_IN_REQUIRED
     elif standing.one_document and action is not Action.LIST_DOCUMENTS:  # the list shows no other
