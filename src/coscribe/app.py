@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -69,9 +70,10 @@ class Coscribe:
         if storage is None:
             self._lock = _lock_folder(settings.folder)
             migrate(settings.database)
-            storage = SqliteStorage(settings.database)
+            turn = threading.Lock()
+            storage = SqliteStorage(settings.database, turn)
             if authenticator is None and access is None:
-                self._people = People(settings, token_secret(settings), mailer, hasher)
+                self._people = People(settings, token_secret(settings), turn, mailer, hasher)
                 authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
         self.collaboration = Collaboration(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import threading
 import time
 from importlib.metadata import version
 
@@ -52,9 +53,16 @@ MAIL_SECONDS = 5.0
 class People:
     """Made before the engine, which asks it who somebody is; `open` gives it the engine, `start` begins its life."""
 
-    def __init__(self, settings: Settings, secret: bytes, mailer: Mailer | None, hasher: PasswordHasher | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        secret: bytes,
+        turn: threading.Lock,
+        mailer: Mailer | None,
+        hasher: PasswordHasher | None,
+    ) -> None:
         self._settings = settings
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, turn)
         self.keys = Keys(secret, self.database, now)
         self.notes = Notes(self.database)
         self.authentication = Authentication(self.database, self.keys, SignedTokens(secret))

@@ -8,8 +8,10 @@ operation log beside it does not have to wait. The same functions run on any dat
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,11 +33,11 @@ MAX_WAITING = 2_000
 
 
 class Database:
-    """One SQLite file whose schema is up to date (see `migrate`)."""
+    """One SQLite file whose schema is up to date (see `migrate`). ``turn``: see `SqliteStorage`."""
 
-    def __init__(self, path: Path) -> None:
-        self._write = _Lane(path, "BEGIN IMMEDIATE", "database-writer", 1)
-        self._read = _Lane(path, "BEGIN", "database-reader", READERS)
+    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
+        self._write = _Lane(path, "BEGIN IMMEDIATE", "database-writer", 1, turn or threading.Lock())
+        self._read = _Lane(path, "BEGIN", "database-reader", READERS, nullcontext())
 
     async def read(self, job: Job[_T]) -> _T:
         """What the job returns; it sees one moment. Errors: ``overloaded``. Raises StorageError."""
@@ -56,7 +58,8 @@ class Database:
 class _Lane:
     """Threads that share an engine and a way to begin."""
 
-    def __init__(self, path: Path, begin: str, name: str, threads: int) -> None:
+    def __init__(self, path: Path, begin: str, name: str, threads: int, turn: AbstractContextManager[object]) -> None:
+        self._turn = turn
         self._engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_size=threads, max_overflow=0)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._waiting = 0
@@ -79,7 +82,7 @@ class _Lane:
             metrics.database_waiting.dec()
 
     def _run(self, job: Job[_T]) -> _T:
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             return job(connection)
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
@@ -218,8 +219,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 class _Worker:
     """A thread with a connection of its own; jobs run one after the other."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, turn: AbstractContextManager[object]) -> None:
         self._path = path
+        self._turn = turn
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._connection = connect(path)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -241,7 +243,8 @@ class _Worker:
         while (item := self._jobs.get()) is not None:
             job, loop, future = item
             try:
-                result = job(self._connection)
+                with self._turn:
+                    result = job(self._connection)
             except sqlite3.Error as error:
                 self._start_afresh()
                 _tell(loop, future, None, StorageError(f"{type(error).__name__}: {error}"))
@@ -272,12 +275,16 @@ def _tell(
 
 
 class SqliteStorage:
-    """OpLog and SnapshotRepo over one SQLite file whose schema is up to date (see `migrate`)."""
+    """OpLog and SnapshotRepo over one SQLite file whose schema is up to date (see `migrate`).
 
-    def __init__(self, path: Path) -> None:
+    ``turn`` is held while something is written: whoever else writes to the file in this process takes it, too. SQLite
+    has one write lock, and who finds it taken sleeps for some milliseconds before it looks again.
+    """
+
+    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
         self._ceilings: dict[tuple[int, str], int] = {}
-        self._writer = _Worker(path, "sqlite-writer")
-        self._reader = _Worker(path, "sqlite-reader")
+        self._writer = _Worker(path, "sqlite-writer", turn or threading.Lock())
+        self._reader = _Worker(path, "sqlite-reader", nullcontext())
 
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
         await self._writer.run(lambda db: _in_transaction(db, lambda: _create(db, workspace_id, file_id, path, time)))
