@@ -400,3 +400,17 @@ async def test_what_an_earlier_process_left_is_in_the_error(site: Site, tmp_path
     assert error.value.code is Code.FILE_NOT_FOUND
     assert [patch.edits for patch in error.value.patches] == [[[(4, 0, "two")]]]
     assert left_in(folder) == []
+
+
+async def test_nothing_is_typed_into_a_text_that_still_holds_what_was_refused() -> None:
+    """Its place would be reckoned from what the server does not have: it would come out somewhere else."""
+    client = Scripted(Server("text"))
+    notes = typing(client)
+    client.refuse(Code.PERMISSION_DENIED, notes._replica.in_flight[0].operation_id)
+    assert [patch.edits for patch in notes.patches] == [[[(4, 0, " one")], [(8, 0, " two")]]]
+    with pytest.raises(ValueError, match="fetched anew"):
+        notes.insert(12, "!")
+    client.snapshot()
+    client.live()
+    notes.insert(4, "!")
+    assert notes.text == "text!"

@@ -89,6 +89,7 @@ class Document:
         self._state = State.OFFLINE
         self._snapshot: messages.Snapshot | None = None
         self._afresh = False
+        self._holds_refused = False
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[Change], None]] = []
         self._failed: CoscribeError | None = None
@@ -138,10 +139,12 @@ class Document:
         self.edit([(position, count, text)])
 
     def edit(self, edits: Sequence[tuple[int, int, str]]) -> None:
-        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError; and why
-        access has ended, if it has."""
+        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError, also while
+        the text is fetched anew behind a refusal (`live` waits for it); and why access has ended, if it has."""
         if self._state is State.ENDED and self._failed is not None:
             raise self._failed
+        if self._holds_refused:
+            raise ValueError("the text still holds what the server has refused; it is being fetched anew")
         end = 0
         for position, deleted, text in edits:
             if position < end or deleted < 0:
@@ -366,7 +369,7 @@ class Document:
 
     def _adopt(self, snapshot: messages.Snapshot) -> None:
         self._snapshot = None
-        self._afresh = False
+        self._afresh = self._holds_refused = False
         try:
             self._replica.adopt(snapshot)
         except OutOfStep:
@@ -444,6 +447,7 @@ class Document:
             self._join_later()
         else:
             self._hand_back(code, message.detail)
+            self._holds_refused = True
             self._heal()
 
     def _file_refused(self, error: CoscribeError, message: messages.Error) -> None:
