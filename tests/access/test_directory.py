@@ -9,6 +9,8 @@ from coscribe.access.directory import Profile, find_person
 from coscribe.core.errors import Code
 from tests.access.world import World, bot, refused
 
+pytestmark = pytest.mark.slow
+
 
 async def found(world: World, caller: Caller, query: str) -> list[str]:
     return [profile.handle for profile in (await world.directory.search(caller, query)).items]

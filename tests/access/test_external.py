@@ -24,6 +24,8 @@ from coscribe.persistence.schema import external_identities, users
 from tests.access.oidc_providers import CLIENT_ID, LyingProvider, lying_provider
 from tests.access.world import URL, World
 
+pytestmark = pytest.mark.slow
+
 PHONE = Device("phone", Origin("192.0.2.1"))
 
 

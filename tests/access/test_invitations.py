@@ -17,6 +17,8 @@ from coscribe.documents.ports import AccessChange
 from coscribe.persistence.schema import access_events, invitations, users, workspaces
 from tests.access.world import URL, World, bot, refused, secret_in
 
+pytestmark = pytest.mark.slow
+
 
 async def test_by_handle_it_is_in_the_inbox(world: World) -> None:
     ann, bob = await world.person("ann", "Ann A."), await world.person("bob", email="bob@example.org")

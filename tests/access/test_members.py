@@ -16,6 +16,8 @@ from coscribe.persistence.schema import users, workspaces
 from coscribe.protocol.messages import Role
 from tests.access.world import World, bot, refused, secret_in
 
+pytestmark = pytest.mark.slow
+
 
 async def test_members_are_listed_in_the_order_in_which_they_came(world: World) -> None:
     ann, bob, cem = await world.person("ann"), await world.person("bob", "Bob Öz"), await world.person("cem")

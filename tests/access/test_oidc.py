@@ -23,6 +23,8 @@ from coscribe.config import OidcProvider, Settings, is_protected
 from coscribe.core.errors import Code, CoscribeError
 from tests.access.oidc_providers import CLIENT_ID, CLIENT_SECRET, LyingProvider, lying_provider
 
+pytestmark = pytest.mark.slow
+
 REDIRECT = "https://notes.example/api/session/external/school/callback"
 DISCOVERY = "/.well-known/openid-configuration"
 

@@ -17,6 +17,8 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.metrics import metrics
 from tests.access.clock import Clock
 
+pytestmark = pytest.mark.slow
+
 GOOD = "sieben rote Züge"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 

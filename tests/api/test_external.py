@@ -28,6 +28,8 @@ from tests.access.oidc_providers import (
 )
 from tests.api.town import BASE, PASSWORD, Person, Town, open_town
 
+pytestmark = pytest.mark.slow
+
 BINDING = "coscribe-oidc-loopback"
 SESSION = "coscribe-loopback"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.api.town import Town
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_group_from_beginning_to_end(town: Town) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.api.town import PASSWORD, Town
+
+pytestmark = pytest.mark.slow
 
 
 async def test_by_handle(town: Town) -> None:

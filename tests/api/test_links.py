@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.api.town import Town
+
+pytestmark = pytest.mark.slow
 
 
 def secret_of(url: str) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.api.town import Person, Town
+
+pytestmark = pytest.mark.slow
 
 
 async def join(owner: Person, document: str, person: Person, role: str) -> None:

@@ -21,7 +21,7 @@ from coscribe.api.route import PolicyRoute, action
 from tests.api.policy_table import CALLERS, Row, page, rows
 from tests.api.town import PASSWORD, Person, Town, open_town
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 ROWS = {(row.method, row.path): row for row in rows()}
 REFUSALS = {"sign_in_required", "permission_denied", "file_not_found", "authentication_failed", "session_ended"}

@@ -27,6 +27,8 @@ from tests.api.test_session import in_a_browser
 from tests.api.town import BASE, PASSWORD, SECRET, Person, Town, open_town
 from tests.e2e.server_process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 NEW = "quite another horse battery"
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.api.town import Person, Town, open_town
+
+pytestmark = pytest.mark.slow
 
 
 async def found(person: Person, query: str, **more: str) -> list[str]:

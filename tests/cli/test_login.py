@@ -22,6 +22,8 @@ from coscribe.cli.line import Line, Request
 from tests.api.town import PASSWORD
 from tests.cli.accounts import Inhabited, Shell
 
+pytestmark = pytest.mark.slow
+
 Person = Callable[[str], Shell]
 
 

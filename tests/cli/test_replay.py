@@ -13,6 +13,8 @@ import pytest
 from coscribe.cli.embedded import EmbeddedError, EmbeddedServer
 from tests.cli.conftest import Run, Server
 
+pytestmark = pytest.mark.slow
+
 SEQUENTIAL = {
     "startContent": "# \n",
     "endContent": "# Title 🎉\nbody\n",

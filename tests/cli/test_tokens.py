@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.accounts import Shell
 
+pytestmark = pytest.mark.slow
+
 Person = Callable[[str], Shell]
 
 

@@ -13,6 +13,8 @@ import pytest
 from coscribe.cli.show import ago, as_line
 from tests.cli.accounts import Inhabited, Shell, commands
 
+pytestmark = pytest.mark.slow
+
 Person = Callable[[str], Shell]
 
 NEW = ("login", "logout", "whoami", "users", "tokens", "documents", "members", "events", "keys")

@@ -19,6 +19,8 @@ from coscribe.model import content_hash
 from tests.cli.conftest import Run, Server
 from tests.cli.written import FILE_ID
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def editing(folder: Path) -> Iterator[sqlite3.Connection]:

@@ -25,6 +25,8 @@ from coscribe.metrics import metrics
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.server import bind
 
+pytestmark = pytest.mark.slow
+
 SECRET = "s" * 32
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from coscribe.core.errors import Code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = [
     "contract/wire.schema.json",
