@@ -283,21 +283,22 @@ def actions_of(route: APIRoute) -> tuple[Action, ...]:
     return (Action[extra["x-action"]], *(Action[name] for name in [extra.get("x-also")] if name))
 
 
-# ---- what routes ask for
+# ---- what routes ask for. Coroutines, though they wait for nothing: plain functions would each go through a thread.
 
 
-def _door(request: Request) -> Door:
+async def _door(request: Request) -> Door:
     door: Door = request.app.state.door
     return door
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _services(request: Request) -> Services:
-    return _door(request).services
+async def _services(request: Request) -> Services:
+    door: Door = request.app.state.door
+    return door.services
 
 
 ADoor = Annotated[Door, Depends(_door)]
