@@ -74,6 +74,19 @@ async def test_a_text_sent_twice_is_written_once(town: Town) -> None:
     assert await text_of(ben, document) == "one two"
 
 
+async def test_who_is_not_there_any_more_still_hears_of_a_text_that_was_written(town: Town) -> None:
+    ben, cleo = await town.person("ben"), await town.person("cleo")
+    document = await ben.document("Plan", "one")
+    await invite(ben, document, cleo, "editor")
+    written = await put(cleo, document, "one two", 1, **{"Idempotency-Key": "k"})
+    await ben.done("DELETE", f"/documents/{document}/members/{cleo.id}", 200)
+    assert await put(cleo, document, "one two", 1, **{"Idempotency-Key": "k"}) == written
+    path = f"/documents/{document}/content"
+    await cleo.refused("PUT", path, "file_not_found", content="x", headers=plain(1, **{"Idempotency-Key": "other"}))
+    stranger = await town.person("dora")
+    await stranger.refused("PUT", path, "file_not_found", content="x", headers=plain(1, **{"Idempotency-Key": "k"}))
+
+
 async def test_operations_have_their_places_and_keep_them(town: Town) -> None:
     ben = await town.person("ben")
     document = await ben.document("Plan", "one")

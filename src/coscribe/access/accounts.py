@@ -319,7 +319,7 @@ class Accounts:
                     address,
                     "Reset your Coscribe password",
                     "Somebody, probably you, asked to reset your password. Open this link within an hour:\n\n"
-                    f"{self._public_url}/#reset={quote(secret)}\n\n"
+                    f"{self._reset_url(secret)}\n\n"
                     "If it was not you, there is nothing to do; your password stays as it is.",
                 )
             )
@@ -337,6 +337,9 @@ class Accounts:
             record(connection, by(caller, "user.reset_link_made", subject=user_id))
 
         await self._database.write(job)
+        return self._reset_url(secret)
+
+    def _reset_url(self, secret: str) -> str:
         return f"{self._public_url}/#reset={quote(secret)}"
 
     async def reset(self, secret: str, password: str, origin: Origin) -> None:

@@ -23,7 +23,7 @@ from coscribe.access.events import Notes
 from coscribe.access.ids import MICROSECONDS, digest, now
 from coscribe.access.keys import Keys
 from coscribe.access.policy import Scope, ceiling
-from coscribe.access.rights import file_path, find_rights
+from coscribe.access.rights import file_path, find_rights, link_is_open
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import Identity, StorageError
 from coscribe.gateway.auth import SignedTokens
@@ -271,7 +271,7 @@ def _guest(connection: Connection, link_id: str) -> Caller | None:
     row = connection.execute(
         select(link.expires_at, workspaces.c.workspace_id)
         .join(workspaces, workspaces.c.workspace_key == link.workspace_key)
-        .where(link.link_id == link_id, link.ended_at.is_(None), link.expires_at.is_(None) | (link.expires_at > now()))
+        .where(link.link_id == link_id, link_is_open())
     ).first()
     if row is None:
         return None

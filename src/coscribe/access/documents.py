@@ -21,7 +21,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import new_id, now
 from coscribe.access.paging import Page, cursor_of, key_of
 from coscribe.access.policy import RANK, Action, lower
-from coscribe.access.rights import Document, Rights, authorise
+from coscribe.access.rights import Document, Rights, authorise, link_is_open
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
@@ -290,9 +290,7 @@ def _ranks(account: str) -> Any:
     by_link = (
         select(link.workspace_key, rank(link.role).label("rank"))
         .join(link_visitors, visitor.link_id == link.link_id)
-        .where(
-            visitor.user_id == account, link.ended_at.is_(None), or_(link.expires_at.is_(None), link.expires_at > now())
-        )
+        .where(visitor.user_id == account, link_is_open())
     )
     held = as_member.union_all(by_link).subquery()
     banned = select(bans.c.workspace_key).where(bans.c.user_id == account)

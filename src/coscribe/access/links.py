@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
 from coscribe.access.ids import digest, new_id, new_secret, now
 from coscribe.access.members import is_banned
 from coscribe.access.policy import Action, decide, higher
-from coscribe.access.rights import authorise, find_rights
+from coscribe.access.rights import authorise, find_rights, link_is_open
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
@@ -116,7 +116,7 @@ class Links:
             link = share_links.c
             visitors = select(func.count()).where(link_visitors.c.link_id == link.link_id).correlate(share_links)
             columns = (link.link_id, link.role, link.created_by, link.created_at, link.expires_at)
-            found = select(*columns, visitors.scalar_subquery()).where(link.workspace_key == key, _is_open())
+            found = select(*columns, visitors.scalar_subquery()).where(link.workspace_key == key, link_is_open())
             return [Link(*row) for row in connection.execute(found.order_by(link.created_at, link.link_id))]
 
         return await self._database.read(job)
@@ -126,7 +126,7 @@ class Links:
 
         def job(connection: Connection) -> None:
             key = authorise(connection, caller, Action.MANAGE_MEMBERS, document_id).document.key
-            this = and_(share_links.c.workspace_key == key, share_links.c.link_id == link_id, _is_open())
+            this = and_(share_links.c.workspace_key == key, share_links.c.link_id == link_id, link_is_open())
             if connection.execute(update(share_links).where(this).values(ended_at=now())).rowcount == 0:
                 raise CoscribeError(Code.NOT_FOUND, "there is no such link, or it is off", file_id=document_id)
             connection.execute(delete(link_visitors).where(link_visitors.c.link_id == link_id))
@@ -168,17 +168,12 @@ class Links:
         return opened
 
 
-def _is_open() -> Any:
-    link = share_links.c
-    return and_(link.ended_at.is_(None), or_(link.expires_at.is_(None), link.expires_at > now()))
-
-
 def _find_open(connection: Connection, secret: str) -> Row[Any]:
     """Errors: ``secret_invalid``."""
     row = connection.execute(
         select(share_links, workspaces.c.workspace_id, workspaces.c.name)
         .join(workspaces, workspaces.c.workspace_key == share_links.c.workspace_key)
-        .where(share_links.c.secret_hash == digest(secret), _is_open())
+        .where(share_links.c.secret_hash == digest(secret), link_is_open())
         .where(workspaces.c.status.not_in(("trashed", "deleted")))
     ).first()
     if row is None:
@@ -193,6 +188,6 @@ def _opened(row: Row[Any], role: Role, *, guest: bool) -> Opened:
 
 def _forget_ended(connection: Connection, workspace_key: int) -> None:
     """Links that are over open nothing; the access events remember them."""
-    over = select(share_links.c.link_id).where(share_links.c.workspace_key == workspace_key, ~_is_open())
+    over = select(share_links.c.link_id).where(share_links.c.workspace_key == workspace_key, ~link_is_open())
     connection.execute(delete(link_visitors).where(link_visitors.c.link_id.in_(over)))
-    connection.execute(delete(share_links).where(share_links.c.workspace_key == workspace_key, ~_is_open()))
+    connection.execute(delete(share_links).where(share_links.c.workspace_key == workspace_key, ~link_is_open()))

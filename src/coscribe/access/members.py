@@ -19,7 +19,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import now
 from coscribe.access.paging import Page, checked_limit, comes_after, key_of, page_of
 from coscribe.access.policy import Action, higher
-from coscribe.access.rights import authorise, find_rights
+from coscribe.access.rights import authorise, find_rights, link_is_open
 from coscribe.access.rules import PathRules
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
@@ -431,8 +431,7 @@ def _visitors(workspace_key: int) -> Select[Any]:
         )
         .join(link_visitors, link_visitors.c.user_id == users.c.user_id)
         .join(share_links, link.link_id == link_visitors.c.link_id)
-        .where(link.workspace_key == workspace_key, link.ended_at.is_(None), users.c.status != "deleted")
-        .where(or_(link.expires_at.is_(None), link.expires_at > now()))
+        .where(link.workspace_key == workspace_key, link_is_open(), users.c.status != "deleted")
         .group_by(users.c.user_id)
     )
 

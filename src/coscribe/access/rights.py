@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
-from sqlalchemy import Connection, select, union_all
+from sqlalchemy import ColumnElement, Connection, select, union_all
 
 from coscribe.access.caller import Caller
 from coscribe.access.ids import now
@@ -145,14 +145,16 @@ def rules_of(connection: Connection, workspace_key: int) -> tuple[PathRule, ...]
     return tuple(PathRule(*row) for row in found)
 
 
+def link_is_open() -> ColumnElement[bool]:
+    """Of a link: that nobody has switched it off, and its time is not up."""
+    link = share_links.c
+    return link.ended_at.is_(None) & (link.expires_at.is_(None) | (link.expires_at > now()))
+
+
 def _held(connection: Connection, caller: Caller, workspace_key: int) -> tuple[Role | None, frozenset[str]]:
     """The best role that somebody holds, before the credential's bound, and the groups they are in."""
     link, member, visitor = share_links.c, workspace_members.c, link_visitors.c
-    open_links = (
-        (link.workspace_key == workspace_key)
-        & link.ended_at.is_(None)
-        & (link.expires_at.is_(None) | (link.expires_at > now()))
-    )
+    open_links = (link.workspace_key == workspace_key) & link_is_open()
     if caller.kind == "link":
         found = connection.execute(select(link.role).where(open_links, link.link_id == caller.credential_id)).scalar()
         return ("viewer" if found else None), frozenset()

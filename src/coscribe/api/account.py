@@ -10,8 +10,8 @@ from pydantic import Field
 from coscribe.access.accounts import User
 from coscribe.access.policy import Action
 from coscribe.api.models import DisplayName, Email, Handle, Incoming, Moment, NewPassword, Outgoing, Password, Secret
-from coscribe.api.route import ACaller, ADoor, AServices, PolicyRoute, action, etag, expected_revision
-from coscribe.api.session import AnIfMatch, Begin, Begun, begun, device_of, forget_cookie, kind_of
+from coscribe.api.route import ACaller, ADoor, AnIfMatch, AServices, PolicyRoute, action, etag, expected_revision
+from coscribe.api.session import Begin, Begun, begun, device_of, forget_cookie, kind_of
 
 router = APIRouter(route_class=PolicyRoute, tags=["account"])
 

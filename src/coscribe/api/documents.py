@@ -12,11 +12,9 @@ from coscribe.access.caller import Caller
 from coscribe.access.documents import Listed
 from coscribe.access.policy import Action
 from coscribe.api.models import DocumentName, Incoming, Moment, Outgoing, RoleName
-from coscribe.api.route import ACaller, AServices, PolicyRoute, action, etag, expected_revision
+from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
 from coscribe.api.services import Services
-from coscribe.api.session import ANeededIfMatch
-from coscribe.core.errors import Code, CoscribeError
-from coscribe.protocol.codec import check_characters
+from coscribe.core.errors import CoscribeError
 from coscribe.protocol.messages import Operation
 
 router = APIRouter(route_class=PolicyRoute, tags=["documents"])
@@ -157,28 +155,18 @@ async def make_document(services: Services, caller: Caller, name: str, text: str
     request came the first time, it is finished and not done twice.
     """
     document_id = "" if key is None else f"doc_{blake2b(f'{caller.author} {key}'.encode(), digest_size=16).hexdigest()}"
-    limits = services.collaboration.limits
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    check_characters(text)
-    if len(text) > limits.file_length:
-        raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(text)} code points, at most {limits.file_length}")
+    text, longest = services.collaboration.take_in(text), services.collaboration.limits.operation_length
     made = await services.documents.create(caller, name.strip(), document_id)
     try:
-        for start in range(0, len(text), limits.operation_length):
-            await _append(services, caller, made.document_id, start, text[start : start + limits.operation_length])
+        for number, start in enumerate(range(0, len(text), longest)):
+            piece, operation_id = text[start : start + longest], f"{made.document_id}:{number + 1}"
+            message = Operation(made.document_id, operation_id, caller.author, number, "insert", start, piece)
+            await services.collaboration.edit(caller.identity, message)
     except CoscribeError as error:
         if error.code.value.retry == "never":
             await services.documents.discard(caller, made.document_id)
         raise
     return made
-
-
-async def _append(services: Services, caller: Caller, document_id: str, position: int, piece: str) -> None:
-    number = position // services.collaboration.limits.operation_length
-    operation_id = f"{document_id}:{number + 1}"
-    await services.collaboration.edit(
-        caller.identity, Operation(document_id, operation_id, caller.author, number, "insert", position, piece)
-    )
 
 
 def _made(response: Response, document: Listed) -> Document:

@@ -11,8 +11,16 @@ from coscribe.access.groups import Group
 from coscribe.access.policy import Action
 from coscribe.api.documents import Cursor, Limit
 from coscribe.api.models import SEEN, Incoming, Moment, Outgoing
-from coscribe.api.route import ACaller, AServices, PolicyRoute, action, etag, expected_revision
-from coscribe.api.session import ANeededIfMatch, AnIfMatch
+from coscribe.api.route import (
+    ACaller,
+    ANeededIfMatch,
+    AnIfMatch,
+    AServices,
+    PolicyRoute,
+    action,
+    etag,
+    expected_revision,
+)
 from coscribe.api.users import UserRow
 
 router = APIRouter(route_class=PolicyRoute, tags=["groups"])

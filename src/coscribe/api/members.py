@@ -12,8 +12,7 @@ from coscribe.access.policy import Action, PathRule
 from coscribe.access.rules import MAX_PATTERN, MAX_RULES, Rules
 from coscribe.api.documents import Cursor, DocumentId, Limit
 from coscribe.api.models import Incoming, Moment, Outgoing, RoleName
-from coscribe.api.route import ACaller, AServices, PolicyRoute, action, etag, expected_revision
-from coscribe.api.session import ANeededIfMatch
+from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
 from coscribe.api.users import UserRow
 
 router = APIRouter(route_class=PolicyRoute, tags=["members"])

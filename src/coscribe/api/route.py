@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection, delete, insert, select
 from starlette._utils import get_route_path
@@ -121,7 +121,7 @@ class Door:
 
     def overrun(self, scope: Scope) -> CoscribeError | None:
         """Why a request is refused before any other work is done for it: no more passwords can be hashed just now."""
-        if _is_beginning(scope):
+        if _begins(scope):
             try:
                 self.services.passwords.knock()
             except Throttled as error:
@@ -164,7 +164,7 @@ class Door:
             raise CoscribeError(Code.CSRF_FAILED, "the request comes from a page of another origin")
         if request.headers.get("sec-fetch-site") == "cross-site":
             raise CoscribeError(Code.CSRF_FAILED, "the request comes from a page of another site")
-        if getattr(request.state, "by_cookie", False) and not _begins(request):
+        if getattr(request.state, "by_cookie", False) and not _begins(request.scope):
             given = request.headers.get(CSRF_HEADER, "")
             if not hmac.compare_digest(given.encode(), self.csrf_token(caller.credential_id).encode()):
                 raise CoscribeError(Code.CSRF_FAILED)
@@ -223,12 +223,9 @@ _LEFT_TO_THE_PIPELINE = (Code.PERMISSION_DENIED, Code.FILE_NOT_FOUND)
 _BEGINNINGS = frozenset(("/api/session", "/api/accounts", "/api/setup"))
 
 
-def _begins(request: Request) -> bool:
-    """Signing in and up replace whatever session there was; a session that is about to go guards nothing."""
-    return _is_beginning(request.scope)
-
-
-def _is_beginning(scope: Scope) -> bool:
+def _begins(scope: Scope) -> bool:
+    """Signing in and up hash a password, and replace whatever session there was: one that is about to go guards
+    nothing."""
     return scope["method"] == "POST" and get_route_path(scope) in _BEGINNINGS
 
 
@@ -307,6 +304,12 @@ AServices = Annotated[Services, Depends(_services)]
 
 
 # ---- ETags
+
+_ETAG = {"pattern": '^"r[0-9]{1,18}"$'}
+AnIfMatch = Annotated[str | None, Header(alias="If-Match", examples=['"r1"'], json_schema_extra={**_ETAG})]
+ANeededIfMatch = Annotated[
+    str | None, Header(alias="If-Match", examples=['"r1"'], json_schema_extra={**_ETAG, "x-required": True})
+]
 
 
 def etag(revision: int) -> str:

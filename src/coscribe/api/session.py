@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from coscribe.access.accounts import NewAccount
+from coscribe.access.authentication import SESSION_LIFETIME
+from coscribe.access.ids import MICROSECONDS
 from coscribe.access.policy import Action
 from coscribe.access.sessions import Device, Opened, SessionKind
 from coscribe.api.models import DisplayName, Email, Handle, Incoming, Moment, NewPassword, Outgoing, Password, Secret
@@ -233,7 +235,13 @@ def begun(door: Door, response: Response, body: Begin, opened: Opened) -> Begun:
 
 def set_cookie(door: Door, response: Response, secret: str) -> None:
     response.set_cookie(
-        door.cookie, secret, max_age=30 * 86_400, path="/", secure=door.secure, httponly=True, samesite="lax"
+        door.cookie,
+        secret,
+        max_age=SESSION_LIFETIME // MICROSECONDS,
+        path="/",
+        secure=door.secure,
+        httponly=True,
+        samesite="lax",
     )
 
 
@@ -248,10 +256,3 @@ def kind_of(body: Begin) -> SessionKind:
 def _account(body: SetUp | SignUp) -> NewAccount:
     invitation = (body.invitation or "") if isinstance(body, SignUp) else ""
     return NewAccount(body.handle, body.display_name, body.password, body.email or "", invitation)
-
-
-_ETAG = {"pattern": '^"r[0-9]{1,18}"$'}
-AnIfMatch = Annotated[str | None, Header(alias="If-Match", examples=['"r1"'], json_schema_extra={**_ETAG})]
-ANeededIfMatch = Annotated[
-    str | None, Header(alias="If-Match", examples=['"r1"'], json_schema_extra={**_ETAG, "x-required": True})
-]

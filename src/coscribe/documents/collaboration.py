@@ -541,6 +541,14 @@ class Collaboration:
                 await self._admitted(identity, file_id)
             return now
 
+    def take_in(self, text: str) -> str:
+        """A whole text as a file may hold it: CRLF and CR become LF. Errors: ``invalid_text``, ``file_too_large``."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        codec.check_characters(text)
+        if len(text) > self.limits.file_length:
+            raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(text)} code points, at most {self.limits.file_length}")
+        return text
+
     async def replace_text(
         self,
         identity: Identity,
@@ -560,15 +568,12 @@ class Collaboration:
         """
         codec.check_file_id(file_id)
         codec.check_operation_id(operation_id)
-        new_text = new_text.replace("\r\n", "\n").replace("\r", "\n")
-        codec.check_characters(new_text)
-        if len(new_text) > self.limits.file_length:
-            raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(new_text)} code points, at most {self.limits.file_length}")
+        new_text = self.take_in(new_text)
         with _storage_as_refusal():
-            _, role, _, _ = await self._admitted(identity, file_id)
             place = await self._committed(identity, file_id, operation_id)
-        if place is not None:
-            return place
+            if place is not None:
+                return place
+            _, role, _, _ = await self._admitted(identity, file_id)
         if role == "viewer":
             raise CoscribeError(Code.PERMISSION_DENIED, "viewers cannot edit")
         base = await self.text(identity, file_id, base_version)
@@ -628,7 +633,7 @@ class Collaboration:
     async def _committed(self, identity: Identity, file_id: str, operation_id: str) -> Place | None:
         """Where an operation of theirs is on disk; None: it is not."""
         ask = messages.Join(file_id, in_flight=[operation_id])
-        (fate,) = await self._settled_fates(identity.user_id, ask)
+        (fate,) = await self._fates_without_access(identity.user_id, ask)
         if fate.server_sequence_id is None or fate.document_version is None:
             return None
         return Place(operation_id, fate.server_sequence_id, fate.document_version)
