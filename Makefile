@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PACKAGES := web/node_modules/.package-lock.json
+APP := src/coscribe/web/built/index.html
+APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
 
 .PHONY: help setup serve check test test-long shows bench lock migration generate format clean
@@ -11,29 +14,35 @@ export COSCRIBE_DATA ?= ../shared/data
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## Create .venv from the lock file
+setup: $(READY) $(APP) ## Create .venv from the lock file, build the web editor
 
 $(READY): requirements.lock pyproject.toml tools/setup.sh
 	@PYTHON=$(PYTHON) tools/setup.sh $(VENV)
 	@touch $(READY)
 
-serve: $(READY) ## Start a server on 127.0.0.1 (embedded SQLite, data in ./.coscribe)
+$(PACKAGES): $(READY) web/package-lock.json
+	@tools/web.sh $(BIN) --install
+
+$(APP): $(PACKAGES) $(APP_SOURCES)
+	@tools/web.sh $(BIN)
+
+serve: $(READY) $(APP) ## Start a server on 127.0.0.1 (embedded SQLite, data in ./.coscribe)
 	@$(BIN)/coscribe serve
 
-check: $(READY) ## Types, lint, generated files, quick tests: under 90 s, before each commit
+check: $(READY) $(PACKAGES) ## Types, lint, generated files, quick tests: under 90 s, before each commit
 	@tools/check.sh $(BIN)
 
-test: $(READY) ## Everything, under 20 minutes on 2 cores
+test: $(READY) $(APP) ## Everything, under 20 minutes on 2 cores
 	@tools/check.sh $(BIN) --static-only
 	@$(BIN)/python tools/system_packages.py
 	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak" tests/core tests/protocol tests/documents
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
-test-long: $(READY) ## Soaks and the nightly property profile
+test-long: $(READY) $(APP) ## Soaks and the nightly property profile
 	@$(BIN)/python tools/system_packages.py
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal
 
-shows: $(READY) ## Print every figure that the issues ask for
+shows: $(READY) $(APP) ## Print every figure that the issues ask for
 	@$(BIN)/python tools/shows.py
 
 bench: $(READY) ## The performance scenarios only
@@ -47,11 +56,13 @@ migration: $(READY) ## Write a migration from the metadata: make migration NAME=
 	@test -n "$(NAME)" || { echo "usage: make migration NAME=add_something"; exit 2; }
 	@$(BIN)/python tools/migration.py "$(NAME)"
 
-generate: $(READY) ## Write the generated files anew: wire schema, protocol page, conformance vectors
+generate: $(READY) $(PACKAGES) ## Write the generated files anew: wire schema, protocol page, conformance vectors
 	@$(BIN)/python tools/generate.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node web/tools/generate.mjs
 
 format: $(READY) ## Format and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+	@cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent format
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) web/node_modules src/coscribe/web/built .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Writes what is generated from the code: wire schema, error list, reference and policy pages, conformance vectors.
+"""Writes what is generated from the code: schemas of wire and API, error list, reference and policy pages, vectors.
 
     python tools/generate.py            write the files
     python tools/generate.py --check    exit 1 and name what is stale
@@ -18,6 +18,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -39,7 +40,8 @@ from tests.core.naive import (  # noqa: E402
     naive_utf16,
 )
 
-from coscribe.core.document_state import Limits  # noqa: E402  (the path comes first)
+from coscribe.api.app import description  # noqa: E402  (the path comes first)
+from coscribe.core.document_state import Limits  # noqa: E402
 from coscribe.core.errors import Code  # noqa: E402
 from coscribe.documents.collaboration import RESEND_PAGE  # noqa: E402
 from coscribe.gateway.connection import GatewayLimits  # noqa: E402
@@ -698,9 +700,14 @@ def spelled_out(kind: str, position: int, payload: Json) -> JsonOp:
     return parts
 
 
+def openapi_file() -> str:
+    return json.dumps(description(version("coscribe")), ensure_ascii=False, indent=2) + "\n"
+
+
 FILES: dict[str, Callable[[], str]] = {
     "contract/wire.schema.json": schema_file,
     "contract/errors.json": errors_file,
+    "contract/openapi.json": openapi_file,
     "docs/protocol.md": page_file,
     "docs/policy.md": policy_table.page,
     "contract/conformance/apply.json": apply_file,

@@ -98,7 +98,7 @@ class Coscribe:
         )
         self.gateway = Gateway(context, settings.origins)
         if self._people is not None:
-            self._people.open(self.collaboration, self.gateway)
+            self._people.open(self.collaboration, storage, self.gateway)
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
         if self._people is not None:  # what is no other's: a Mount would leave out paths with a line break
             self.asgi.router.default = self._people.api

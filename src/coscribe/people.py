@@ -27,16 +27,19 @@ from coscribe.access.links import Links
 from coscribe.access.mail import ConsoleMailer, Mailer, Outbox, SmtpMailer
 from coscribe.access.members import Members
 from coscribe.access.passwords import Passwords
+from coscribe.access.requests import AccessRequests
 from coscribe.access.sessions import Sessions
 from coscribe.access.throttle import LoginGuard
 from coscribe.access.tokens import ApiTokens
+from coscribe.access.versions import NamedVersions
 from coscribe.api.app import make_api
 from coscribe.api.route import Door
 from coscribe.api.services import Services
 from coscribe.config import MailSettings, Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.collaboration import Collaboration
-from coscribe.documents.ports import StorageError
+from coscribe.documents.history import History
+from coscribe.documents.ports import OpLog, StorageError
 from coscribe.gateway.auth import SignedTokens
 from coscribe.gateway.gateway import Gateway
 from coscribe.persistence.database import Database
@@ -71,7 +74,7 @@ class People:
         self._expiring: asyncio.Task[None] | None = None
         self._outbox = Outbox(mailer or _mailer(settings.mail))
 
-    def open(self, collaboration: Collaboration, gateway: Gateway) -> None:
+    def open(self, collaboration: Collaboration, op_log: OpLog, gateway: Gateway) -> None:
         """Puts the services and the API together."""
         settings, database, changed = self._settings, self.database, gateway.access_changed
         accounts = Accounts(
@@ -98,6 +101,8 @@ class People:
             Members(database, changed),
             Groups(database, changed),
             Invitations(database, changed, self._outbox.put, public_url=settings.url),
+            AccessRequests(database, changed, self._outbox.put, public_url=settings.url),
+            NamedVersions(database),
             Links(database, changed, public_url=settings.url),
             Directory(database),
             ExternalSignIn(
@@ -110,6 +115,7 @@ class People:
                 monotonic=time.monotonic,
             ),
             collaboration,
+            History(collaboration, op_log),
             settings.url,
         )
         door = Door(

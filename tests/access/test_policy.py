@@ -46,10 +46,11 @@ def expected(action: Action, standing: Standing) -> Code | None:
         return Code.SIGN_IN_REQUIRED
     if least not in ROLES and standing.one_document and action.name != "LIST_DOCUMENTS":
         return Code.PERMISSION_DENIED
+    counts = standing.held if needed == "read" else standing.role
     enough = {
         "account": standing.account,
         "administrator": standing.administrator,
-        **{str(role): administers or ROLES.index(standing.role) >= ROLES.index(role) for role in ROLES},
+        **{str(role): administers or ROLES.index(counts) >= ROLES.index(role) for role in ROLES},
     }[least]
     return None if scope_ok and enough else Code.PERMISSION_DENIED
 
@@ -57,8 +58,9 @@ def expected(action: Action, standing: Standing) -> Code | None:
 @pytest.mark.parametrize("action", list(Action))
 def test_every_decision(action: Action) -> None:
     flags = (False, True)
-    for values in product(flags, flags, flags, SCOPES, ROLES, flags):
-        standing = Standing(*values)  # type: ignore[arg-type]
+    bounded = [(None, None), *((role, held) for role in ROLES[1:] for held in ROLES[ROLES.index(role) :])]
+    for *values, (role, held), one_document in product(flags, flags, flags, SCOPES, bounded, flags):
+        standing = Standing(*values, role, held, one_document)  # type: ignore[arg-type, call-arg]
         assert decide(action, standing) == expected(action, standing), standing
 
 
@@ -74,6 +76,13 @@ def test_no_token_makes_tokens_or_changes_credentials_or_opens_links() -> None:
     person_only = {action for action in Action if action.value.scope is None}
     assert {Action.MANAGE_TOKENS, Action.CHANGE_ACCOUNT, Action.OPEN_LINK, Action.ADMINISTER_USERS} <= person_only
     assert all(decide(action, owner) is Code.PERMISSION_DENIED for action in person_only)
+
+
+def test_a_token_to_read_reads_what_its_owner_may_and_writes_nothing() -> None:
+    token = Standing(True, scope="read", role="viewer", held="editor")
+    assert decide(Action.READ_HISTORY, token) is None
+    assert decide(Action.READ_HISTORY, token._replace(held="viewer")) is Code.PERMISSION_DENIED
+    assert decide(Action.EDIT_CONTENT, token) is Code.PERMISSION_DENIED
 
 
 def test_a_scope_bounds_the_role() -> None:

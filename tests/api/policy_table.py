@@ -11,7 +11,7 @@ from typing import NamedTuple
 from fastapi import FastAPI
 
 from coscribe.access.caller import NOBODY, Caller
-from coscribe.access.policy import RANK, Action, Standing, ceiling, decide, lower
+from coscribe.access.policy import RANK, Action, Standing, ceiling, decide
 from coscribe.api.app import routes_of
 from coscribe.api.route import actions_of
 from coscribe.core.errors import Code
@@ -25,7 +25,7 @@ def _token(scope: str, workspace: str = "") -> Standing:
     """Of an owner's token: never more than the scope allows."""
     caller = Caller("token", "usr_1", scope=scope, workspace=workspace)  # type: ignore[arg-type]  # one of three
     assert caller.scope is not None
-    return caller.standing(lower("owner", ceiling(caller.scope)))
+    return caller._replace(role=ceiling(caller.scope)).standing("owner")
 
 
 def _member(role: Role | None) -> Standing:
@@ -136,6 +136,9 @@ not exist: who has no role in it is not told of it.
 _TAIL = """
 "Yes" is about the right only: the request still has to be good, and what it names has to be there. An id of somebody
 else's session, token, group, invitation or link is `not_found`, as if it did not exist.
+
+A token to read changes nothing, and reads whatever its owner may: the history as well, where the owner is an editor.
+The text of a past version (`content?version=`) needs `read_history`, too; so does naming and restoring one.
 
 Below the role there are path rules (the last one that fits a path and a person decides; owners are above them) and the
 document's state: in the archive everybody only reads, in the trash only owners see it. A ban is above every role.

@@ -52,6 +52,9 @@ class Socket:
 
     async def join(self, file_id: str) -> None:
         self.say(type="join", fileId=file_id)
-        snapshot = await self.hear("snapshot")
+        await self.adopt(file_id, await self.hear("snapshot"))
+
+    async def adopt(self, file_id: str, snapshot: dict[str, Any]) -> None:
+        """Takes a snapshot and goes live."""
         self.say(type="snapshotApplied", fileId=file_id, snapshotSequenceId=snapshot["snapshotSequenceId"])
         await self.hear("live")

@@ -296,6 +296,59 @@ async def _(scene: Scene) -> Request:
     return scene.of_document(json={"baseVersion": 1, "operations": [edit]})
 
 
+plain("GET", "/api/documents/export")
+
+# ---- history
+
+HISTORY = "/api/documents/{documentId}/history"
+plain("GET", f"{HISTORY}/sessions")
+plain("GET", f"{HISTORY}/operations")
+plain("GET", f"{HISTORY}/blame")
+plain("GET", f"{HISTORY}/log")
+plain("POST", f"{HISTORY}/restore", json={"version": 0})
+plain("GET", f"{HISTORY}/names")
+plain("POST", f"{HISTORY}/names", 201, json={"version": 1, "name": "The first one"})
+
+
+async def _named(scene: Scene) -> dict[str, str]:
+    await scene.owner.ask("POST", f"{scene.document}/history/names", json={"version": 1, "name": "The first one"})
+    return {"version": "1"}
+
+
+@example("PATCH", f"{HISTORY}/names/{{version}}")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(parts=await _named(scene), json={"name": "Another"})
+
+
+@example("DELETE", f"{HISTORY}/names/{{version}}")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(204, parts=await _named(scene))
+
+
+# ---- asking for access
+
+REQUESTS = "/api/documents/{documentId}/access-requests"
+plain("POST", REQUESTS, 202, json={"message": "May I?"})
+plain("GET", REQUESTS)
+
+
+async def _asked(scene: Scene) -> dict[str, str]:
+    asker = await scene.somebody()
+    await asker.post(f"{scene.document}/access-requests", {}, 202)
+    items = (await scene.owner.get(f"{scene.document}/access-requests"))["items"]
+    return {"requestId": next(item["requestId"] for item in items if item["person"]["userId"] == asker.id)}
+
+
+@example("POST", f"{REQUESTS}/{{requestId}}/grant")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(204, parts=await _asked(scene), json={"role": "viewer"})
+
+
+@example("POST", f"{REQUESTS}/{{requestId}}/decline")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(204, parts=await _asked(scene))
+
+
 # ---- members
 
 plain("GET", "/api/documents/{documentId}/members")

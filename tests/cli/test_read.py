@@ -23,6 +23,8 @@ from coscribe.config import Settings
 from tests.cli.conftest import Run, Server
 from tests.cli.written import FILE_ID, Written
 
+pytestmark = pytest.mark.slow
+
 
 async def editing(server: Server, file_id: str, work: Callable[[Document], Awaitable[None]]) -> None:
     """Does something to a file as ann."""

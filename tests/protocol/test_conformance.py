@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -37,46 +37,97 @@ def forms(op: Sequence[Any]) -> list[Operation]:
     return [decode(op), simplify(decode(op))]
 
 
-@pytest.mark.parametrize(
-    ("name", "key", "least"),
-    [
-        ("apply", "cases", 250),
-        ("apply", "pastTheEnd", 5),
-        ("transform", "cases", 300),
-        ("compose", "cases", 250),
-        ("positions", "cases", 200),
-        ("positions", "noBoundary", 4),
-        ("wire", "cases", 15),
-        ("wire", "refused", 15),
-    ],
-)
-def test_there_are_enough(name: str, key: str, least: int) -> None:
-    assert len(cases(name, key)) >= least
+def check_apply(case: Case) -> None:
+    for operation in forms(case["op"]):
+        assert apply(case["text"], operation) == case["result"], case
+        buffer = TextBuffer(case["text"])
+        buffer.apply(operation)
+        assert str(buffer) == case["result"], case
 
 
-def test_apply() -> None:
-    for case in cases("apply"):
-        for operation in forms(case["op"]):
-            assert apply(case["text"], operation) == case["result"], case
-            buffer = TextBuffer(case["text"])
-            buffer.apply(operation)
-            assert str(buffer) == case["result"], case
+def check_past_the_end(case: Case) -> None:
+    operation = decode(case["op"])
+    assert reach(operation) > len(case["text"]), case
+    with pytest.raises(CoscribeError) as refused:
+        apply(case["text"], operation)
+    assert refused.value.code is Code.POSITION_OUT_OF_RANGE
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    for case in cases("apply", "pastTheEnd"):
-        operation = decode(case["op"])
-        assert reach(operation) > len(case["text"]), case
-        with pytest.raises(CoscribeError) as refused:
-            apply(case["text"], operation)
-        assert refused.value.code is Code.POSITION_OUT_OF_RANGE
+def check_transform(case: Case) -> None:
+    for operation in forms(case["op"]):
+        for other in forms(case["other"]):
+            assert counted(transform(operation, other, case["side"] == "left")) == case["result"], case
 
 
-def test_transform() -> None:
-    for case in cases("transform"):
-        for operation in forms(case["op"]):
-            for other in forms(case["other"]):
-                assert counted(transform(operation, other, case["side"] == "left")) == case["result"], case
+def check_compose(case: Case) -> None:
+    for first in forms(case["first"]):
+        for second in forms(case["second"]):
+            assert counted(compose(first, second)) == case["result"], case
+    both = apply(apply(case["text"], decode(case["first"])), decode(case["second"]))
+    assert naive_apply(case["text"], case["result"]) == both, case
+
+
+def check_position(case: Case) -> None:
+    assert to_utf16(case["text"], case["codePoint"]) == case["utf16"], case
+    assert from_utf16(case["text"], case["utf16"]) == case["codePoint"], case
+
+
+def check_no_boundary(case: Case) -> None:
+    with pytest.raises(CoscribeError) as refused:
+        from_utf16(case["text"], case["utf16"])
+    assert refused.value.code is Code.POSITION_OUT_OF_RANGE, case
+
+
+def payload(case: Case) -> Payload:
+    converted: Payload = msgspec.convert(case["payload"], Payload)
+    return converted
+
+
+def check_wire_form(case: Case) -> None:
+    operation = compile_operation(case["operationType"], case["position"], payload(case), Limits())
+    assert counted(operation) == case["op"], case
+    back = compile_operation(*wire_form(operation), Limits())
+    assert components(back) == components(operation), case
+
+
+def check_refused(case: Case) -> None:
+    with pytest.raises(CoscribeError) as refused:
+        compile_operation(case["operationType"], case["position"], payload(case), Limits())
+    assert refused.value.code.value.code == case["code"], case
+
+
+class Vectors(NamedTuple):
+    """The cases of one kind in one file, and how the core is checked on one of them. ``least``: how many there are."""
+
+    name: str
+    key: str
+    least: int
+    check: Callable[[Case], None]
+
+    def ids(self) -> list[str]:
+        """The names of the cases, which are the same for every implementation."""
+        prefix = "" if self.key == "cases" else f"{self.key}/"
+        return [f"{self.name}.json#{prefix}{index}" for index in range(len(cases(self.name, self.key)))]
+
+
+VECTORS = [
+    Vectors("apply", "cases", 250, check_apply),
+    Vectors("apply", "pastTheEnd", 5, check_past_the_end),
+    Vectors("transform", "cases", 300, check_transform),
+    Vectors("compose", "cases", 250, check_compose),
+    Vectors("positions", "cases", 200, check_position),
+    Vectors("positions", "noBoundary", 4, check_no_boundary),
+    Vectors("wire", "cases", 15, check_wire_form),
+    Vectors("wire", "refused", 15, check_refused),
+]
+
+
+@pytest.mark.parametrize("vectors", VECTORS, ids=lambda vectors: f"{vectors.name}-{vectors.key}")
+def test_vectors(vectors: Vectors) -> None:
+    found = cases(vectors.name, vectors.key)
+    assert len(found) >= vectors.least
+    for case in found:
+        vectors.check(case)
 
 
 def test_the_vectors_of_transform_meet() -> None:
@@ -86,42 +137,3 @@ def test_the_vectors_of_transform_meet() -> None:
         back = naive_transform(other, op, "right" if case["side"] == "left" else "left")
         one_way = naive_apply(naive_apply(text, other), case["result"])
         assert one_way == naive_apply(naive_apply(text, op), back), case
-
-
-def test_compose() -> None:
-    for case in cases("compose"):
-        for first in forms(case["first"]):
-            for second in forms(case["second"]):
-                assert counted(compose(first, second)) == case["result"], case
-        both = apply(apply(case["text"], decode(case["first"])), decode(case["second"]))
-        assert naive_apply(case["text"], case["result"]) == both, case
-
-
-def test_positions() -> None:
-    for case in cases("positions"):
-        assert to_utf16(case["text"], case["codePoint"]) == case["utf16"], case
-        assert from_utf16(case["text"], case["utf16"]) == case["codePoint"], case
-    for case in cases("positions", "noBoundary"):
-        with pytest.raises(CoscribeError) as refused:
-            from_utf16(case["text"], case["utf16"])
-        assert refused.value.code is Code.POSITION_OUT_OF_RANGE, case
-
-
-def payload(case: Case) -> Payload:
-    converted: Payload = msgspec.convert(case["payload"], Payload)
-    return converted
-
-
-def test_wire_forms() -> None:
-    for case in cases("wire"):
-        operation = compile_operation(case["operationType"], case["position"], payload(case), Limits())
-        assert counted(operation) == case["op"], case
-        back = compile_operation(*wire_form(operation), Limits())
-        assert components(back) == components(operation), case
-
-
-def test_payloads_that_are_refused() -> None:
-    for case in cases("wire", "refused"):
-        with pytest.raises(CoscribeError) as refused:
-            compile_operation(case["operationType"], case["position"], payload(case), Limits())
-        assert refused.value.code.value.code == case["code"], case

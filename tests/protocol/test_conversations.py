@@ -55,7 +55,7 @@ def short_switches() -> Iterator[None]:
     sys.setswitchinterval(kept)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 def open_storage(request: pytest.FixtureRequest, empty_database: Path, tmp_path: Path) -> OpenStorage:
     if request.param == "memory":
         storage = MemoryStorage()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, NamedTuple
 
-from coscribe.access.policy import Scope, Standing
+from coscribe.access.policy import Scope, Standing, lower
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import Identity
 from coscribe.protocol.messages import Role
@@ -59,9 +59,11 @@ class Caller(NamedTuple):
             self.workspace,
         )
 
-    def standing(self, role: Role | None = None) -> Standing:
+    def standing(self, held: Role | None = None) -> Standing:
+        """``held``: the role in the document that it is about, before the credential's bound."""
         account, one_document = bool(self.account), bool(self.workspace)
-        return Standing(self.signed_in, account, self.administrator, self.scope, role, one_document)
+        role = None if held is None else lower(held, self.role)
+        return Standing(self.signed_in, account, self.administrator, self.scope, role, held, one_document)
 
     def need_account(self) -> str:
         """The account. Errors: ``permission_denied``: a token of the folder's key, or a guest, is nobody's account."""

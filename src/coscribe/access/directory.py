@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, false, or_, select, union
@@ -11,8 +12,9 @@ from coscribe.access.paging import Page, checked_limit, comes_after, key_of, pag
 from coscribe.access.policy import Action
 from coscribe.access.rights import allow
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.gateway.auth import color_of
 from coscribe.persistence.database import Database
-from coscribe.persistence.schema import bans, group_members, groups, users, workspace_members
+from coscribe.persistence.schema import api_tokens, authors, bans, group_members, groups, users, workspace_members
 
 MIN_QUERY = 2
 MAX_QUERY = 320
@@ -29,6 +31,21 @@ class Profile(NamedTuple):
     color: str
 
 
+class Author(NamedTuple):
+    """Who signed an operation: a person, a bot of theirs (``usr_1+tok_1``), or a name in a token of the folder's key.
+    Of an erased account nothing is left but that it was one and the same (``erased-7``)."""
+
+    user_id: str
+    display_name: str
+    color: str
+
+
+MAX_NAMES = 500
+"""Authors that one statement looks up."""
+
+ERASED = "Deleted account"
+GREY = "#868e96"
+
 PROFILE = (users.c.user_id, users.c.handle, users.c.display_name, users.c.color)
 """The columns of a `Profile`."""
 
@@ -38,6 +55,15 @@ class Directory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def authors(self, references: Iterable[int]) -> dict[int, Author]:
+        """Who is behind the opaque references of a log."""
+        wanted = sorted(set(references))
+        pages = [wanted[begin : begin + MAX_NAMES] for begin in range(0, len(wanted), MAX_NAMES)]
+        found: dict[int, Author] = {}
+        for page in pages:
+            found |= await self._database.read(lambda connection, page=page: _authors(connection, page))  # type: ignore[misc]  # the default binds the loop's value
+        return found
 
     async def search(self, caller: Caller, query: str, *, cursor: str = "", limit: int = 20) -> Page[Profile]:
         """Best match first: the handle itself, its beginning, the beginning of a word of the name, anything within.
@@ -69,6 +95,39 @@ class Directory:
             return Page(tuple(Profile(*row[:4]) for row in page.items), page.next_cursor)
 
         return await self._database.read(job)
+
+
+def _authors(connection: Connection, references: Sequence[int]) -> dict[int, Author]:
+    rows = connection.execute(
+        select(authors.c.author_ref, authors.c.user_id).where(authors.c.author_ref.in_(references))
+    ).all()
+    signed = {row.author_ref: row.user_id for row in rows if row.user_id is not None}
+    accounts = {user_id.partition("+")[0] for user_id in signed.values()}
+    tokens = {user_id.partition("+")[2] for user_id in signed.values()}
+    people = {
+        row.user_id: row
+        for row in connection.execute(
+            select(users.c.user_id, users.c.display_name, users.c.color).where(users.c.user_id.in_(accounts))
+        )
+    }
+    named = select(api_tokens.c.token_id, api_tokens.c.name).where(api_tokens.c.token_id.in_(tokens))
+    bots = {row.token_id: row.name for row in connection.execute(named)}
+    found: dict[int, Author] = {}
+    for reference in references:
+        user_id = signed.get(reference)
+        if user_id is None:
+            found[reference] = Author(f"erased-{reference}", ERASED, GREY)
+            continue
+        account, _, token = user_id.partition("+")
+        person = people.get(account)
+        if person is None:
+            found[reference] = Author(user_id, user_id, color_of(user_id))
+        elif token:
+            name = f"{bots.get(token, token)} ({person.display_name})"
+            found[reference] = Author(user_id, name, person.color)
+        else:
+            found[reference] = Author(user_id, person.display_name, person.color)
+    return found
 
 
 def find_person(connection: Connection, name: str) -> Profile | None:

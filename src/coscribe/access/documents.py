@@ -11,7 +11,7 @@ text begins as the first operation in its log, by the same way as every other.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, update
@@ -21,13 +21,14 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import new_id, now
 from coscribe.access.paging import Page, cursor_of, key_of
 from coscribe.access.policy import RANK, Action, lower
-from coscribe.access.rights import Document, Rights, authorise, link_is_open
+from coscribe.access.rights import Document, Rights, authorise, file_path, link_is_open
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
 from coscribe.model import GENESIS
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import (
+    access_requests,
     api_tokens,
     bans,
     file_operation_log,
@@ -37,6 +38,7 @@ from coscribe.persistence.schema import (
     heads,
     invitations,
     link_visitors,
+    named_versions,
     operation_series,
     path_rules,
     share_links,
@@ -51,6 +53,10 @@ Status = Literal["active", "archived", "trashed"]
 
 MAX_DOCUMENTS = 10_000
 """Documents one person may have made and not deleted."""
+
+MAX_EXPORTED = 1_000
+MAX_EXPORTED_BYTES = 500_000_000
+"""Documents in one export, and about how long their texts may be together."""
 
 PURGE_ROWS = 5_000
 """Log rows that one transaction deletes: typing elsewhere goes on in between."""
@@ -68,6 +74,14 @@ class Listed(NamedTuple):
     edited_at: int
     visited_at: int | None
     trashed_at: int | None
+
+
+class Exported(NamedTuple):
+    """A document that is to be exported. ``edited_at`` in microseconds since 1970."""
+
+    document_id: str
+    name: str
+    edited_at: int
 
 
 class Documents:
@@ -115,6 +129,10 @@ class Documents:
             )
         )
 
+    async def check(self, caller: Caller, action: Action, document_id: str) -> None:
+        """Errors: see `authorise`."""
+        await self._database.read(lambda connection: authorise(connection, caller, action, document_id))
+
     async def list(
         self, caller: Caller, which: Which, status: Status, query: str, cursor: str, limit: int
     ) -> Page[Listed]:
@@ -123,6 +141,26 @@ class Documents:
         return await self._database.read(
             lambda connection: _list(connection, caller, account, which, status, query, cursor, limit)
         )
+
+    async def exportable(self, caller: Caller, document_ids: Sequence[str] | None) -> Sequence[Exported]:
+        """Those of the documents (None: of all) that the caller may read and that are not in the trash, oldest first.
+
+        Errors: ``export_too_large``; ``file_not_found`` for one that is named and cannot be read.
+        """
+
+        def job(connection: Connection) -> Sequence[Exported]:
+            wanted = None if document_ids is None else _readable(connection, caller, document_ids)
+            rows = _exportable(connection, caller, wanted)
+            if len(rows) > MAX_EXPORTED:
+                raise CoscribeError(Code.EXPORT_TOO_LARGE, f"more than {MAX_EXPORTED} documents")
+            size = 0
+            for row in rows:
+                size += _text_bytes(connection, row.workspace_key)
+                if size > MAX_EXPORTED_BYTES:
+                    raise CoscribeError(Code.EXPORT_TOO_LARGE, f"more than about {MAX_EXPORTED_BYTES} bytes")
+            return [Exported(row.workspace_id, row.name or row.workspace_id, row.edited_at) for row in rows]
+
+        return await self._database.read(job)
 
     async def everything(self, query: str, cursor: str, limit: int) -> Page[Listed]:
         """All documents, for administrators: names and states, no text."""
@@ -330,6 +368,46 @@ def _list(
     return Page(tuple(_from_row(row, lower(_ROLE_RANK[row.rank], caller.role)) for row in found), following)
 
 
+def _readable(connection: Connection, caller: Caller, document_ids: Sequence[str]) -> set[int]:
+    """The keys of documents each of which the caller may read. Errors: ``file_not_found``, see `authorise`."""
+    keys = set()
+    for document_id in document_ids:
+        rights = authorise(connection, caller, Action.READ_CONTENT, document_id)
+        if rights.on(file_path(connection, rights.document)) is None:
+            raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no text of {document_id!r} for you")
+        keys.add(rights.document.key)
+    return keys
+
+
+def _exportable(connection: Connection, caller: Caller, keys: set[int] | None) -> list[Any]:
+    """One more than can be exported, at most."""
+    account = caller.need_account()
+    rows = _rows(account).where(workspaces.c.status.in_(("active", "archived"))).order_by(workspaces.c.workspace_key)
+    if keys is None:
+        ranks = _ranks(account)
+        rows = rows.join(ranks, ranks.c.workspace_key == workspaces.c.workspace_key)
+    else:
+        rows = rows.where(workspaces.c.workspace_key.in_(keys))
+    return list(connection.execute(rows.limit(MAX_EXPORTED + 1)))
+
+
+def _text_bytes(connection: Connection, key: int) -> int:
+    """About how long a document's text is, and hardly less: its newest snapshot and all that was written since."""
+    snapshot, entry = file_snapshots.c, file_operation_log.c
+    newest = connection.execute(
+        select(snapshot.sequence, func.length(snapshot.content).label("size"))
+        .join(files, files.c.file_key == snapshot.file_key)
+        .where(files.c.workspace_key == key)
+        .order_by(snapshot.sequence.desc())
+        .limit(1)
+    ).first()
+    sequence, size = (0, 0) if newest is None else (newest.sequence, newest.size)
+    since = select(func.coalesce(func.sum(func.length(entry.payload)), 0)).where(
+        entry.workspace_key == key, entry.sequence > sequence
+    )
+    return int(size + connection.execute(since).scalar_one())
+
+
 def _everything(connection: Connection, query: str, cursor: str, limit: int) -> Page[Listed]:
     rows = _rows("").where(workspaces.c.status != "deleted")
     if query:
@@ -381,6 +459,8 @@ def _purge_rest(connection: Connection, key: int) -> None:
     for table in (
         share_links,
         invitations,
+        access_requests,
+        named_versions,
         path_rules,
         bans,
         visits,

@@ -14,6 +14,7 @@ from coscribe.access.sessions import end_sessions
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.persistence.schema import (
     access_events,
+    access_requests,
     api_tokens,
     authors,
     bans,
@@ -22,6 +23,7 @@ from coscribe.persistence.schema import (
     groups,
     invitations,
     link_visitors,
+    named_versions,
     one_time_secrets,
     path_rules,
     sessions,
@@ -44,6 +46,7 @@ def exported(connection: Connection, account: str) -> dict[str, Any]:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
     session, token, member, event = sessions.c, api_tokens.c, workspace_members.c, access_events.c
+    request = access_requests.c
     return {
         "account": _profile(connection, account),
         "sessions": rows(
@@ -65,6 +68,11 @@ def exported(connection: Connection, account: str) -> dict[str, Any]:
             select(workspaces.c.workspace_id, workspaces.c.name, workspaces.c.status, member.role, member.added_at)
             .join(workspace_members, member.workspace_key == workspaces.c.workspace_key)
             .where(member.member_kind == "user", member.member_id == account, workspaces.c.status != "deleted")
+        ),
+        "accessRequests": rows(
+            select(workspaces.c.workspace_id, request.message, request.asked_at)
+            .join(access_requests, request.workspace_key == workspaces.c.workspace_key)
+            .where(request.user_id == account)
         ),
         "groups": rows(
             select(groups.c.group_id, groups.c.name)
@@ -122,16 +130,15 @@ def erase(connection: Connection, caller: Caller) -> Left:
         (external_identities, external_identities.c.user_id),
         (one_time_secrets, one_time_secrets.c.user_id),
         (invitations, invitations.c.user_id),
+        (access_requests, access_requests.c.user_id),
     ):
         connection.execute(delete(table).where(column == account))
     connection.execute(delete(path_rules).where(path_rules.c.member_kind == "user", path_rules.c.member_id == account))
     owned_groups = connection.execute(select(groups.c.group_id).where(groups.c.owner_id == account)).scalars().all()
     felt = [document_id for group_id in owned_groups for document_id in dissolve(connection, group_id)]
-    connection.execute(
-        update(authors)
-        .where((authors.c.user_id == account) | authors.c.user_id.startswith(f"{account}+", autoescape=True))
-        .values(user_id=None)
-    )
+    for signed in (authors.c.user_id, named_versions.c.named_by):
+        by_them = (signed == account) | signed.startswith(f"{account}+", autoescape=True)
+        connection.execute(update(signed.table).where(by_them).values({signed: None}))
     connection.execute(
         update(users)
         .where(users.c.user_id == account)

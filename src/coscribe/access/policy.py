@@ -59,6 +59,8 @@ class Action(Enum):
     # Documents in general.
     LIST_DOCUMENTS = Rule("account", "read", "list one's documents")
     CREATE_DOCUMENT = Rule("account", "manage", "make a document")
+    EXPORT_DOCUMENTS = Rule("account", "read", "export all the texts that one may read")
+    ASK_ACCESS = Rule("account", None, "ask for access to a document, whether there is one or not")
     SEE_INVITATIONS = Rule("account", "read", "see the invitations one has")
     ANSWER_INVITATION = Rule("account", "manage", "accept or decline an invitation")
     SEE_GROUPS = Rule("account", "read", "see the groups one is in")
@@ -66,7 +68,8 @@ class Action(Enum):
     # One document.
     SEE_DOCUMENT = Rule("viewer", "read", "see name, status and one's own role", administrator=True, guest=True)
     READ_CONTENT = Rule("viewer", "read", "read and export the text", guest=True)
-    EDIT_CONTENT = Rule("editor", "edit", "edit the text")
+    READ_HISTORY = Rule("editor", "read", "read what the text was, and who wrote it: what was deleted is in there")
+    EDIT_CONTENT = Rule("editor", "edit", "edit the text, name and restore its versions")
     RENAME_DOCUMENT = Rule("editor", "edit", "rename it")
     LEAVE_DOCUMENT = Rule("viewer", "manage", "give up one's own access")
     SEE_MEMBERS = Rule("viewer", "read", "see who has access", administrator=True)
@@ -80,14 +83,16 @@ class Action(Enum):
 
 class Standing(NamedTuple):
     """What somebody comes with. ``account``: False for a token of the folder's key, behind which there is no person.
-    ``scope`` None: no API token, so no bound; ``role``: in the document that it is about. ``one_document``: the
-    credential is for one document, and so for nothing that is about none."""
+    ``scope`` None: no API token, so no bound; ``role``: in the document that it is about; ``held``: the same before
+    the credential's bound, which counts for what only reads: a token to read does not write, and reads what its owner
+    may. ``one_document``: the credential is for one document, and so for nothing that is about none."""
 
     signed_in: bool
     account: bool = True
     administrator: bool = False
     scope: Scope | None = None
     role: Role | None = None
+    held: Role | None = None
     one_document: bool = False
 
 
@@ -114,7 +119,8 @@ def decide(action: Action, standing: Standing) -> Code | None:
         return None
     if rule.least == "administrator":
         return None if standing.administrator else Code.PERMISSION_DENIED
-    return None if _at_least(standing.role, rule.least) else Code.PERMISSION_DENIED
+    counts = standing.held if rule.scope == "read" else standing.role
+    return None if _at_least(counts, rule.least) else Code.PERMISSION_DENIED
 
 
 def _in_scope(needed: Scope | None, held: Scope | None) -> bool:

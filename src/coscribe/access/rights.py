@@ -51,7 +51,8 @@ class Document(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """``role``: in the document as a whole, bounded by the credential; None: none. ``person``: whom path rules ask."""
+    """``role``: in the document as a whole, bounded by the credential; None: none. ``person``: whom path rules ask,
+    with the role before that bound."""
 
     document: Document
     role: Role | None
@@ -118,7 +119,8 @@ def find_rights(connection: Connection, caller: Caller, document_id: str) -> Rig
 def authorise(connection: Connection, caller: Caller, action: Action, document_id: str) -> Rights:
     """The rights, where they allow the action. Errors: what `decide` answers, ``file_not_found``."""
     rights = find_rights(connection, caller, document_id)
-    refusal = decide(action, caller.standing(rights.role if rights is not None else None))
+    held = rights.person.role if rights is not None and rights.person is not None else None
+    refusal = decide(action, caller.standing(held))
     if refusal is not None:
         raise CoscribeError(refusal, file_id=document_id)
     if rights is None:

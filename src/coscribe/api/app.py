@@ -24,18 +24,21 @@ from coscribe.api import (
     content,
     documents,
     events,
+    export,
     external,
     groups,
+    history,
     invitations,
     links,
     members,
+    requests,
     session,
     tokens,
     users,
 )
 from coscribe.api.models import NO_NUL
 from coscribe.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, problem
-from coscribe.api.route import Door
+from coscribe.api.route import COOKIE, Door
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.gateway.address import has_secret
@@ -67,10 +70,13 @@ _NOUNS = (
     account,
     tokens,
     users,
+    export,
     documents,
     content,
+    history,
     members,
     invitations,
+    requests,
     links,
     groups,
     events,
@@ -80,6 +86,23 @@ _NOUNS = (
 
 def make_api(door: Door, *, version: str, new_request_id: Callable[[], str]) -> ASGIApp:
     """The application, to be mounted under ``/api`` (its routes name the whole path)."""
+    app = _with_routes(version)
+    app.state.door = door
+    app.add_exception_handler(CoscribeError, _refused)
+    app.add_exception_handler(StorageError, _storage_failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
+    app.openapi = lambda: _describe(app, door.cookie)  # type: ignore[method-assign]  # the documented way to change it
+    return _Frame(app, new_request_id, door.overrun)
+
+
+def description(version: str) -> dict[str, Any]:
+    """What ``/api/openapi.json`` says of a server that is reached by TLS, without one."""
+    return _describe(_with_routes(version), COOKIE)
+
+
+def _with_routes(version: str) -> FastAPI:
     app = FastAPI(
         title="Coscribe",
         version=version,
@@ -90,16 +113,9 @@ def make_api(door: Door, *, version: str, new_request_id: Callable[[], str]) -> 
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.door = door
     for noun in _NOUNS:
         app.include_router(noun.router)
-    app.add_exception_handler(CoscribeError, _refused)
-    app.add_exception_handler(StorageError, _storage_failed)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _failed)
-    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # the documented way to change it
-    return _Frame(app, new_request_id, door.overrun)
+    return app
 
 
 def routes_of(app: FastAPI) -> Iterator[APIRoute]:
@@ -246,7 +262,7 @@ Calls that create something take an `Idempotency-Key`. Documents are edited live
 _PROBLEMS = (400, 401, 403, 404, 405, 409, 410, 412, 413, 415, 422, 428, 429, 500, 503)
 
 
-def _describe(app: FastAPI) -> dict[str, Any]:
+def _describe(app: FastAPI, cookie: str) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -261,7 +277,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             components["schemas"].pop(name, None)
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API token"},
-            "cookie": {"type": "apiKey", "in": "cookie", "name": app.state.door.cookie},
+            "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
         }
         content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         for model in components["schemas"].values():

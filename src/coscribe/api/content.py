@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
@@ -27,6 +28,9 @@ AVersion = Annotated[
 ]
 Natural = Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE]
 OperationId = Annotated[str, Field(min_length=1, max_length=128, pattern="^[!-~]+$", examples=["k3x9:17"])]
+
+_OF_DEVICES = re.compile("CON|PRN|AUX|NUL|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
+"""Names that some systems keep for themselves, with any ending."""
 
 _TEXT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -105,7 +109,10 @@ async def read_content(
     version: Annotated[int | None, Query(ge=0, le=2**53 - 1, description="as it was at this version")] = None,
     accept: Annotated[str, Header(max_length=1_024)] = "",
 ) -> Any:
-    """The text, durable. As JSON, or with `Accept: text/plain` as a file to keep."""
+    """The text, durable. As JSON, or with `Accept: text/plain` as a file to keep. What it was at a past version is for
+    those who may read the history."""
+    if version is not None and version != (await services.collaboration.durable(caller.identity, document_id)).version:
+        await services.documents.check(caller, Action.READ_HISTORY, document_id)
     at = await services.collaboration.text(caller.identity, document_id, version)
     services.notes.opened(caller, document_id)
     tag = f'"v{at.version}"'
@@ -134,7 +141,7 @@ async def replace_content(
     operation, and what others have written since stays. With an Idempotency-Key it is safe to send again."""
     base_version = _version(if_match)
     text = await _text_of(request)
-    operation_id = _operation_id(caller, document_id, idempotency_key)
+    operation_id = operation_id_of(caller, document_id, idempotency_key)
     place = await services.collaboration.replace_text(caller.identity, document_id, base_version, text, operation_id)
     if place is None:
         return Replaced(document_version=base_version, operation=None)
@@ -182,6 +189,8 @@ async def import_document(
 def file_name(name: str) -> str:
     """A document's name as one of a file on any system."""
     safe = "".join("_" if char in '/\\:*?"<>|' or not char.isprintable() else char for char in name).strip(". ")
+    if _OF_DEVICES.fullmatch(safe.partition(".")[0]):
+        safe = f"_{safe}"
     return f"{safe[:200] or 'document'}{'' if '.' in safe else '.txt'}"
 
 
@@ -207,8 +216,9 @@ def _version(if_match: str | None) -> int:
     return int(digits)
 
 
-def _operation_id(caller: Caller, document_id: str, key: str | None) -> str:
-    """The same for the same key of the same author, so that sending it again is recognised."""
+def operation_id_of(caller: Caller, document_id: str, key: str | None) -> str:
+    """Of an operation that a request makes: the same for the same key of the same author, so that sending it again is
+    recognised."""
     if key is None:
         return f"http-{secrets.token_hex(8)}:1"
     return f"http-{blake2b(f'{caller.author} {document_id} {key}'.encode(), digest_size=16).hexdigest()}:1"

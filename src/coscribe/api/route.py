@@ -69,6 +69,9 @@ RATES: dict[Action, Rate] = {
     Action.OPEN_LINK: Rate(60, 2),
     Action.SIGN_IN: Rate(2_000, 500),
     Action.EDIT_CONTENT: Rate(2_000, 500),
+    Action.READ_HISTORY: Rate(300, 10),
+    Action.EXPORT_DOCUMENTS: Rate(10, 1 / 60),
+    Action.ASK_ACCESS: Rate(20, 1 / 60),
 }
 """Budgets of their own. Signing in is bounded by what can be hashed, and failures by `LoginGuard`."""
 

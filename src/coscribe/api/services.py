@@ -17,9 +17,12 @@ from coscribe.access.keys import Keys
 from coscribe.access.links import Links
 from coscribe.access.members import Members
 from coscribe.access.passwords import Passwords
+from coscribe.access.requests import AccessRequests
 from coscribe.access.sessions import Sessions
 from coscribe.access.tokens import ApiTokens
+from coscribe.access.versions import NamedVersions
 from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.history import History
 from coscribe.persistence.database import Database
 
 
@@ -39,8 +42,11 @@ class Services(NamedTuple):
     members: Members
     groups: Groups
     invitations: Invitations
+    requests: AccessRequests
+    versions: NamedVersions
     links: Links
     directory: Directory
     external: ExternalSignIn
     collaboration: Collaboration
+    history: History
     public_url: str

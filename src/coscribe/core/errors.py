@@ -146,6 +146,9 @@ class Code(Enum):
     TOO_MANY_REQUESTS = ErrorKind(
         "too_many_requests", "client", "same", False, "Wait for the seconds in Retry-After, then send it again."
     )
+    EXPORT_TOO_LARGE = ErrorKind(
+        "export_too_large", "client", "never", False, "Name fewer documents, and export the others after them."
+    )
     QUOTA_EXCEEDED = ErrorKind("quota_exceeded", "client", "never", False, "Delete something, or ask for more room.")
     # Accounts.
     SIGN_IN_REQUIRED = ErrorKind("sign_in_required", "client", "never", False, "Sign in, or send a bearer token.")

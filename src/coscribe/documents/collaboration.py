@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -28,7 +29,7 @@ from coscribe.core.op_window import Committed
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.past import TextAt, wind_back
+from coscribe.documents.past import TextAt, text_at
 from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, StorageError, Subscriber
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
@@ -75,6 +76,17 @@ class Membership:
     live: bool = False
     ending: asyncio.Future[None] | None = None
     left: bool = False
+
+
+class Durable(NamedTuple):
+    """How far a file has come on disk: the text that is there, as ``sequence`` left it, has this version."""
+
+    workspace_key: int
+    file_key: int
+    incarnation: str
+    version: int
+    sequence: int
+    chain_hash: bytes
 
 
 class Collaboration:
@@ -186,7 +198,7 @@ class Collaboration:
             author = Author(user_id, await self._reference(user_id))
             session, file = await self.router.open(message.file_id)
             evidence = Evidence()
-            known = message.have is not None and await self._knows(session, file, message.have)
+            known = message.have is not None and await self._knows(session, file, message.have, role)
             fates = await self._fates(session, file, user_id, message, evidence, known)
             if fates is not None and not session.lost and generation == self.generation:
                 break
@@ -248,13 +260,18 @@ class Collaboration:
         await self._op_log.create(file_id, file_id, file_id, self._clock())
         return True
 
-    async def _knows(self, session: WorkspaceSession, file: OpenFile, have: Lineage) -> bool:
-        """Whether what a replica has is a point of this log's past."""
+    async def _knows(self, session: WorkspaceSession, file: OpenFile, have: Lineage, role: Role) -> bool:
+        """Whether what a replica has is a point of this log's past, from which it may be told what came since.
+
+        Who names a digest has been there. The one before the first entry is known to everybody: from there on it is the
+        whole past, deleted text and all, which is not for viewers.
+        """
         sequence = have.server_sequence_id
         if have.incarnation != session.workspace.incarnation or sequence > session.durable_sequence:
             return False
         if sequence == 0:
-            return have.chain_hash == GENESIS.hex()
+            is_empty = session.durable_sequence == 0
+            return have.chain_hash == GENESIS.hex() and (role != "viewer" or is_empty)
         for entry in file.state.window.entries_after(sequence - 1)[:1]:
             if entry.sequence == sequence:
                 return entry.digest.hex() == have.chain_hash
@@ -369,7 +386,7 @@ class Collaboration:
     async def resend(self, member: Membership, message: messages.Resend) -> bytes:
         """The frame that answers a resend. Errors: ``history_unavailable``, ``not_joined``."""
         session, file, have = member.session, member.file, message.have
-        if not await self._knows(session, file, have):
+        if not await self._knows(session, file, have, member.role):
             raise CoscribeError(Code.HISTORY_UNAVAILABLE, "the log does not contain what you have")
         through = min(message.through_sequence_id, session.durable_sequence)
         rows = await self._op_log.read(
@@ -515,8 +532,42 @@ class Collaboration:
                         raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
                     return places
 
+    async def durable(self, identity: Identity, file_id: str) -> Durable:
+        """How far a file has come, for somebody who may see it; for those who read its log.
+
+        Errors: ``invalid_file_id``, ``file_not_found``, ``file_damaged``, ``storage_unavailable``.
+        """
+        codec.check_file_id(file_id)
+        with _storage_as_refusal():
+            _, _, session, file = await self._admitted(identity, file_id)
+            generation, state, workspace = self.generation, file.state, session.workspace
+            at = Durable(
+                workspace.key,
+                file.file_key,
+                workspace.incarnation,
+                state.version,
+                state.last_sequence,
+                file.last_digest,
+            )
+            if not await _settled(session):
+                raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+            if generation != self.generation:
+                await self._admitted(identity, file_id)
+            return at
+
+    async def restore(self, identity: Identity, file_id: str, version: int, operation_id: str) -> Place | None:
+        """Makes the text of a version of the present text, as one operation; None: it is that text. What others write
+        at the same time stays. With an id that was committed before, its place. Errors: those of `replace_text`."""
+        with _storage_as_refusal():
+            place = await self._committed(identity, file_id, operation_id)
+        if place is not None:
+            return place
+        wanted = await self.text(identity, file_id, version)
+        now = await self.text(identity, file_id)
+        return await self.replace_text(identity, file_id, now.version, wanted.text, operation_id)
+
     async def text(self, identity: Identity, file_id: str, version: int | None = None) -> TextAt:
-        """The text as it is, or as it was at a version, found by taking back what came since.
+        """The text as it is, or as it was at a version, found in the log.
 
         That goes back ``limits.rebase_steps`` versions at most. Errors: ``invalid_file_id``, ``file_not_found``,
         ``file_damaged``, ``storage_unavailable``; ``base_version_future``: there is no such version;
@@ -536,7 +587,7 @@ class Collaboration:
             if not await _settled(session):
                 raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
             if wanted < now.version:
-                now = await wind_back(self._op_log, session.workspace.key, file.file_key, now, recent, wanted)
+                now = await text_at(self._op_log, session.workspace.key, file.file_key, now, recent, wanted)
             if generation != self.generation:
                 await self._admitted(identity, file_id)
             return now

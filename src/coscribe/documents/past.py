@@ -1,4 +1,5 @@
-"""Back from a text to what it was: every entry of the log knows what it deleted, so it can be taken back."""
+"""The text that a file had at a version: from the present back, since every entry of the log knows what it deleted, or
+from its beginning forwards, whichever is nearer."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ from coscribe.documents.ports import OpLog
 from coscribe.model import LogEntry, decode_payload
 
 VERSIONS = 500
-"""Versions that are taken back between two looks at the event loop."""
+"""Versions that are gone over between two looks at the event loop."""
+
+FAR = 5_000
+"""Versions behind the present from which on the way from the beginning may be the shorter one."""
 
 PAGE = 1_000
 """Log entries read at a time."""
@@ -28,14 +32,44 @@ class TextAt(NamedTuple):
     sequence: int
 
 
-async def wind_back(
+async def text_at(
     op_log: OpLog, workspace_key: int, file_key: int, now: TextAt, recent: Sequence[Committed], wanted: int
 ) -> TextAt:
-    """The text as it was at the version ``wanted``.
+    """The text as it was at the version ``wanted``, which is before the present one.
 
     ``recent``: the last entries of the file, as far as they are in memory; the ones before them are read. Errors:
     ``file_damaged``.
     """
+    behind = now.version - wanted
+    if behind > FAR and wanted < behind:
+        return await _play(op_log, workspace_key, file_key, wanted, now.sequence)
+    return await _wind_back(op_log, workspace_key, file_key, now, recent, wanted)
+
+
+async def _play(op_log: OpLog, workspace_key: int, file_key: int, wanted: int, through: int) -> TextAt:
+    """From the empty text that every file begins with."""
+    text, version, sequence = TextBuffer(), 0, 0
+    while version < wanted:
+        rows = await op_log.read(workspace_key, sequence, through=through, limit=VERSIONS, file_key=file_key)
+        for row in rows:
+            if row.version > version:
+                if row.version != version + 1:
+                    raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions before {row.version}")
+                _redo(text, _components(row), row.sequence)
+                version = row.version
+            sequence = row.sequence
+            if version == wanted:
+                break
+        if not rows:
+            raise CoscribeError(Code.FILE_DAMAGED, f"the log ends at version {version}")
+        await asyncio.sleep(0)
+    return TextAt(str(text), version, sequence)
+
+
+async def _wind_back(
+    op_log: OpLog, workspace_key: int, file_key: int, now: TextAt, recent: Sequence[Committed], wanted: int
+) -> TextAt:
+    """From the present text."""
     _, version, through = now
     text = TextBuffer(now.text)
     for entry in reversed(recent):
@@ -78,6 +112,12 @@ def _components(row: LogEntry) -> Components:
         return decode_payload(row.payload)[0]
     except ValueError as error:
         raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error
+
+
+def _redo(text: TextBuffer, operation: Components, sequence: int) -> None:
+    deleted = "".join(part.text or "" for part in operation if isinstance(part, Delete))
+    if reach(operation) > len(text) or text.apply(operation) != deleted:
+        raise CoscribeError(Code.FILE_DAMAGED, f"what sequence {sequence} deleted is not in the text before it")
 
 
 def _take_back(text: TextBuffer, operation: Components, sequence: int) -> None:

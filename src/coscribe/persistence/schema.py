@@ -328,6 +328,30 @@ visits = Table(
     _time("visited_at"),
 )
 
+access_requests = Table(
+    "access_requests",
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False),
+    Column("user_id", String(64), ForeignKey("users.user_id"), nullable=False, index=True),
+    Column("message", String(500), nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    _time("asked_at"),
+    _time("expires_at"),
+    _time("mailed_at"),
+    UniqueConstraint("workspace_key", "user_id"),
+)
+
+named_versions = Table(
+    "named_versions",
+    metadata,
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(128), nullable=False),
+    Column("named_by", String(128), nullable=True, comment="a user, or user+token for a bot"),
+    _time("named_at"),
+)
+
 # ---- what happened, and what was answered
 
 access_events = Table(

@@ -1,14 +1,23 @@
-"""The plain page: a few static files, the same for everybody, that use the API like any other client.
+"""The pages: files that are the same for everybody and use the API like any other client.
 
-What is shown is fetched by scripts; nothing of it is in the page itself, so every file may be kept by browsers, which
-ask whether it is still the newest (ETag). Secrets are in the fragment of the address, which browsers send to nobody.
+    built/     the application, as `vite build` has left it: one page for every address of its own, files beside it
+    static/    the plain page, served where the application was not built
+
+What is shown is fetched by scripts; nothing of it is in a page itself. Secrets are in the fragment of the address,
+which browsers send to nobody. Everything is read once, at the start; files are served by exact name, so no address
+leads out of the folder. The page of the application is made anew for every answer: its scripts may insert styles only
+with the nonce that is in it. What is under /assets/ has a hash in its name there, and is kept by browsers for ever; of
+the rest they ask whether it is still the newest (ETag).
 """
 
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -19,7 +28,13 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
 }
 
 _HEADERS = {
@@ -32,60 +47,155 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+PAGE = "index.html"
+NONCE = b"COSCRIBE_NONCE"
+"""Stands in the built page wherever the nonce of an answer belongs."""
+
+ADDRESSES = (
+    "/",
+    *("/sign-in", "/sign-up", "/setup", "/reset", "/verify", "/invite", "/link"),
+    *("/account", "/account/{rest:path}", "/admin", "/admin/{rest:path}", "/d/{rest:path}", "/print/{rest:path}"),
+)
+"""The application's own: each is answered with its page, which shows what belongs there."""
+
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 
 
 class Asset(NamedTuple):
-    """A file as it is sent."""
+    """A file as it is sent. ``zipped``: the same compressed by gzip, where the build has left that beside it."""
 
     body: bytes
     media_type: str
     etag: str
+    zipped: bytes | None = None
 
 
-def read_assets() -> dict[str, Asset]:
-    """The files of the installed package, by name."""
-    assets = {}
-    for file in files(__name__).joinpath("static").iterdir():
-        media_type = _TYPES.get(file.name[file.name.rfind(".") :])
-        if media_type is not None:
-            body = file.read_bytes()
-            assets[file.name] = Asset(body, media_type, f'"{sha256(body).hexdigest()[:32]}"')
-    return assets
+_PACKAGE = files(__name__)
+_PLAIN = _PACKAGE.joinpath("static")
+_BUILT = _PACKAGE.joinpath("built")
+
+
+def read_assets(folder: Traversable = _PLAIN) -> dict[str, Asset]:
+    """The files in a folder and below, by path: ``assets/index-1a2b.js``. Those of other kinds are left out."""
+    found = {path: file.read_bytes() for path, file in _walk(folder, "")}
+    return {
+        path: Asset(body, media_type, f'"{sha256(body).hexdigest()[:32]}"', found.get(f"{path}.gz"))
+        for path, body in found.items()
+        if (media_type := _TYPES.get(path[path.rfind(".") :])) is not None
+    }
+
+
+def _walk(folder: Traversable, below: str) -> list[tuple[str, Traversable]]:
+    found: list[tuple[str, Traversable]] = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _walk(entry, f"{below}{entry.name}/")
+        else:
+            found.append((below + entry.name, entry))
+    return found
 
 
 def web_routes(*, secure: bool) -> list[BaseRoute]:
-    """``/`` and ``/assets/NAME``. ``secure``: whether people reach the server by TLS."""
-    assets = read_assets()
+    """The application, or the plain page. ``secure``: whether people reach the server by TLS."""
+    if _BUILT.joinpath(PAGE).is_file():
+        return app_routes(read_assets(_BUILT), secure=secure)
+    return plain_routes(read_assets(), secure=secure)
 
-    async def page(request: Request) -> Response:
-        return _answer(request, assets["index.html"], secure)
 
-    async def asset(request: Request) -> Response:
-        found = assets.get(request.path_params["name"])
-        if found is None:
+def app_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
+    """The page at all of `ADDRESSES`, and every other file at its own path."""
+    page = assets[PAGE]
+
+    async def show(request: Request) -> Response:
+        nonce = secrets.token_urlsafe(18)
+        headers = {**_HEADERS, "Content-Security-Policy": app_policy(request.headers.get("host", ""), nonce, secure)}
+        return Response(page.body.replace(NONCE, nonce.encode()), headers=headers, media_type=page.media_type)
+
+    async def send(request: Request) -> Response:
+        path = request.scope["path"][1:]
+        found = assets.get(path)
+        if found is None or path == PAGE:
             return PlainTextResponse("There is no such file.\n", 404, _HEADERS)
-        return _answer(request, found, secure)
+        headers = {**_HEADERS, "Content-Security-Policy": app_policy(request.headers.get("host", ""), "", secure)}
+        if path.startswith("assets/"):
+            headers["Cache-Control"] = _FOR_EVER
+        return _answer(request, found, headers)
 
-    return [Route("/", page), Route("/assets/{name}", asset)]
+    beside = sorted(path for path in assets if path != PAGE and not path.startswith("assets/"))
+    return [
+        *(Route(address, show) for address in ADDRESSES),
+        *(Route(f"/{path}", send) for path in beside),
+        Route("/assets/{rest:path}", send),
+    ]
+
+
+def plain_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
+    """``/`` and ``/assets/NAME``."""
+
+    def send(name_of: Callable[[Request], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            found = assets.get(name_of(request))
+            if found is None:
+                return PlainTextResponse("There is no such file.\n", 404, _HEADERS)
+            policy = content_security_policy(request.headers.get("host", ""), secure=secure)
+            return _answer(request, found, {**_HEADERS, "Content-Security-Policy": policy})
+
+        return answer
+
+    return [
+        Route("/", send(lambda _: PAGE)),
+        Route("/assets/{name}", send(lambda request: request.path_params["name"])),
+    ]
 
 
 def content_security_policy(host: str, *, secure: bool) -> str:
-    """Everything from this server, nothing from anywhere else. The socket is named because not every browser counts
-    it as ``'self'``."""
-    socket = f" {'wss' if secure else 'ws'}://{host}" if _HOST.fullmatch(host) else ""
+    """Of the plain page: everything from this server, nothing from anywhere else."""
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'{socket}; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+        f"connect-src 'self'{_socket(host, secure)}; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     )
 
 
-def _answer(request: Request, asset: Asset, secure: bool) -> Response:
-    headers = {**_HEADERS, "ETag": asset.etag}
-    headers["Content-Security-Policy"] = content_security_policy(request.headers.get("host", ""), secure=secure)
-    if asset.etag in _tags(request.headers.get("if-none-match", "")):
-        return Response(status_code=304, headers=headers)
-    return Response(asset.body, headers=headers, media_type=asset.media_type)
+def app_policy(host: str, nonce: str, secure: bool) -> str:
+    """Of the application: its scripts are files of this server, without exception; styles that they insert carry the
+    nonce ("": of an answer that is no page). A worker is the same for all its pages, so it can have none."""
+    styles = f"'self' 'nonce-{nonce}'" if nonce else "'self'"
+    return (
+        f"default-src 'none'; script-src 'self'; style-src {styles}; img-src 'self' data: blob:; font-src 'self'; "
+        f"connect-src 'self'{_socket(host, secure)}; worker-src 'self'; manifest-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    )
+
+
+def _socket(host: str, secure: bool) -> str:
+    """The socket of this server: it is named because not every browser counts it as ``'self'``."""
+    return f" {'wss' if secure else 'ws'}://{host}" if _HOST.fullmatch(host) else ""
+
+
+def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
+    body = asset.body
+    tag = asset.etag
+    if asset.zipped is not None:
+        headers["Vary"] = "Accept-Encoding"
+        if _takes_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            body, tag = asset.zipped, f'{asset.etag[:-1]}-gzip"'
+    headers["ETag"] = tag
+    if tag in _tags(request.headers.get("if-none-match", "")):
+        return Response(
+            status_code=304, headers={name: headers[name] for name in headers if name != "Content-Encoding"}
+        )
+    return Response(body, headers=headers, media_type=asset.media_type)
+
+
+def _takes_gzip(header: str) -> bool:
+    for part in header.lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 def _tags(header: str) -> list[str]:

@@ -1,0 +1,227 @@
+"""Blame: who wrote what of a text, found by playing its log forwards and keeping for every piece who put it there.
+
+    text        |the quick |brown |fox|            pieces, left to right: (length, version that wrote it)
+    pieces      | 10, v3   | 6, v7| 3, v3|
+    ledger      version -> author, time
+
+An operation cuts the pieces it touches and puts a new one in; what was read once is kept, so that a later version
+costs what came since. Nothing of the text itself is needed, or kept. A piece that comes back, by undoing a delete or
+by restoring a version, is by whoever brought it back: the log knows it as theirs.
+
+Pieces are kept in blocks, as `TextBuffer` keeps text in chunks: an operation looks at a few dozen pieces.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.operation import Components, Delete, reach
+from coscribe.model import LogEntry, decode_payload
+
+PAUSE = 300_000_000
+"""Microseconds: what one author writes with shorter pauses belongs together."""
+
+BLOCK = 64
+"""Pieces in a block; a fuller one is halved."""
+
+MAX_PIECES = 2_000_000
+"""Pieces that are kept in all (about 100 bytes each), and of versions of one file `MAX_VERSIONS`."""
+
+MAX_VERSIONS = 4
+MAX_LEDGERS = 64
+"""Files whose versions' authors and times are kept (16 bytes a version)."""
+
+Piece = tuple[int, int]
+
+
+class Run(NamedTuple):
+    """``length`` code points by one author; ``version`` and ``at`` (microseconds) of the newest operation in it."""
+
+    length: int
+    author_ref: int
+    version: int
+    at: int
+
+
+class Ledger:
+    """Who made each version of a file, and when: grows at the end, the same for all its attributions."""
+
+    def __init__(self) -> None:
+        self.authors = array("q")
+        self.times = array("q")
+
+
+class Attribution:
+    """Who wrote what of a file at one version, which the log had reached at ``sequence``."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.version = 0
+        self.sequence = 0
+        self.length = 0
+        self.pieces = 0
+        self._ledger = ledger
+        self._blocks: list[list[Piece]] = [[]]
+        self._sizes = [0]
+        self._near = (0, 0)
+
+    def copy(self) -> Attribution:
+        other = Attribution(self._ledger)
+        other.version, other.sequence = self.version, self.sequence
+        other.length, other.pieces = self.length, self.pieces
+        other._blocks = [block.copy() for block in self._blocks]
+        other._sizes = self._sizes.copy()
+        return other
+
+    def take(self, rows: Sequence[LogEntry]) -> None:
+        """The next entries of the log, without a gap. Errors: ``file_damaged``. Takes its time: call it in a thread."""
+        for row in rows:
+            if row.version > self.version:
+                self._apply(row)
+            self.sequence = row.sequence
+
+    def runs(self) -> list[Run]:
+        """The text from left to right. What one author wrote side by side, with pauses below `PAUSE`, is one run."""
+        authors, times = self._ledger.authors, self._ledger.times
+        found: list[Run] = []
+        last = 0
+        for length, version in chain.from_iterable(self._blocks):
+            author, at = authors[version - 1], times[version - 1]
+            if found and found[-1].author_ref == author and abs(at - last) < PAUSE:
+                before = found[-1]
+                newest = version > before.version
+                found[-1] = Run(
+                    before.length + length, author, version if newest else before.version, at if newest else before.at
+                )
+            else:
+                found.append(Run(length, author, version, at))
+            last = at
+        return found
+
+    def _apply(self, row: LogEntry) -> None:
+        parts = components_of(row)
+        if row.version != self.version + 1 or reach(parts) > self.length:
+            raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} does not follow the entries before it")
+        self.version = row.version
+        if row.version > len(self._ledger.times):
+            self._ledger.authors.append(row.author_ref)
+            self._ledger.times.append(row.time)
+        position = 0
+        for part in parts:
+            if isinstance(part, str):
+                self._splice(position, 0, len(part), row.version)
+                position += len(part)
+            elif isinstance(part, Delete):
+                self._splice(position, part.size, 0, row.version)
+            else:
+                position += part
+
+    def _splice(self, position: int, deleted: int, inserted: int, version: int) -> None:
+        index, start = self._find(position)
+        block, sizes, end = self._blocks[index], self._sizes, position + deleted
+        while end > start + sizes[index]:  # a delete that runs on: what it reaches joins the first block
+            block += self._blocks.pop(index + 1)
+            sizes[index] += sizes.pop(index + 1)
+        first, here = 0, start
+        for length, _ in block:
+            if here + length > position:
+                break
+            here += length
+            first += 1
+        last, there = first, here
+        while there < end:
+            there += block[last][0]
+            last += 1
+        fresh: list[Piece] = []
+        if here < position:
+            fresh.append((position - here, block[first][1]))
+        if inserted:
+            fresh.append((inserted, version))
+        if there > end:
+            fresh.append((there - end, block[last - 1][1]))
+        block[first:last] = fresh
+        self.pieces += len(fresh) - (last - first)
+        self.length += inserted - deleted
+        sizes[index] += inserted - deleted
+        if len(block) > BLOCK:
+            self._halve(index)
+        elif not block and len(self._blocks) > 1:
+            del self._blocks[index], self._sizes[index]
+            self._near = (index, start) if index < len(self._blocks) else (0, 0)
+
+    def _find(self, position: int) -> tuple[int, int]:
+        """The block that holds ``position`` (or ends there), and where it starts: near the last one, mostly."""
+        index, start = self._near
+        while position < start:
+            index -= 1
+            start -= self._sizes[index]
+        while position > start + self._sizes[index]:
+            start += self._sizes[index]
+            index += 1
+        self._near = (index, start)
+        return index, start
+
+    def _halve(self, index: int) -> None:
+        block = self._blocks[index]
+        halves = [block[begin : begin + BLOCK // 2] for begin in range(0, len(block), BLOCK // 2)]
+        self._blocks[index : index + 1] = halves
+        self._sizes[index : index + 1] = [sum(length for length, _ in half) for half in halves]
+
+
+class Attributions:
+    """Those that are kept: of each file the latest one asked for and a few others; what was used longest ago goes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], Attribution] = OrderedDict()
+        self._ledgers: OrderedDict[int, Ledger] = OrderedDict()
+        self._pieces = 0
+
+    def begin(self, file_key: int, version: int, *, present: bool) -> Attribution:
+        """One at ``version`` or before it, to be taken further and put back with `keep`.
+
+        ``present``: it is the version that the text has now; then what was the present before is not kept for itself.
+        """
+        versions = sorted(found for key, found in self._kept if key == file_key and found <= version)
+        if not versions:
+            return Attribution(self._ledger(file_key))
+        nearest = (file_key, versions[-1])
+        if present or nearest[1] == version:
+            return self._drop(nearest)
+        return self._kept[nearest].copy()
+
+    def keep(self, file_key: int, attribution: Attribution) -> None:
+        same = (file_key, attribution.version)
+        if same in self._kept:
+            self._drop(same)
+        self._kept[same] = attribution
+        self._pieces += attribution.pieces
+        of_file = [key for key in self._kept if key[0] == file_key]
+        if len(of_file) > MAX_VERSIONS:
+            self._drop(of_file[0])
+        while self._pieces > MAX_PIECES and len(self._kept) > 1:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[int, int]) -> Attribution:
+        attribution = self._kept.pop(key)
+        self._pieces -= attribution.pieces
+        return attribution
+
+    def _ledger(self, file_key: int) -> Ledger:
+        """Of a file none of whose attributions is kept, it may be an old one: it only ever grows."""
+        ledger = self._ledgers.pop(file_key, None) or Ledger()
+        self._ledgers[file_key] = ledger
+        if len(self._ledgers) > MAX_LEDGERS:
+            self._ledgers.popitem(last=False)
+        return ledger
+
+
+def components_of(row: LogEntry) -> Components:
+    """What an entry did, deletes with their text. Errors: ``file_damaged``."""
+    try:
+        return decode_payload(row.payload)[0]
+    except ValueError as error:
+        raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error

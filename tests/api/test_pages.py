@@ -1,0 +1,164 @@
+"""The application's page and files, from a small built folder; which of the two pages a server has."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from coscribe import web
+from coscribe.web import app_routes, read_assets, web_routes
+
+SCRIPT = b"export const answer = 42;\n" * 50
+INDEX = b"""<!doctype html>
+<meta property="csp-nonce" nonce="COSCRIBE_NONCE" />
+<script type="module" nonce="COSCRIBE_NONCE" src="/assets/main-1a2b.js"></script>
+"""
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    files = {
+        "index.html": INDEX,
+        "index.html.gz": gzip.compress(INDEX),
+        "icon.svg": b"<svg/>",
+        "sw.js": b"self.addEventListener('fetch', () => undefined);\n",
+        "manifest.webmanifest": b"{}",
+        "assets/main-1a2b.js": SCRIPT,
+        "assets/main-1a2b.js.gz": gzip.compress(SCRIPT),
+        "assets/font-3c4d.woff2": b"wOF2",
+        "notes.secret": b"of no known kind",
+    }
+    folder = tmp_path / "built"
+    for name, body in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(body)
+    return folder
+
+
+def client_of(app: Starlette) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notes.example")
+
+
+@pytest.fixture
+async def client(built: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(Starlette(routes=app_routes(read_assets(built), secure=True))) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/", "/sign-in", "/sign-up", "/setup", "/reset", "/verify", "/invite", "/link"),
+        *(
+            "/account",
+            "/account/tokens",
+            "/admin",
+            "/admin/users/usr_1",
+            "/d/doc_1",
+            "/d/doc_1/history",
+            "/print/doc_1",
+        ),
+    ],
+)
+async def test_every_address_of_the_application_is_its_page(client: httpx.AsyncClient, address: str) -> None:
+    answer = await client.get(address)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    head = await client.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert (await client.post(address)).status_code == 405
+
+
+async def test_the_page_has_a_nonce_of_its_own_every_time(client: httpx.AsyncClient) -> None:
+    nonces = set()
+    for _ in range(3):
+        answer = await client.get("/d/doc_1", headers={"Accept-Encoding": "gzip"})
+        (nonce,) = set(re.findall('nonce="([^"]*)"', answer.text))
+        assert "COSCRIBE_NONCE" not in answer.text
+        assert "content-encoding" not in answer.headers
+        assert answer.headers["content-security-policy"] == (
+            f"default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; "
+            "font-src 'self'; connect-src 'self' wss://notes.example; worker-src 'self'; manifest-src 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+        )
+        nonces.add(nonce)
+    assert len(nonces) == 3
+    assert all(len(nonce) >= 22 for nonce in nonces)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "caching"),
+    [
+        ("/assets/main-1a2b.js", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"),
+        ("/assets/font-3c4d.woff2", "font/woff2", "public, max-age=31536000, immutable"),
+        ("/icon.svg", "image/svg+xml", "no-cache"),
+        ("/sw.js", "text/javascript; charset=utf-8", "no-cache"),
+        ("/manifest.webmanifest", "application/manifest+json", "no-cache"),
+    ],
+)
+async def test_files_come_with_their_type_and_caching(
+    client: httpx.AsyncClient, path: str, media_type: str, caching: str
+) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    assert answer.headers["cache-control"] == caching
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "style-src 'self';" in answer.headers["content-security-policy"]
+    again = await client.get(path, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [("gzip, br", True), ("br;q=1.0, gzip;q=0.5", True), ("*", True), ("gzip;q=0", False), ("br", False), ("", False)],
+)
+async def test_what_was_compressed_before_is_sent_so(client: httpx.AsyncClient, accepted: str, zipped: bool) -> None:
+    answer = await client.get("/assets/main-1a2b.js", headers={"Accept-Encoding": accepted})
+    assert answer.content == SCRIPT
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert (answer.headers.get("content-encoding") == "gzip") is zipped
+    assert (int(answer.headers["content-length"]) < len(SCRIPT)) is zipped
+    headers = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+    again = await client.get("/assets/main-1a2b.js", headers=headers)
+    assert (again.status_code, again.headers["vary"]) == (304, "Accept-Encoding")
+
+
+async def test_the_two_forms_of_a_file_have_two_tags(client: httpx.AsyncClient) -> None:
+    answers = [
+        await client.get("/assets/main-1a2b.js", headers={"Accept-Encoding": coding}) for coding in ("gzip", "identity")
+    ]
+    assert len({answer.headers["etag"] for answer in answers}) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/index.html", "/assets/index.html", "/assets/../index.html", "/assets/..%2Findex.html", "/assets/"),
+        *("/notes.secret", "/assets/main-1a2b.js.gz", "/assets/other.js", "/signed-in", "/d", "/sw.js/x"),
+    ],
+)
+async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code in (404, 307)
+    assert (await client.get(path, follow_redirects=True)).text != INDEX.decode()
+
+
+async def test_a_server_has_the_application_where_it_was_built(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_BUILT", built)
+    async with client_of(Starlette(routes=web_routes(secure=False))) as client:
+        assert (await client.get("/sign-in")).status_code == 200
+        assert "ws://notes.example;" in (await client.get("/")).headers["content-security-policy"]
+    monkeypatch.setattr(web, "_BUILT", tmp_path / "nothing")
+    async with client_of(Starlette(routes=web_routes(secure=False))) as client:
+        assert (await client.get("/sign-in")).status_code == 404
+        assert (await client.get("/")).status_code == 200

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs what web/ needs, exactly as locked, and builds the app into the Python package (src/coscribe/web/built).
+# Node and npm come from the virtual environment, so that they are the same everywhere.
+#
+#     tools/web.sh BIN            install what is missing, build
+#     tools/web.sh BIN --install  only install
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$(cd "$1" && pwd):$PATH"
+cd web
+if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo "Installing the locked packages of web/ ..."
+  npm ci --silent --no-audit --no-fund
+  touch node_modules/.package-lock.json
+fi
+if [ "${2:-}" != "--install" ]; then
+  echo "Building the web editor ..."
+  npm run --silent build
+fi

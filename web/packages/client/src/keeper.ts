@@ -1,0 +1,230 @@
+/**
+ * Keeper: keeps one document's record in the store. Saves do not overlap; what is asked for while one runs is one save
+ * after it, of the state by then. A save never fails for whoever waits for it: where the store refuses (or does not
+ * answer), the document goes on without, `isKept` says so, and the next save tries again, with what this one had.
+ */
+
+import type { Clock } from "./clock.ts";
+import { fromEdits, NOTHING, toEdits } from "./core/operation.ts";
+import { TextBuffer } from "./core/text_buffer.ts";
+import { type Deferred, deferred } from "./deferred.ts";
+import type { Pending, Remains, Replica } from "./replica.ts";
+import type { RecordKey, Save, Store, StoredBase, StoredFile, StoredPending, StoredRecord } from "./store.ts";
+import { decodeClient, operationOf } from "./wire/codec.ts";
+import type { CommittedOperation } from "./wire/messages.ts";
+
+/** Operations behind the base after which a new one is written, at an idle moment. */
+export const MAX_BEHIND_BASE = 1_000;
+
+/** Operations that wait to be stored, or lie behind a base with never an idle moment; beyond it the base is dropped. */
+const MAX_OPERATIONS = 10_000;
+
+const LAZY_MS = 1_000;
+const STORE_TIMEOUT_MS = 5_000;
+
+/** What the keeper asks its document for when it saves. `serverText` is null while edits are on top of it. */
+export interface Kept {
+  record(): Omit<StoredRecord, keyof RecordKey | "savedAt">;
+  serverText(): string | null;
+  keptChanged(): void;
+}
+
+export class Keeper {
+  readonly key: RecordKey;
+  isKept = true;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #release: () => void;
+  #source: Kept | null = null;
+  #base: StoredBase | null | undefined;
+  #hasBase: boolean;
+  #behind: number;
+  #operations: CommittedOperation[] = [];
+  #running = false;
+  #next: Deferred<void> | null = null;
+  #current: Promise<void> = Promise.resolve();
+  #cancelLazy: (() => void) | null = null;
+  #closed = false;
+
+  /** `stored`: what is in the store under the key. `release` gives the key's lock back. */
+  constructor(store: Store, clock: Clock, key: RecordKey, stored: StoredFile | null, release: () => void) {
+    this.key = { account: key.account, fileId: key.fileId, series: key.series };
+    this.#store = store;
+    this.#clock = clock;
+    this.#release = release;
+    this.#hasBase = stored?.base != null;
+    this.#behind = stored?.operations.length ?? 0;
+  }
+
+  /** From now on saves are of this document. */
+  begin(source: Kept): void {
+    this.#source = source;
+  }
+
+  /** The replica has taken in a committed operation. */
+  noted(operation: CommittedOperation): void {
+    if (!this.#hasBase) return;
+    this.#operations.push(operation);
+    this.#behind += 1;
+    if (this.#behind > MAX_OPERATIONS) this.rebase(null);
+  }
+
+  /** The server's text is this one now; null: it is not known, or not to be kept. */
+  rebase(base: StoredBase | null): void {
+    this.#base = base;
+    this.#hasBase = base !== null;
+    this.#behind = 0;
+    this.#operations = [];
+  }
+
+  /** Saves at once, or as soon as the save that runs is through; resolves when this state is stored, or refused. */
+  save(): Promise<void> {
+    this.#cancelLazy?.();
+    this.#cancelLazy = null;
+    if (this.#closed || this.#source === null) return this.#current;
+    this.#next ??= deferred();
+    const { promise } = this.#next;
+    if (!this.#running) this.#current = this.#run();
+    return promise;
+  }
+
+  /** Saves within about a second: for what the server has anyway. */
+  saveLater(): void {
+    if (this.#closed) return;
+    this.#cancelLazy ??= this.#clock.later(LAZY_MS, () => void this.save());
+  }
+
+  /** Saves what `saveLater` put off; resolves when everything is stored, or refused. */
+  flush(): Promise<void> {
+    return this.#cancelLazy === null ? this.#current : this.save();
+  }
+
+  /** Stores what is left and gives the record free. */
+  async close(): Promise<void> {
+    const saved = this.save();
+    this.#closed = true;
+    await saved;
+    await this.#current;
+    this.#release();
+  }
+
+  /** Deletes the record and gives it free; nothing, where that is free already. */
+  async remove(): Promise<void> {
+    if (this.#closed) return;
+    this.#cancelLazy?.();
+    this.#closed = true;
+    await this.#current;
+    await this.#within(this.#store.delete(this.key)).catch(() => {});
+    this.#release();
+  }
+
+  /** Gives the record free as it is. */
+  release(): void {
+    this.#closed = true;
+    this.#release();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#next !== null && this.#source !== null) {
+      const due = this.#next;
+      this.#next = null;
+      const source = this.#source;
+      const save = this.#take(source);
+      const isKept = await this.#within(this.#store.save(save)).then(
+        () => true,
+        () => false,
+      );
+      if (!isKept) this.#putBack(save);
+      if (isKept !== this.isKept) {
+        this.isKept = isKept;
+        source.keptChanged();
+      }
+      due.resolve();
+    }
+    this.#running = false;
+  }
+
+  #take(source: Kept): Save {
+    const record = { ...this.key, savedAt: this.#clock.now(), ...source.record() };
+    if (!this.#hasBase || this.#behind > MAX_BEHIND_BASE) {
+      const text = source.serverText();
+      if (text !== null) this.rebase({ text, version: record.version, lineage: record.lineage });
+    }
+    const save = { record, operations: this.#operations, ...(this.#base === undefined ? {} : { base: this.#base }) };
+    this.#base = undefined;
+    this.#operations = [];
+    return save;
+  }
+
+  #putBack(save: Save): void {
+    if (this.#base !== undefined) return;
+    this.#base = save.base;
+    this.#operations = [...save.operations, ...this.#operations];
+  }
+
+  #within(answer: Promise<void>): Promise<void> {
+    const { promise, resolve, reject } = deferred<void>();
+    const cancel = this.#clock.later(STORE_TIMEOUT_MS, () => reject(new Error("the store does not answer")));
+    answer.then(resolve, reject).finally(cancel);
+    return promise;
+  }
+}
+
+/** A replica's pending edits as they are stored. */
+export function storedPending(replica: Replica): Pick<StoredRecord, "message" | "inFlight" | "queue"> {
+  const stored = (item: Pending): StoredPending => ({
+    operationId: item.operationId,
+    change: toEdits(item.operation),
+    edits: item.edits,
+    restores: item.restores.map(({ operationId, sequence }) => ({ operationId, sequence })),
+  });
+  return { message: replica.message, inFlight: replica.inFlight.map(stored), queue: replica.queue.map(stored) };
+}
+
+/** What a record holds, for `Replica.restore`. Errors: CoscribeError, RangeError where its parts contradict each other. */
+export function remainsOf({ record, base, operations }: StoredFile): Remains {
+  const inFlight = record.inFlight.map(pendingOf);
+  const queue = record.queue.map(pendingOf);
+  const known = new Map([...inFlight, ...queue].map((item) => [item.operationId, item]));
+  for (const item of [...record.inFlight, ...record.queue]) {
+    const pending = known.get(item.operationId);
+    if (pending === undefined) continue;
+    pending.restores = item.restores.map(
+      ({ operationId, sequence }) =>
+        known.get(operationId) ?? { operationId, sequence, operation: NOTHING, restores: [], edits: 0 },
+    );
+  }
+  const sent = idsOf(record.message);
+  if (sent.slice(sent.length - inFlight.length).join() !== inFlight.map((item) => item.operationId).join()) {
+    throw new RangeError("the message is not the one that is in flight");
+  }
+  const text = base === null ? null : textOf(base, operations, record);
+  return { text, version: record.version, lineage: record.lineage, message: record.message, inFlight, queue };
+}
+
+function pendingOf(stored: StoredPending): Pending {
+  const { operationId, change, edits } = stored;
+  return { operationId, operation: fromEdits(change), restores: [], sequence: 0, edits };
+}
+
+/** The server's text at the record's lineage. */
+function textOf(base: StoredBase, operations: readonly CommittedOperation[], record: StoredRecord): string | null {
+  const buffer = new TextBuffer(base.text);
+  let sequence = base.lineage.serverSequenceId;
+  for (const operation of operations) {
+    if (operation.serverSequenceId <= sequence) continue;
+    buffer.apply(operationOf(operation));
+    sequence = operation.serverSequenceId;
+  }
+  return sequence === record.lineage.serverSequenceId ? buffer.toString() : null;
+}
+
+/** The ids of the operations in a frozen message. */
+function idsOf(message: string): string[] {
+  if (message === "") return [];
+  const decoded = decodeClient(message);
+  if (decoded.type === "chain") return decoded.operations.map((element) => element.operationId);
+  if (decoded.type === "operation") return [decoded.operationId];
+  throw new RangeError("a message that is no operation is in flight");
+}

@@ -1,0 +1,108 @@
+/**
+ * Store: what survives a reload. One record for each (account, file, series); a series is one open document, and its
+ * next lives. A record has three parts, and one save writes what changed of them in one transaction:
+ *
+ *     base            the server's text at some sequence; null where it is not kept
+ *     operations      committed behind the base, up to the lineage of the record
+ *     record          what is pending on top: the frozen message byte for byte, what is in flight and queued; patches
+ *
+ * So base + operations + pending is the text to show, and `record.lineage` is what to join with. Without a base the
+ * text comes from the server, and the pending edits are carried to it.
+ */
+
+import type { CodePointEdit } from "./core/operation.ts";
+import type { Patch } from "./patch.ts";
+import type { CommittedOperation, Lineage, Role } from "./wire/messages.ts";
+
+/** What a record is found by. Nothing is ever sent as another account than the one it was made by. */
+export interface RecordKey {
+  readonly account: string;
+  readonly fileId: string;
+  readonly series: string;
+}
+
+/** A pending edit; positions in code points. `restores`: what an undo brings back, sequence 0 while that is pending. */
+export interface StoredPending {
+  readonly operationId: string;
+  readonly change: readonly CodePointEdit[];
+  readonly edits: number;
+  readonly restores: readonly { readonly operationId: string; readonly sequence: number }[];
+}
+
+export interface StoredRecord extends RecordKey {
+  /** When it was saved, in milliseconds. */
+  readonly savedAt: number;
+  readonly role: Role;
+  readonly version: number;
+  readonly lineage: Lineage;
+  readonly message: string;
+  readonly inFlight: readonly StoredPending[];
+  readonly queue: readonly StoredPending[];
+  readonly patches: readonly Patch[];
+}
+
+/** The server's text at a version and a place of its log. */
+export interface StoredBase {
+  readonly text: string;
+  readonly version: number;
+  readonly lineage: Lineage;
+}
+
+export interface StoredFile {
+  readonly record: StoredRecord;
+  readonly base: StoredBase | null;
+  readonly operations: readonly CommittedOperation[];
+}
+
+/** `base`: a new one, with which the operations before it go; null drops both; left out, it stays. `operations` are
+ * added behind those that are there. */
+export interface Save {
+  readonly record: StoredRecord;
+  readonly base?: StoredBase | null;
+  readonly operations: readonly CommittedOperation[];
+}
+
+/** Whatever is refused (no room, a private window) rejects, and leaves what was there. */
+export interface Store {
+  /** All records of an account, in no order. */
+  list(account: string): Promise<StoredRecord[]>;
+  load(key: RecordKey): Promise<StoredFile | null>;
+  /** All of it or nothing. */
+  save(save: Save): Promise<void>;
+  delete(key: RecordKey): Promise<void>;
+}
+
+/** A store that is gone with the process. Values are copied, as by any other store. */
+export class MemoryStore implements Store {
+  readonly #files = new Map<string, StoredFile>();
+
+  async list(account: string): Promise<StoredRecord[]> {
+    const records = [...this.#files.values()].map((file) => file.record);
+    return structuredClone(records.filter((record) => record.account === account));
+  }
+
+  async load(key: RecordKey): Promise<StoredFile | null> {
+    return structuredClone(this.#files.get(nameOf(key)) ?? null);
+  }
+
+  async save({ record, base, operations }: Save): Promise<void> {
+    const before = base === undefined ? this.#files.get(nameOf(record)) : undefined;
+    this.#files.set(
+      nameOf(record),
+      structuredClone({
+        record,
+        base: base ?? before?.base ?? null,
+        operations: [...(before?.operations ?? []), ...operations],
+      }),
+    );
+  }
+
+  async delete(key: RecordKey): Promise<void> {
+    this.#files.delete(nameOf(key));
+  }
+}
+
+/** One string for a record's key. */
+export function nameOf({ account, fileId, series }: RecordKey): string {
+  return JSON.stringify([account, fileId, series]);
+}

@@ -1,0 +1,732 @@
+// Generated from contract/wire.schema.json by web/tools/generate.mjs.
+
+export type ClientMessage =
+  Hello | Join | SnapshotApplied | Leave | Operation | Chain | SetPresence | Resend | GetChecksum | Ping;
+export type ServerMessage =
+  | Welcome
+  | Snapshot
+  | Committed
+  | Live
+  | Ack
+  | Resent
+  | Presence
+  | Left
+  | Checksum
+  | Rejoin
+  | RoleChanged
+  | Error
+  | Goodbye
+  | Pong;
+
+/**
+ * The first message: who is there, and which protocol versions it speaks. Never a token in a URL.
+ */
+export interface Hello {
+  type: "hello";
+  /**
+   * the protocol versions that the client speaks, in any order
+   */
+  protocol: number[];
+  /**
+   * what proves who it is; from `coscribe token USER`, or a one-time ticket
+   */
+  token: string;
+  /**
+   * name and version of the client, for the server's logs
+   */
+  client?: string;
+}
+/**
+ * Open a file. `have`: what is left from before, for a tail instead of a snapshot. `inFlight`: the ids of
+ * operations that were sent and never acknowledged; the answer names the fate of each.
+ */
+export interface Join {
+  type: "join";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * what is left from before; without it the answer is a snapshot
+   */
+  have?: Have | null;
+  /**
+   * the ids that were sent and never acknowledged; the answer names the fate of each
+   */
+  inFlight?: string[];
+}
+/**
+ * What a reconnecting client has of a file: the lineage of the last operation it saw, and that version.
+ */
+export interface Have {
+  /**
+   * which log it is; another one after a restore from a backup
+   */
+  incarnation: string;
+  /**
+   * the last sequence that the replica has
+   */
+  serverSequenceId: number;
+  /**
+   * the digest of the log's entry at that sequence, in hex; 64 zeros at sequence 0
+   */
+  chainHash: string;
+  /**
+   * the version of the replica's text
+   */
+  documentVersion: number;
+}
+/**
+ * The snapshot is in place: send what came after it.
+ */
+export interface SnapshotApplied {
+  type: "snapshotApplied";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the sequence that the snapshot shows
+   */
+  snapshotSequenceId: number;
+}
+/**
+ * Close a file; nothing more of it is sent.
+ */
+export interface Leave {
+  type: "leave";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+}
+/**
+ * One edit. `position`/`payload` by `operationType`:
+ *
+ * - insert: put the string `payload` at `position`
+ * - delete: drop `payload` (a number) code points from `position` on
+ * - replace: drop and insert at `position` atomically, see Replacement
+ * - batch: `position` is 0, `payload` is a list of edits against one text, left to right
+ *
+ * `operationId` is unique for ever; `<series>:<counter>` with a growing counter is the form that costs least.
+ * Until it is acknowledged a message is resent only exactly as it was. `restores` names the sequences that an undo
+ * or a restore brings back.
+ */
+export interface Operation {
+  type: "operation";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * who: the one of the welcome message
+   */
+  userId: string;
+  /**
+   * the version of the text that the edit was made on; one that the server has sent
+   */
+  baseVersion: number;
+  /**
+   * which form `position` and `payload` have
+   */
+  operationType: "batch" | "delete" | "insert" | "replace";
+  /**
+   * where, in code points
+   */
+  position: number;
+  /**
+   * what, by operationType
+   */
+  payload: string | number | [number, number, string][] | Replacement;
+  /**
+   * the sequences that an undo or a restore brings back
+   */
+  restores?: number[];
+}
+/**
+ * The payload of a replace: drop `delete` code points, put `insert` in their place; one atomic edit.
+ */
+export interface Replacement {
+  /**
+   * how many code points to drop
+   */
+  delete: number;
+  /**
+   * the text to put in their place
+   */
+  insert: string;
+}
+/**
+ * Several operations, each with its own id, each based on the one before it; committed as a unit.
+ */
+export interface Chain {
+  type: "chain";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * who: the one of the welcome message
+   */
+  userId: string;
+  /**
+   * the version of the text that the edit was made on; one that the server has sent
+   */
+  baseVersion: number;
+  /**
+   * the elements, in order
+   */
+  operations: ChainElement[];
+}
+/**
+ * One operation of a chain. Its base is the text that the element before it leaves.
+ */
+export interface ChainElement {
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * which form `position` and `payload` have
+   */
+  operationType: "batch" | "delete" | "insert" | "replace";
+  /**
+   * where, in code points
+   */
+  position: number;
+  /**
+   * what, by operationType
+   */
+  payload: string | number | [number, number, string][] | Replacement;
+  /**
+   * the sequences that an undo or a restore brings back
+   */
+  restores?: number[];
+}
+/**
+ * Where my caret is, as of `documentVersion`. Advisory: receivers carry it over what has come since.
+ */
+export interface SetPresence {
+  type: "setPresence";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the version that the cursor refers to
+   */
+  documentVersion: number;
+  /**
+   * the selection; none: nothing is shown
+   */
+  cursor?: Cursor | null;
+}
+/**
+ * A selection: `head` is the caret, `anchor` the other end.
+ */
+export interface Cursor {
+  /**
+   * the fixed end of the selection
+   */
+  anchor: number;
+  /**
+   * the caret
+   */
+  head: number;
+}
+/**
+ * Ask for the operations behind `have`, up to and including `throughSequenceId`; the answer may need several
+ * rounds (`more`).
+ */
+export interface Resend {
+  type: "resend";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  have: Lineage;
+  /**
+   * up to and including which sequence
+   */
+  throughSequenceId: number;
+}
+/**
+ * What a replica has: the log's incarnation, a sequence in it, and the chain hash at that sequence.
+ */
+export interface Lineage {
+  /**
+   * which log it is; another one after a restore from a backup
+   */
+  incarnation: string;
+  /**
+   * the last sequence that the replica has
+   */
+  serverSequenceId: number;
+  /**
+   * the digest of the log's entry at that sequence, in hex; 64 zeros at sequence 0
+   */
+  chainHash: string;
+}
+/**
+ * Ask for the hash of the text, to compare a replica with.
+ */
+export interface GetChecksum {
+  type: "getChecksum";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+}
+/**
+ * Is anybody there? Answered at once by pong.
+ */
+export interface Ping {
+  type: "ping";
+  /**
+   * any number; comes back
+   */
+  nonce?: number;
+}
+/**
+ * The answer to hello: the protocol version that is spoken from here on, and who you are.
+ */
+export interface Welcome {
+  type: "welcome";
+  /**
+   * the version that is spoken from here on
+   */
+  protocol: number;
+  /**
+   * who one is, by the token
+   */
+  userId: string;
+  /**
+   * tells two windows of one person apart
+   */
+  connectionId: string;
+  limits: ServerLimits;
+  /**
+   * name and version of the server
+   */
+  server: string;
+}
+/**
+ * Bounds a client should keep to. Bytes of a message; code points of an operation and of a file; counts.
+ */
+export interface ServerLimits {
+  /**
+   * bytes of one message
+   */
+  messageBytes: number;
+  /**
+   * code points that one operation inserts
+   */
+  operationLength: number;
+  /**
+   * code points of a file
+   */
+  fileLength: number;
+  /**
+   * operations of one chain
+   */
+  chainOperations: number;
+  /**
+   * files that are open on one connection
+   */
+  filesPerConnection: number;
+}
+/**
+ * The text at a version and a sequence. `lineageLost`: the log no longer knows what the client had.
+ */
+export interface Snapshot {
+  type: "snapshot";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the version that the snapshot shows
+   */
+  snapshotVersion: number;
+  /**
+   * the sequence that the snapshot shows
+   */
+  snapshotSequenceId: number;
+  /**
+   * which log it is; another one after a restore from a backup
+   */
+  incarnation: string;
+  /**
+   * the digest of the log's entry at that sequence, in hex; 64 zeros at sequence 0
+   */
+  chainHash: string;
+  /**
+   * what one may do with the file
+   */
+  role: "editor" | "owner" | "viewer";
+  /**
+   * what became of each id in flight
+   */
+  fates: OperationFate[];
+  /**
+   * whether the log does not know what the client had
+   */
+  lineageLost: boolean;
+  /**
+   * the text
+   */
+  content: string;
+}
+/**
+ * What became of an operation that was in flight. Sequence and version only where it was committed.
+ */
+export interface OperationFate {
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * `committed`, `notCommitted` (may be sent again) or `unknowable` (goes back to its author)
+   */
+  fate: "committed" | "notCommitted" | "unknowable";
+  /**
+   * its sequence, where it was committed
+   */
+  serverSequenceId?: number | null;
+  /**
+   * the version after it, where it was committed
+   */
+  documentVersion?: number | null;
+}
+/**
+ * Operations of a file in their order, the same bytes for everybody, the author included: an author finds its
+ * acknowledgement here by operationId. `previousSequenceId` is the file's sequence before the first of them: a
+ * replica that is not there yet has a gap. `chainHash` belongs to the last of them.
+ */
+export interface Committed {
+  type: "committed";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the file's sequence before the first of them; above one's own there is a gap
+   */
+  previousSequenceId: number;
+  /**
+   * the digest of the last of these entries
+   */
+  chainHash: string;
+  /**
+   * the operations, in order
+   */
+  operations: CommittedOperation[];
+}
+/**
+ * An operation as it was committed (transformed), with its place in the order.
+ *
+ * `documentVersion` is the version after it. An operation that came to nothing (a batch of no edits) has a
+ * sequence of its own and leaves the version as it was.
+ */
+export interface CommittedOperation {
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * who made it
+   */
+  userId: string;
+  /**
+   * a place in the order of the workspace
+   */
+  serverSequenceId: number;
+  /**
+   * the version after the operation
+   */
+  documentVersion: number;
+  /**
+   * which form `position` and `payload` have
+   */
+  operationType: "batch" | "delete" | "insert" | "replace";
+  /**
+   * where, in code points
+   */
+  position: number;
+  /**
+   * what, by operationType
+   */
+  payload: string | number | [number, number, string][] | Replacement;
+  /**
+   * the sequences that an undo or a restore brings back
+   */
+  restores?: number[];
+}
+/**
+ * The tail is through: from here on operations come as they are committed.
+ */
+export interface Live {
+  type: "live";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the file's last sequence
+   */
+  serverSequenceId: number;
+  /**
+   * the version of the file's text
+   */
+  documentVersion: number;
+  /**
+   * which log it is; another one after a restore from a backup
+   */
+  incarnation: string;
+  /**
+   * what one may do with the file
+   */
+  role: "editor" | "owner" | "viewer";
+  /**
+   * what became of each id in flight
+   */
+  fates: OperationFate[];
+  /**
+   * who has the file open, oneself included
+   */
+  participants: Participant[];
+}
+/**
+ * Somebody who has the file open. `connectionId` tells two windows of one person apart.
+ */
+export interface Participant {
+  /**
+   * tells two windows of one person apart
+   */
+  connectionId: string;
+  /**
+   * who it is
+   */
+  userId: string;
+  /**
+   * how to show them
+   */
+  displayName: string;
+  /**
+   * `#rrggbb`; stays the same for a person
+   */
+  color: string;
+  /**
+   * what they may do with the file
+   */
+  role: "editor" | "owner" | "viewer";
+  /**
+   * the version that the cursor refers to
+   */
+  documentVersion?: number;
+  /**
+   * the selection; none: nothing is shown
+   */
+  cursor?: Cursor | null;
+}
+/**
+ * A direct acknowledgement, for operations that are not (or no longer) broadcast to their author.
+ */
+export interface Ack {
+  type: "ack";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the operations, in order
+   */
+  operations: Place[];
+}
+/**
+ * Where an operation is in the order.
+ */
+export interface Place {
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * a place in the order of the workspace
+   */
+  serverSequenceId: number;
+  /**
+   * the version after the operation
+   */
+  documentVersion: number;
+}
+/**
+ * The answer to resend. `more`: the range goes on behind the last of these operations.
+ */
+export interface Resent {
+  type: "resent";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the sequence that was asked from
+   */
+  previousSequenceId: number;
+  /**
+   * the digest of the last of these entries; of what one has where there are none
+   */
+  chainHash: string;
+  /**
+   * whether the range goes on behind the last of these
+   */
+  more: boolean;
+  /**
+   * the operations, in order
+   */
+  operations: CommittedOperation[];
+}
+/**
+ * Somebody came or moved.
+ */
+export interface Presence {
+  type: "presence";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  participant: Participant;
+}
+/**
+ * Somebody went.
+ */
+export interface Left {
+  type: "left";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * tells two windows of one person apart
+   */
+  connectionId: string;
+}
+/**
+ * `contentHash` is the SHA-256 of the UTF-8 text at `documentVersion`, in hex.
+ */
+export interface Checksum {
+  type: "checksum";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the version of the file's text
+   */
+  documentVersion: number;
+  /**
+   * the file's last sequence
+   */
+  serverSequenceId: number;
+  /**
+   * SHA-256 of the UTF-8 text, in hex
+   */
+  contentHash: string;
+}
+/**
+ * This file has to be joined again (the reason is a code of the error table).
+ */
+export interface Rejoin {
+  type: "rejoin";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * a code of the error table
+   */
+  reason: string;
+}
+/**
+ * What one may do with the file is something else from here on.
+ */
+export interface RoleChanged {
+  type: "roleChanged";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * what one may do with it from here on
+   */
+  role: "editor" | "owner" | "viewer";
+}
+/**
+ * A refusal. The message it answers has changed nothing.
+ *
+ * `fates` comes with a join that is refused for want of access: an operation that is in the log is there, whatever
+ * has become of its author's rights.
+ */
+export interface Error {
+  type: "error";
+  /**
+   * a code of the error table; more may be added, none changes its meaning
+   */
+  code: string;
+  /**
+   * who has to change something
+   */
+  fault: "client" | "server";
+  /**
+   * what may be done with the same message: see the error table
+   */
+  retry: "never" | "rejoin" | "same";
+  /**
+   * what to do, for people
+   */
+  help: string;
+  /**
+   * what exactly was wrong, for people; may change
+   */
+  detail: string;
+  /**
+   * the file that it was about, if one is known
+   */
+  fileId?: string | null;
+  /**
+   * the operation that was refused, if one was
+   */
+  operationId?: string | null;
+  /**
+   * what became of each id in flight, where a join that named some is refused for want of access
+   */
+  fates?: OperationFate[];
+}
+/**
+ * The server is going down; come back after so many milliseconds.
+ */
+export interface Goodbye {
+  type: "goodbye";
+  /**
+   * a code of the error table
+   */
+  reason: string;
+  /**
+   * milliseconds after which to come back
+   */
+  retryAfter: number;
+}
+/**
+ * The answer to ping.
+ */
+export interface Pong {
+  type: "pong";
+  /**
+   * any number; comes back
+   */
+  nonce: number;
+}

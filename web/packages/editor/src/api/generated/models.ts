@@ -1,0 +1,955 @@
+// Generated from contract/openapi.json by web/tools/generate.mjs.
+
+export interface AcceptedRow {
+  documentId: string;
+  documentName: string;
+}
+export interface AccessEvent {
+  eventId: number;
+  time: string;
+  /**
+   * a user, user+token for a bot, guest+link, or the name in a token of the folder's key
+   */
+  actor: string;
+  action: string;
+  /**
+   * done, or the code of the refusal
+   */
+  outcome: string;
+  documentId: string | null;
+  /**
+   * whom or what it was done to
+   */
+  subject: string;
+  address: string;
+  requestId: string;
+  detail: {
+    [k: string]: unknown;
+  };
+  /**
+   * SHA-256 over the digest before and this event, in hex
+   */
+  digest: string;
+}
+export interface AccessRequest {
+  requestId: string;
+  person: UserRow;
+  message: string;
+  askedAt: string;
+  expiresAt: string;
+}
+/**
+ * What everybody may know of a person.
+ */
+export interface UserRow {
+  userId: string;
+  handle: string;
+  displayName: string;
+  color: string;
+}
+export interface AccessRequestList {
+  items: AccessRequest[];
+  nextCursor: string;
+}
+export interface AccessToken {
+  accessToken: string;
+  expiresIn: number;
+}
+export interface Account {
+  userId: string;
+  handle: string;
+  displayName: string;
+  color: string;
+  /**
+   * verified
+   */
+  email: string | null;
+  /**
+   * matches no invitation and no search until it is verified
+   */
+  unverifiedEmail: string | null;
+  hasPassword: boolean;
+  administrator: boolean;
+  /**
+   * whether others can find one by searching
+   */
+  discoverable: boolean;
+  createdAt: string;
+}
+export interface AdminUser {
+  userId: string;
+  handle: string;
+  displayName: string;
+  email: string | null;
+  administrator: boolean;
+  status: "active" | "locked";
+  createdAt: string;
+}
+export interface AdminUserList {
+  items: AdminUser[];
+  nextCursor: string;
+}
+/**
+ * Done, or nothing to do: the answer does not say which.
+ */
+export interface Asked {
+  detail: string;
+}
+export interface Asking {
+  /**
+   * for the owners
+   */
+  message?: string;
+}
+export interface BanList {
+  items: BanRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface BanRow {
+  user: UserRow;
+  bannedBy: string | null;
+  bannedAt: string;
+}
+/**
+ * A session has begun. With a cookie: ``csrfToken``; else the tokens.
+ */
+export interface Begun {
+  sessionId: string;
+  userId: string;
+  csrfToken?: string | null;
+  accessToken?: string | null;
+  refreshToken?: string | null;
+  /**
+   * seconds that the access token lasts
+   */
+  expiresIn?: number | null;
+}
+/**
+ * The text at `version` from left to right; the lengths add up to it.
+ */
+export interface BlameOfText {
+  version: number;
+  runs: BlameRun[];
+  authors: HistoryAuthor[];
+}
+/**
+ * What one author wrote side by side, with pauses under five minutes.
+ */
+export interface BlameRun {
+  /**
+   * code points
+   */
+  length: number;
+  /**
+   * a `userId` of `authors`
+   */
+  authorId: string;
+  /**
+   * made by the newest operation in it
+   */
+  version: number;
+  /**
+   * of that operation, in milliseconds since 1970
+   */
+  at: number;
+}
+/**
+ * Who signed operations, as they are called today. `erased-7` stands for an account that is gone.
+ */
+export interface HistoryAuthor {
+  /**
+   * a user, or user+token for a bot
+   */
+  userId: string;
+  displayName: string;
+  color: string;
+}
+export interface Confirmation {
+  currentPassword?: string | null;
+}
+export interface Content {
+  text: string;
+  /**
+   * the version this text has; what a later edit is based on
+   */
+  documentVersion: number;
+  serverSequenceId: number;
+}
+export interface Document {
+  documentId: string;
+  name: string;
+  status: "active" | "archived" | "trashed";
+  /**
+   * one's own; none for an administrator who is no member
+   */
+  role: ("owner" | "editor" | "viewer") | null;
+  createdAt: string;
+  editedAt: string;
+  visitedAt: string | null;
+  trashedAt: string | null;
+}
+export interface DocumentList {
+  items: Document[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+/**
+ * One edit, as on the WebSocket (docs/protocol.md, operation).
+ */
+export interface Edit {
+  operationId: string;
+  operationType: "insert" | "delete" | "replace" | "batch";
+  /**
+   * in Unicode code points
+   */
+  position: number;
+  payload: string | number | Replacement | [number, number, string][];
+  restores?: number[];
+}
+export interface Replacement {
+  delete: number;
+  insert: string;
+}
+/**
+ * One operation, or a chain of them, each based on the one before it and committed as a unit.
+ */
+export interface Edits {
+  /**
+   * the version that the first one was made for
+   */
+  baseVersion: number;
+  operations: Edit[];
+}
+export interface Elsewhere {
+  /**
+   * its name in addresses
+   */
+  name: string;
+  /**
+   * its name for people
+   */
+  label: string;
+}
+export interface EmailChange {
+  email: string;
+  currentPassword?: string;
+}
+export interface EntryList {
+  items: EntryRow[];
+}
+export interface EntryRow {
+  /**
+   * as it was written
+   */
+  text: string;
+  /**
+   * an address is `invited` whether or not it has an account
+   */
+  outcome: "invited" | "already_member" | "not_found" | "invalid" | "banned" | "too_many";
+}
+export interface EventList {
+  items: AccessEvent[];
+  nextCursor: string;
+}
+export interface ExternalBegin {
+  /**
+   * of an invitation; counts if a new account is made
+   */
+  invitation?: string | null;
+}
+export interface ExternalBegun {
+  /**
+   * where to send the browser now
+   */
+  url: string;
+}
+export interface Granting {
+  role: "owner" | "editor" | "viewer";
+}
+export interface GroupIn {
+  name: string;
+}
+export interface GroupList {
+  items: GroupRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface GroupRow {
+  groupId: string;
+  name: string;
+  owner: UserRow;
+  /**
+   * how many
+   */
+  members: number;
+  createdAt: string;
+}
+export interface GroupMemberList {
+  items: UserRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface IdentityList {
+  items: IdentityRow[];
+}
+export interface IdentityRow {
+  /**
+   * none: this server does not offer it any more
+   */
+  provider: string | null;
+  issuer: string;
+  linkedAt: string;
+}
+export interface InvitationList {
+  items: InvitationRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface InvitationRow {
+  invitationId: string;
+  /**
+   * null: to make an account here
+   */
+  documentId: string | null;
+  documentName: string | null;
+  role: ("owner" | "editor" | "viewer") | null;
+  /**
+   * who is invited, if by id or handle
+   */
+  user: UserRow | null;
+  /**
+   * or by address
+   */
+  email: string | null;
+  inviter: string;
+  createdAt: string;
+  expiresAt: string;
+}
+export interface InvitationSecret {
+  secret: string;
+}
+export interface Key {
+  keyId: string;
+}
+export interface LinkList {
+  items: LinkRow[];
+}
+export interface LinkRow {
+  linkId: string;
+  role: "editor" | "viewer";
+  createdBy: string | null;
+  createdAt: string;
+  expiresAt: string | null;
+  /**
+   * accounts that came by it
+   */
+  visitors: number;
+}
+export interface LinkSecret {
+  secret: string;
+}
+export interface MadeLink {
+  linkId: string;
+  role: "editor" | "viewer";
+  createdBy: string | null;
+  createdAt: string;
+  expiresAt: string | null;
+  /**
+   * accounts that came by it
+   */
+  visitors: number;
+  /**
+   * shown this once
+   */
+  url: string;
+}
+export interface MadeToken {
+  tokenId: string;
+  name: string;
+  /**
+   * how the secret begins
+   */
+  prefix: string;
+  scope: string;
+  documentId: string | null;
+  createdAt: string;
+  expiresAt: string;
+  usedAt: string | null;
+  revokedAt: string | null;
+  /**
+   * shown this once
+   */
+  secret: string;
+}
+export interface MemberList {
+  items: MemberRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface MemberRow {
+  /**
+   * a visitor came by a link and is no member
+   */
+  kind: "user" | "group" | "visitor";
+  memberId: string;
+  name: string;
+  /**
+   * of a person
+   */
+  handle: string | null;
+  /**
+   * of a person
+   */
+  color: string | null;
+  role: "owner" | "editor" | "viewer";
+  addedAt: string;
+}
+export interface NewDocument {
+  name: string;
+  /**
+   * what it begins with; larger ones go through import
+   */
+  text?: string;
+}
+export interface NewGroupMember {
+  /**
+   * an id or a handle
+   */
+  who: string;
+}
+export interface NewInvitation {
+  /**
+   * an id, a handle or an e-mail address
+   */
+  who: string;
+  /**
+   * an owner only by id or handle
+   */
+  role: "owner" | "editor" | "viewer";
+}
+export interface NewInvitations {
+  /**
+   * a pasted list: handles, ids, addresses, `Name <address>`, between commas, semicolons or lines
+   */
+  people: string;
+  role: "owner" | "editor" | "viewer";
+}
+export interface NewLink {
+  /**
+   * editing needs an account all the same
+   */
+  role: "editor" | "viewer";
+  /**
+   * seconds; left out: until it is switched off
+   */
+  expiresIn?: number | null;
+}
+export interface NewRole {
+  role: "owner" | "editor" | "viewer";
+}
+export interface NewServerInvitation {
+  /**
+   * where the link goes; left out: it is in the answer
+   */
+  email?: string | null;
+}
+export interface NewToken {
+  name: string;
+  scope: "read" | "edit" | "manage";
+  /**
+   * how long it lasts
+   */
+  days?: number;
+  /**
+   * the only document it is for; left out: all
+   */
+  documentId?: string | null;
+}
+export interface NewVersionName {
+  version: number;
+  name: string;
+}
+export interface OneTimeLink {
+  /**
+   * works once; it replaces the links before
+   */
+  url: string;
+}
+/**
+ * A guest reads with the access token, and posts the secret again when it has expired.
+ */
+export interface OpenedLink {
+  documentId: string;
+  documentName: string;
+  role: "owner" | "editor" | "viewer";
+  /**
+   * what the link gives to people with an account
+   */
+  linkRole: "editor" | "viewer";
+  guest: boolean;
+  /**
+   * for guests
+   */
+  accessToken: string | null;
+  /**
+   * seconds that the access token lasts
+   */
+  expiresIn: number | null;
+}
+export interface OtherVersionName {
+  name: string;
+}
+export interface PasswordChange {
+  cookie?: boolean;
+  currentPassword?: string;
+  /**
+   * not a common one
+   */
+  newPassword: string;
+}
+/**
+ * Where an operation is in the order.
+ */
+export interface Placed {
+  operationId: string;
+  serverSequenceId: number;
+  documentVersion: number;
+}
+export interface PlacedList {
+  operations: Placed[];
+}
+export interface PlayedOperation {
+  /**
+   * of the text after it
+   */
+  version: number;
+  sequence: number;
+  /**
+   * a `userId` of `authors`
+   */
+  author: string;
+  /**
+   * milliseconds since 1970
+   */
+  at: number;
+  /**
+   * position, deleted text, inserted text: from left to right, all against the text before, in code points. Forwards they are done from right to left; backwards from left to right, with the two texts exchanged.
+   */
+  edits: [number, string, string][];
+}
+/**
+ * Operations without a gap, the oldest first; there are more while the last one's version is below `version`.
+ */
+export interface PlayedOperations {
+  operations: PlayedOperation[];
+  authors: HistoryAuthor[];
+  /**
+   * the present one
+   */
+  version: number;
+}
+/**
+ * What is left out stays as it is.
+ */
+export interface ProfileChange {
+  handle?: string | null;
+  displayName?: string | null;
+  color?: string | null;
+  discoverable?: boolean | null;
+}
+export interface Reauthentication {
+  /**
+   * needed where the account has one
+   */
+  currentPassword?: string | null;
+}
+export interface Refresh {
+  refreshToken: string;
+}
+export interface Removal {
+  /**
+   * the role that groups still give
+   */
+  remaining: ("owner" | "editor" | "viewer") | null;
+  /**
+   * the role that a link, opened again, would give; a ban ends it
+   */
+  byLink: ("owner" | "editor" | "viewer") | null;
+}
+export interface Rename {
+  name: string;
+}
+export interface Renewed {
+  accessToken: string;
+  refreshToken: string;
+  expiresIn: number;
+}
+/**
+ * ``operation`` is missing where the text was that already.
+ */
+export interface Replaced {
+  documentVersion: number;
+  operation: Placed | null;
+}
+export interface Reset {
+  secret: string;
+  /**
+   * not a common one
+   */
+  newPassword: string;
+}
+export interface ResetRequest {
+  email: string;
+}
+export interface RuleIn {
+  memberKind: "everyone" | "role" | "user" | "group";
+  /**
+   * a user's or group's id, editor or viewer; empty for everyone
+   */
+  memberId?: string;
+  /**
+   * `*` stays in one folder, `**` does not
+   */
+  pattern: string;
+  access: "none" | "read" | "write";
+}
+export interface RuleList {
+  rules: RuleRow[];
+}
+export interface RuleRow {
+  memberKind: string;
+  memberId: string;
+  pattern: string;
+  access: string;
+}
+/**
+ * In the order in which they are asked: the last one that fits decides. Owners are above the rules.
+ */
+export interface RulesIn {
+  rules: RuleIn[];
+}
+/**
+ * What a page needs to know before anybody has signed in.
+ */
+export interface Server {
+  /**
+   * there is no administrator yet: open the link that the server printed
+   */
+  needsSetup: boolean;
+  /**
+   * whether an account needs no invitation
+   */
+  openSignUp: boolean;
+  /**
+   * where else one can sign in
+   */
+  providers: Elsewhere[];
+}
+export interface ServerInvitation {
+  invitationId: string;
+  /**
+   * null: to make an account here
+   */
+  documentId: string | null;
+  documentName: string | null;
+  role: ("owner" | "editor" | "viewer") | null;
+  /**
+   * who is invited, if by id or handle
+   */
+  user: UserRow | null;
+  /**
+   * or by address
+   */
+  email: string | null;
+  inviter: string;
+  createdAt: string;
+  expiresAt: string;
+  /**
+   * shown this once; null: it went by mail
+   */
+  url: string | null;
+}
+/**
+ * Consecutive operations of one author, with pauses under five minutes.
+ */
+export interface Session {
+  author: HistoryAuthor;
+  /**
+   * of the text before
+   */
+  fromVersion: number;
+  /**
+   * of the text after
+   */
+  toVersion: number;
+  begunAt: string;
+  endedAt: string;
+  operations: number;
+  /**
+   * code points
+   */
+  inserted: number;
+  /**
+   * code points
+   */
+  deleted: number;
+  /**
+   * a very long one: its beginning is the first of the next page
+   */
+  isCut: boolean;
+  /**
+   * of versions that were made in it
+   */
+  names: VersionNamed[];
+}
+export interface VersionNamed {
+  version: number;
+  name: string;
+  /**
+   * none: by an account that is gone
+   */
+  namedBy: string | null;
+  namedAt: string;
+}
+export interface SessionRow {
+  sessionId: string;
+  kind: string;
+  client: string;
+  address: string;
+  createdAt: string;
+  usedAt: string;
+  expiresAt: string;
+  current?: boolean;
+}
+export interface SetUp {
+  cookie?: boolean;
+  secret: string;
+  handle: string;
+  displayName: string;
+  /**
+   * not a common one
+   */
+  password: string;
+  email?: string | null;
+}
+export interface SignIn {
+  cookie?: boolean;
+  /**
+   * handle or verified e-mail address
+   */
+  name: string;
+  password: string;
+}
+export interface SignUp {
+  cookie?: boolean;
+  handle: string;
+  displayName: string;
+  /**
+   * not a common one
+   */
+  password: string;
+  email?: string | null;
+  /**
+   * the secret of an invitation, where one is needed
+   */
+  invitation?: string | null;
+}
+export interface TokenList {
+  items: TokenRow[];
+}
+export interface TokenRow {
+  tokenId: string;
+  name: string;
+  /**
+   * how the secret begins
+   */
+  prefix: string;
+  scope: string;
+  documentId: string | null;
+  createdAt: string;
+  expiresAt: string;
+  usedAt: string | null;
+  revokedAt: string | null;
+}
+export interface Transfer {
+  /**
+   * the id of a person who is a member
+   */
+  to: string;
+  /**
+   * what whoever gives it becomes
+   */
+  role: "editor" | "viewer";
+  /**
+   * for administrators: which owner steps down, if not oneself
+   */
+  giver?: string;
+}
+export interface Transferred {
+  owner: MemberRow;
+  giver: MemberRow | null;
+}
+/**
+ * What is left out stays as it is.
+ */
+export interface UserChange {
+  /**
+   * a locked account loses every session, token and socket at once
+   */
+  locked?: boolean | null;
+  administrator?: boolean | null;
+}
+export interface UserList {
+  items: UserRow[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface VersionNames {
+  items: VersionNamed[];
+}
+export interface WantedVersion {
+  version: number;
+}
+/**
+ * Who the request was made by.
+ */
+export interface Who {
+  kind: "nobody" | "session" | "token" | "link" | "folder";
+  userId: string;
+  /**
+   * how edits are signed
+   */
+  author: string;
+  displayName: string;
+  color: string;
+  administrator: boolean;
+  scope: ("read" | "edit" | "manage") | null;
+  /**
+   * the only document the credential is for
+   */
+  documentId: string | null;
+  /**
+   * to be sent as X-CSRF-Token with everything that changes something
+   */
+  csrfToken: string | null;
+}
+export interface WithSecret {
+  secret: string;
+}
+/**
+ * The newest first.
+ */
+export interface Coscribe_Api_History__SessionList {
+  items: Session[];
+  /**
+   * pass it as `before` for what was earlier; none: nothing was
+   */
+  nextBefore: number | null;
+}
+export interface Coscribe_Api_Session__SessionList {
+  items: SessionRow[];
+}
+/**
+ * RFC 9457 problem details. `code` is one of the error table in docs/protocol.md and never changes.
+ */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  /**
+   * what exactly was wrong, for people; may change
+   */
+  detail: string;
+  /**
+   * names the request in the server's log
+   */
+  instance: string;
+  code:
+    | "access_removed"
+    | "account_locked"
+    | "already_joined"
+    | "authentication_failed"
+    | "banned"
+    | "base_version_future"
+    | "base_version_too_old"
+    | "binary_frame"
+    | "chain_mismatch"
+    | "chain_too_long"
+    | "conflict"
+    | "csrf_failed"
+    | "export_too_large"
+    | "external_sign_in_failed"
+    | "file_damaged"
+    | "file_not_found"
+    | "file_too_large"
+    | "handle_taken"
+    | "hello_expected"
+    | "hello_repeated"
+    | "hello_timeout"
+    | "history_unavailable"
+    | "idempotency_key_reused"
+    | "inbox_full"
+    | "internal"
+    | "invalid_file_id"
+    | "invalid_message"
+    | "invalid_operation_id"
+    | "invalid_payload"
+    | "invalid_request"
+    | "invalid_text"
+    | "last_owner"
+    | "malformed_json"
+    | "message_too_large"
+    | "method_not_allowed"
+    | "not_found"
+    | "not_joined"
+    | "operation_id_reused"
+    | "operation_too_large"
+    | "overloaded"
+    | "password_refused"
+    | "permission_denied"
+    | "position_out_of_range"
+    | "precondition_failed"
+    | "precondition_required"
+    | "provider_unavailable"
+    | "quota_exceeded"
+    | "rate_limited"
+    | "reauthentication_required"
+    | "request_too_large"
+    | "secret_invalid"
+    | "session_ended"
+    | "setup_required"
+    | "shutting_down"
+    | "sign_in_required"
+    | "sign_up_closed"
+    | "slow_consumer"
+    | "snapshot_not_sent"
+    | "storage_unavailable"
+    | "token_in_url"
+    | "too_many_files"
+    | "too_many_requests"
+    | "unknown_type"
+    | "unsupported_media_type"
+    | "unsupported_protocol"
+    | "user_mismatch"
+    | "wrong_credentials";
+  fault: "client" | "server";
+  retry: "never" | "same" | "rejoin";
+  help: string;
+  operationId?: string;
+  errors?: {}[];
+}

@@ -1,0 +1,25 @@
+/** The names under which answers are kept: what changes something names what it makes stale. */
+
+export const keys = {
+  account: ["account"],
+  identities: ["account", "identities"],
+  tokens: ["account", "tokens"],
+  sessions: ["sessions"],
+  inbox: ["inbox"],
+  groups: ["groups"],
+  documents: ["documents"],
+  list: (list: string, search: string) => ["documents", "list", list, search],
+  newest: ["documents", "newest"],
+  document: (documentId: string) => ["documents", "one", documentId],
+  sharing: (documentId: string) => ["sharing", documentId],
+  members: (documentId: string) => ["sharing", documentId, "members"],
+  invitations: (documentId: string) => ["sharing", documentId, "invitations"],
+  links: (documentId: string) => ["sharing", documentId, "links"],
+  bans: (documentId: string) => ["sharing", documentId, "bans"],
+  accessRequests: (documentId: string) => ["sharing", documentId, "requests"],
+  people: (search: string) => ["people", search],
+  adminUsers: ["admin", "users"],
+  adminInvitations: ["admin", "invitations"],
+  adminDocuments: ["admin", "documents"],
+  adminEvents: ["admin", "events"],
+} as const;

@@ -1,0 +1,132 @@
+/** Above the text: back, name, state, who is here, share, and everything else in a menu. */
+
+import type { Document } from "@coscribe/client";
+import { ActionIcon, Button, Menu, TextInput } from "@mantine/core";
+import { IconArrowLeft, IconDots } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { Link } from "react-router";
+import { renameDocument } from "../api/documents";
+import { keys } from "../api/keys";
+import type { DocumentRow } from "../api/models";
+import { attempt } from "../parts/dialogs";
+import { download } from "../parts/download";
+import { useSession } from "../session";
+import type { FollowedPerson } from "./followed_person";
+import { People } from "./people";
+import { Status } from "./status";
+import { useStatusOf } from "./use_document";
+
+const ShareDialog = lazy(() => import("../share/share_dialog").then((module) => ({ default: module.ShareDialog })));
+const ReportDialog = lazy(() => import("./report").then((module) => ({ default: module.ReportDialog })));
+
+interface Props {
+  readonly document: Document;
+  readonly item: DocumentRow | null;
+  readonly name: string;
+  readonly followed: FollowedPerson;
+}
+
+export function Bar({ document, item, name, followed }: Props) {
+  const { account } = useSession();
+  const canEdit = useStatusOf(document, (status) => status.canEdit);
+  const role = useStatusOf(document, (status) => status.role);
+  const [opened, setOpened] = useState<"share" | "report" | null>(null);
+  const close = () => setOpened(null);
+  const isMember = account !== null && item !== null;
+  return (
+    <header className="co-bar">
+      <ActionIcon component={Link} to="/" variant="subtle" color="gray" size="lg" aria-label="To the documents">
+        <IconArrowLeft size={20} aria-hidden="true" />
+      </ActionIcon>
+      <Name documentId={document.fileId} name={name} canRename={isMember && role !== "viewer"} />
+      <Status document={document} onReport={() => setOpened("report")} />
+      <People document={document} followed={followed} />
+      {isMember && (
+        <Button size="compact-md" onClick={() => setOpened("share")}>
+          {role === "owner" ? "Share" : "People"}
+        </Button>
+      )}
+      <Menu position="bottom-end" shadow="md" width={230}>
+        <Menu.Target>
+          <ActionIcon variant="subtle" color="gray" size="lg" aria-label="More">
+            <IconDots size={20} aria-hidden="true" />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {isMember && role !== "viewer" && (
+            <Menu.Item component={Link} to={`/d/${document.fileId}/history`}>
+              History
+            </Menu.Item>
+          )}
+          <Menu.Item onClick={() => download(new Blob([document.text], { type: "text/plain" }), fileName(name))}>
+            Download the text
+          </Menu.Item>
+          <Menu.Item onClick={() => print()}>Print</Menu.Item>
+          <Menu.Item disabled={!canEdit || !document.canUndo} onClick={() => document.undo()} rightSection="Ctrl Z">
+            Undo
+          </Menu.Item>
+          <Menu.Item disabled={!canEdit || !document.canRedo} onClick={() => document.redo()} rightSection="Ctrl Y">
+            Redo
+          </Menu.Item>
+          <Menu.Divider />
+          <Menu.Item onClick={() => setOpened("report")}>Report a problem</Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      <Suspense>
+        {opened === "share" && <ShareDialog documentId={document.fileId} opened onClose={close} />}
+        {opened === "report" && <ReportDialog document={document} opened onClose={close} />}
+      </Suspense>
+    </header>
+  );
+}
+
+interface NameProps {
+  readonly documentId: string;
+  readonly name: string;
+  readonly canRename: boolean;
+}
+
+/** The name, which is renamed where it stands. */
+function Name({ documentId, name, canRename }: NameProps) {
+  const [value, setValue] = useState(name);
+  const queries = useQueryClient();
+  useEffect(() => setValue(name), [name]);
+  if (!canRename) {
+    return <h1 className="co-name co-name-read">{name}</h1>;
+  }
+  const rename = async () => {
+    const wanted = value.trim();
+    if (wanted === "" || wanted === name) {
+      setValue(name);
+      return;
+    }
+    const isDone = await attempt(() => renameDocument(documentId, wanted));
+    if (!isDone) setValue(name);
+    await queries.invalidateQueries({ queryKey: keys.documents });
+  };
+  return (
+    <>
+      <h1 className="co-hidden">{name}</h1>
+      <TextInput
+        className="co-name"
+        variant="unstyled"
+        aria-label="Name of the document"
+        maxLength={256}
+        value={value}
+        onChange={(event) => setValue(event.currentTarget.value)}
+        onBlur={() => void rename()}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") event.currentTarget.blur();
+          if (event.key === "Escape") setValue(name);
+        }}
+      />
+    </>
+  );
+}
+
+/** A name that any system takes for a file. */
+function fileName(name: string): string {
+  const safe = name.replaceAll(/[/\\:*?"<>|\p{Cc}]/gu, "_").replace(/^[. ]+|[. ]+$/g, "");
+  return /\.[^.]+$/.test(safe) ? safe : `${safe || "document"}.txt`;
+}

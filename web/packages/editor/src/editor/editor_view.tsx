@@ -1,0 +1,85 @@
+/** The text, in CodeMirror. Its state lives outside of React: nothing here renders again when somebody types. */
+
+import { indentWithTab } from "@codemirror/commands";
+import { foldGutter, foldKeymap } from "@codemirror/language";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import { EditorView, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
+import type { Document } from "@coscribe/client";
+import { useEffect, useRef } from "react";
+import { collaborate, type OnRefused } from "./binding";
+import { othersCarets } from "./carets";
+import { follow } from "./follow";
+import type { FollowedPerson } from "./followed_person";
+import { isProse, languageOf } from "./language";
+import { looks } from "./looks";
+
+interface Props {
+  readonly document: Document;
+  /** The document's name: it tells the language, and the reader of a screen what this is. */
+  readonly name: string;
+  readonly followed: FollowedPerson;
+  readonly onRefused: OnRefused;
+}
+
+export function TextEditor({ document, name, followed, onRefused }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const view = useRef<EditorView>(null);
+  const named = useRef(new Compartment());
+
+  useEffect(() => {
+    if (place.current === null) return undefined;
+    const made = new EditorView({
+      parent: place.current,
+      state: EditorState.create({
+        doc: document.text,
+        extensions: [
+          looks,
+          collaborate(document, onRefused),
+          othersCarets(document),
+          follow(document, followed),
+          named.current.of([]),
+        ],
+      }),
+    });
+    view.current = made;
+    // For whoever looks at a page from outside: browser tests, and people with the console open.
+    Object.assign(place.current, { coscribe: { view: made, document } });
+    made.focus();
+    return () => {
+      made.destroy();
+      view.current = null;
+    };
+  }, [document, followed, onRefused]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants its language too
+  useEffect(() => {
+    let isCurrent = true;
+    void languageOf(name).then((language) => {
+      if (isCurrent) view.current?.dispatch({ effects: named.current.reconfigure(asNamed(name, language)) });
+    });
+    return () => {
+      isCurrent = false;
+    };
+  }, [name, document]);
+
+  return <div ref={place} className="co-editor" data-code={isProse(name) ? undefined : ""} />;
+}
+
+/** What depends on the name: grammar, line numbers for programs, spelling for prose. */
+function asNamed(name: string, language: Extension): Extension {
+  const label = `Text of ${name}`;
+  if (isProse(name)) {
+    return [
+      language,
+      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "true", autocapitalize: "sentences" }),
+    ];
+  }
+  return [
+    language,
+    lineNumbers(),
+    foldGutter(),
+    highlightActiveLineGutter(),
+    keymap.of([...foldKeymap, indentWithTab]),
+    EditorView.contentAttributes.of({ "aria-label": `${label}. Escape, then Tab leaves it.`, spellcheck: "false" }),
+  ];
+}

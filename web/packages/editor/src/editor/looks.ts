@@ -1,0 +1,57 @@
+/** The looks of the text and the keys that edit it: everything of CodeMirror that knows nothing of documents. */
+
+import { defaultKeymap } from "@codemirror/commands";
+import { bracketMatching, indentOnInput } from "@codemirror/language";
+import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { EditorState, type Extension } from "@codemirror/state";
+import {
+  crosshairCursor,
+  drawSelection,
+  dropCursor,
+  EditorView,
+  highlightActiveLine,
+  highlightSpecialChars,
+  keymap,
+  rectangularSelection,
+} from "@codemirror/view";
+import { highlighting } from "./language";
+
+function nonce(): string {
+  return window.document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+}
+
+/** How the text looks and is edited, whoever holds it. */
+export const looks: Extension = [
+  EditorView.cspNonce.of(nonce()),
+  EditorState.allowMultipleSelections.of(true),
+  EditorView.lineWrapping,
+  highlightSpecialChars(),
+  drawSelection(),
+  dropCursor(),
+  rectangularSelection(),
+  crosshairCursor(),
+  highlightActiveLine(),
+  highlightSelectionMatches(),
+  bracketMatching(),
+  indentOnInput(),
+  highlighting,
+  search({ top: true }),
+  keymap.of([...searchKeymap, ...defaultKeymap]),
+  EditorView.theme({
+    "&": { height: "100%", fontSize: "var(--co-text-size)" },
+    ".cm-scroller": { fontFamily: "var(--co-text-font)", lineHeight: "1.6", overscrollBehavior: "contain" },
+    ".cm-content": { padding: "1.25rem 0 40vh", caretColor: "var(--co-caret)" },
+    ".cm-line": { padding: "0 var(--co-text-margin)" },
+    ".cm-cursor": { borderLeftColor: "var(--co-caret)", borderLeftWidth: "2px" },
+    ".cm-gutters": { backgroundColor: "transparent", color: "var(--co-quiet)", border: "none" },
+    ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--co-active-line)" },
+    "&.cm-focused": { outline: "none" },
+    "& .cm-selectionLayer .cm-selectionBackground, &.cm-focused .cm-selectionLayer .cm-selectionBackground": {
+      backgroundColor: "var(--co-selected)",
+    },
+    ".cm-panels": { backgroundColor: "var(--co-panel)", color: "inherit" },
+    ".cm-searchMatch": { backgroundColor: "var(--co-match)" },
+    ".cm-searchMatch-selected": { backgroundColor: "var(--co-match-selected)" },
+    ".cm-selectionMatch": { backgroundColor: "var(--co-same)" },
+  }),
+];

@@ -1,0 +1,3 @@
+/** The styles of what only the share dialog uses. */
+
+import "@mantine/core/styles/Combobox.layer.css";
