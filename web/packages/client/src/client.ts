@@ -124,10 +124,10 @@ export class Client implements Host {
     return document;
   }
 
-  /** A hint that the network is back or the machine woke up: connects, or looks after the connection, at once. */
-  online(): void {
-    this.#connection.online();
-    this.#delivery?.connection.online();
+  /** A hint that the network came or went, or the machine woke up: connects, or looks after the connection, at once. */
+  networkChanged(): void {
+    this.#connection.networkChanged();
+    this.#delivery?.connection.networkChanged();
   }
 
   /** Stores everything that is not stored yet: for a page that is about to go. */

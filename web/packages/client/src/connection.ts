@@ -80,8 +80,8 @@ export class Connection {
     if (this.#state === "up") this.#link?.send(frame);
   }
 
-  /** A hint: the network is back, or the machine woke up. */
-  online(): void {
+  /** A hint: the network came or went, or the machine woke up. */
+  networkChanged(): void {
     if (this.#state === "waiting") this.#connect();
     else if (this.#state === "up") this.#ping(PONG_WITHIN_AFTER_HINT_MS);
   }

@@ -3,7 +3,9 @@
 export { Client, type ClientOptions, type ClientStatus, type Unsent } from "./client.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { type AnyErrorCode, CoscribeError, ERRORS, type ErrorCode, isErrorCode } from "./core/errors.ts";
-export type { CodePointEdit } from "./core/operation.ts";
+export { type CodePointEdit, fromEdits } from "./core/operation.ts";
+export { lengthInCodePoints } from "./core/positions.ts";
+export { TextBuffer } from "./core/text_buffer.ts";
 export {
   AccessEnded,
   type Change,

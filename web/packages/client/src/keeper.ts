@@ -94,9 +94,16 @@ export class Keeper {
     this.#cancelLazy ??= this.#clock.later(LAZY_MS, () => void this.save());
   }
 
-  /** Saves what `saveLater` put off; resolves when everything is stored, or refused. */
-  flush(): Promise<void> {
-    return this.#cancelLazy === null ? this.#current : this.save();
+  /** Saves what `saveLater` put off, and what waits for a save that runs, without waiting for that one: the page may be
+   * gone before. (A store carries saves out in the order in which they were begun.) Resolves when all is stored, or
+   * refused. */
+  async flush(): Promise<void> {
+    const isDue = this.#cancelLazy !== null || this.#next !== null;
+    if (isDue && this.#running && this.#source !== null) {
+      const save = this.#take(this.#source);
+      await this.#within(this.#store.save(save)).catch(() => this.#putBack(save));
+    }
+    await (isDue ? this.save() : this.#current);
   }
 
   /** Stores what is left and gives the record free. */

@@ -39,6 +39,7 @@ import {
   toEdits,
   transform,
 } from "./core/operation.ts";
+import { pieces } from "./core/pieces.ts";
 import { lengthInCodePoints } from "./core/positions.ts";
 import { TextBuffer } from "./core/text_buffer.ts";
 import { UndoStack } from "./undo.ts";
@@ -47,7 +48,8 @@ import { type CommittedOperation, encode, type Lineage, operationOf, type Snapsh
 /** Committed operations over which a caret of an older version can be carried. */
 export const MAX_HISTORY = 500;
 
-/** Beyond so many code points or components an edit is queued on its own, so that no operation grows over a limit. */
+/** Beyond so many code points or components an edit is queued on its own, and a longer insert in pieces of so many, so that
+ * no operation is over a limit of the server. */
 const MAX_COMPOSED = 100_000;
 const MAX_COMPONENTS = 4_000;
 
@@ -176,13 +178,12 @@ export class Replica {
     const step = options.joins === true && this.#joinable ? this.#undo.pop() : null;
     const { inverse, pending, applied } = this.#edit(operation, []);
     if (step === null) {
-      this.#undo.push(inverse, [pending]);
-    } else if (step.of.length < MAX_RESTORES) {
-      const of = step.of.includes(pending) ? step.of : [...step.of, pending];
-      this.#undo.push(compose(inverse, step.operation), of);
+      this.#undo.push(inverse, pending);
+    } else if (step.of.length + pending.length <= MAX_RESTORES) {
+      this.#undo.push(compose(inverse, step.operation), [...new Set([...step.of, ...pending])]);
     } else {
       this.#undo.push(step.operation, step.of);
-      this.#undo.push(inverse, [pending]);
+      this.#undo.push(inverse, pending);
     }
     this.#redo.clear();
     this.#joinable = true;
@@ -316,20 +317,28 @@ export class Replica {
   #edit(
     operation: Operation,
     restores: readonly Pending[],
-  ): { inverse: Operation; pending: Pending; applied: Applied } {
+  ): { inverse: Operation; pending: readonly Pending[]; applied: Applied } {
     const buffer = this.#check(operation);
     const edits = textEdits(buffer, operation);
     const inverse = simplify(invert(knowDeleted(operation, buffer.apply(operation))));
-    let pending = this.queue.at(-1);
-    if (pending !== undefined && restores.length === 0 && pending.restores.length === 0 && fits(pending, operation)) {
-      pending.operation = compose(pending.operation, operation);
-      pending.edits += 1;
-    } else {
-      this.#counter += 1;
-      pending = { operationId: `${this.#series}:${this.#counter}`, operation, restores, sequence: 0, edits: 1 };
-      this.queue.push(pending);
-    }
+    const pending = pieces(operation, MAX_COMPOSED).map((piece, index) => this.#queue(piece, index, restores));
     return { inverse, pending, applied: { operation, edits, author: "" } };
+  }
+
+  /** Composes a piece of an edit with what waits, or queues it on its own. An edit counts once, with its first piece. */
+  #queue(piece: Operation, index: number, restores: readonly Pending[]): Pending {
+    const edits = index === 0 ? 1 : 0;
+    const last = this.queue.at(-1);
+    if (last !== undefined && restores.length === 0 && last.restores.length === 0 && fits(last, piece)) {
+      last.operation = compose(last.operation, piece);
+      last.edits += edits;
+      return last;
+    }
+    this.#counter += 1;
+    const operationId = `${this.#series}:${this.#counter}`;
+    const pending: Pending = { operationId, operation: piece, restores, sequence: 0, edits };
+    this.queue.push(pending);
+    return pending;
   }
 
   #takeBack(stack: UndoStack<readonly Pending[]>, other: UndoStack<readonly Pending[]>): Applied | null {
@@ -337,7 +346,7 @@ export class Replica {
     for (let step = stack.pop(); step !== null; step = stack.pop()) {
       if (!changes(step.operation)) continue;
       const { inverse, pending, applied } = this.#edit(step.operation, step.of);
-      other.push(inverse, [pending]);
+      other.push(inverse, pending);
       this.#joinable = false;
       return applied;
     }

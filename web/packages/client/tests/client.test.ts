@@ -416,13 +416,13 @@ test("pauses between attempts grow, with chance in them; a hint connects at once
   const slow = network.attempts;
   expect(slow).toBeGreaterThan(8);
   expect(slow).toBeLessThan(25);
-  client.online();
+  client.networkChanged();
   await clock.pass(0);
   expect(network.attempts).toBe(slow + 1);
   network.isUp = true;
-  client.online();
+  client.networkChanged();
   await clock.pass(10);
-  client.online();
+  client.networkChanged();
   await clock.pass(100);
   expect(client.status.state).toBe("live");
 });
@@ -473,7 +473,7 @@ test("a link that has died without a word is noticed by silence, and at once aft
   await clock.until(() => document.status.state === "live");
   const attempts = network.attempts;
   isDead = true;
-  client.online();
+  client.networkChanged();
   await clock.pass(6_000);
   expect(network.attempts).toBe(attempts + 1);
   isDead = false;

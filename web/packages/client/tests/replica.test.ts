@@ -208,6 +208,25 @@ describe("ours and theirs", () => {
     expect(replica.unsent).toBe(5);
   });
 
+  test("a long insert is sent in pieces, counts as one edit, and is taken back and brought back as one", () => {
+    const replica = opened("ab");
+    const long = "🙂".repeat(250_000);
+    replica.edit([[1, 0, long]]);
+    expect(replica.unsent).toBe(1);
+    expect(replica.queue).toHaveLength(3);
+    for (let count = 0; count < 3; count++) {
+      expect(replica.outgoing()?.length).toBeLessThan(210_000);
+      acknowledge(replica);
+    }
+    expect(replica.isIdle).toBe(true);
+    replica.undo();
+    expect(replica.text).toBe("ab");
+    expect(replica.queue[0]?.restores).toHaveLength(3);
+    replica.redo();
+    expect(replica.text).toBe(`a${long}b`);
+    expect(replica.queue.every((pending) => JSON.stringify(wireForm(pending.operation)).length < 210_000)).toBe(true);
+  });
+
   test("an undo says what it takes back, all of a joined step", () => {
     const replica = opened();
     replica.edit([[0, 0, "1"]]);

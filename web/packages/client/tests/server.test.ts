@@ -162,7 +162,7 @@ test("two people at one spot, one of them cut off, and a server that is killed: 
   type(bob, bob.length, " online");
   await bob.synced();
   annsLink.isCut = false;
-  first.online();
+  first.networkChanged();
   await Promise.all([ann.synced(), bob.synced()]);
   await eventually(() => ann.text === bob.text, "one text after the cut");
   expect(ann.text).toMatch(/^offline \[😀.*\] online$/);
@@ -176,8 +176,8 @@ test("two people at one spot, one of them cut off, and a server that is killed: 
   const again = second.open("notes");
   await eventually(() => again.text.startsWith("1offline"), "ann's text from the store");
   await server.start();
-  second.online();
-  bobs.online();
+  second.networkChanged();
+  bobs.networkChanged();
   await Promise.all([again.synced(), bob.synced()]);
   await eventually(() => again.text === bob.text, "one text after the restart");
   expect(again.text).toMatch(/^1offline \[😀.*\] online2$/);

@@ -27,10 +27,14 @@ const AdminPage = lazy(() => import("./admin/page"));
 const EditorPage = lazy(() => import("./editor/page"));
 const HistoryPage = lazy(() => import("./history/page"));
 
+/** The page of one document has a bar of its own, and needs the room. */
+const EDITOR = /^\/d\/[^/]+$/;
+
 export function App() {
   const { pathname } = useLocation();
-  const { account } = useSession();
+  const { account, guest } = useSession();
   const userId = account?.userId;
+  const isEditing = EDITOR.test(pathname) && (account !== null || guest !== null);
   useLaterArrivals();
   // biome-ignore lint/correctness/useExhaustiveDependencies: what somebody has opened goes with them
   useEffect(() => closeDialogs, [userId]);
@@ -39,7 +43,7 @@ export function App() {
       <button type="button" className="skip" onClick={() => document.getElementById("main")?.focus()}>
         Skip to the content
       </button>
-      <Header />
+      {!isEditing && <Header />}
       <main id="main" tabIndex={-1}>
         <Crash address={pathname}>
           <Suspense fallback={<Opening />}>

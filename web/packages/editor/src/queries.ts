@@ -9,7 +9,6 @@ export function makeQueryClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {
       queries: {
-        staleTime: 5_000,
         gcTime: 300_000,
         networkMode: "always",
         retry: (count, error) => count < TRIES && error instanceof Problem && error.isUncertain && !error.isUnreachable,

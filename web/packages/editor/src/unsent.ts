@@ -39,7 +39,7 @@ export const unsentEdits: FindUnsentEdits = async (userId, credential) => {
     list,
     send: async () => {
       for (const { documentId } of await list()) client.open(documentId);
-      client.online();
+      client.networkChanged();
       const until = Date.now() + SEND_SECONDS * 1_000;
       while ((await list()).length > 0) {
         if (Date.now() > until) throw new Error("the server has not taken everything yet; it goes on trying");

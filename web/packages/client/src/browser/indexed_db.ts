@@ -50,6 +50,7 @@ export class IndexedDbStore implements Store {
         transaction.objectStore("operations").put(operation, [...key, operation.serverSequenceId]);
       }
       transaction.objectStore("records").put(record, key);
+      transaction.commit(); // else it would end with a page that goes away before it hears of its requests
     } catch (error) {
       transaction.abort();
       throw error;
@@ -69,7 +70,7 @@ export class IndexedDbStore implements Store {
     this.#database ??= this.#open();
     try {
       const database = await this.#database;
-      return database.transaction(["records", "bases", "operations"], mode, { durability: "strict" });
+      return database.transaction(["records", "bases", "operations"], mode, { durability: "relaxed" });
     } catch (error) {
       this.#database = null;
       throw error;

@@ -1,7 +1,7 @@
 /** Above the text: back, name, state, who is here, share, and everything else in a menu. */
 
 import type { Document } from "@coscribe/client";
-import { ActionIcon, Button, Menu, TextInput } from "@mantine/core";
+import { ActionIcon, Button, TextInput } from "@mantine/core";
 import { IconArrowLeft, IconDots } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useState } from "react";
@@ -10,14 +10,15 @@ import { renameDocument } from "../api/documents";
 import { keys } from "../api/keys";
 import type { DocumentRow } from "../api/models";
 import { attempt } from "../parts/dialogs";
-import { download } from "../parts/download";
 import { useSession } from "../session";
 import type { FollowedPerson } from "./followed_person";
+import type { MoreProps } from "./more_menu";
 import { People } from "./people";
 import { Status } from "./status";
 import { useStatusOf } from "./use_document";
 
 const ShareDialog = lazy(() => import("../share/share_dialog").then((module) => ({ default: module.ShareDialog })));
+const MoreMenu = lazy(() => import("./more_menu"));
 const ReportDialog = lazy(() => import("./report").then((module) => ({ default: module.ReportDialog })));
 
 interface Props {
@@ -29,7 +30,6 @@ interface Props {
 
 export function Bar({ document, item, name, followed }: Props) {
   const { account } = useSession();
-  const canEdit = useStatusOf(document, (status) => status.canEdit);
   const role = useStatusOf(document, (status) => status.role);
   const [opened, setOpened] = useState<"share" | "report" | null>(null);
   const close = () => setOpened(null);
@@ -47,37 +47,40 @@ export function Bar({ document, item, name, followed }: Props) {
           {role === "owner" ? "Share" : "People"}
         </Button>
       )}
-      <Menu position="bottom-end" shadow="md" width={230}>
-        <Menu.Target>
-          <ActionIcon variant="subtle" color="gray" size="lg" aria-label="More">
-            <IconDots size={20} aria-hidden="true" />
-          </ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {isMember && role !== "viewer" && (
-            <Menu.Item component={Link} to={`/d/${document.fileId}/history`}>
-              History
-            </Menu.Item>
-          )}
-          <Menu.Item onClick={() => download(new Blob([document.text], { type: "text/plain" }), fileName(name))}>
-            Download the text
-          </Menu.Item>
-          <Menu.Item onClick={() => print()}>Print</Menu.Item>
-          <Menu.Item disabled={!canEdit || !document.canUndo} onClick={() => document.undo()} rightSection="Ctrl Z">
-            Undo
-          </Menu.Item>
-          <Menu.Item disabled={!canEdit || !document.canRedo} onClick={() => document.redo()} rightSection="Ctrl Y">
-            Redo
-          </Menu.Item>
-          <Menu.Divider />
-          <Menu.Item onClick={() => setOpened("report")}>Report a problem</Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
+      <MoreButton
+        document={document}
+        name={name}
+        hasHistory={isMember && role !== "viewer"}
+        onReport={() => setOpened("report")}
+      />
       <Suspense>
         {opened === "share" && <ShareDialog documentId={document.fileId} opened onClose={close} />}
         {opened === "report" && <ReportDialog document={document} opened onClose={close} />}
       </Suspense>
     </header>
+  );
+}
+
+/** The menu is loaded when it is first opened. */
+function MoreButton(props: MoreProps) {
+  const [isWanted, setWanted] = useState(false);
+  const button = (
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      size="lg"
+      aria-label="More"
+      aria-haspopup="menu"
+      onClick={() => setWanted(true)}
+    >
+      <IconDots size={20} aria-hidden="true" />
+    </ActionIcon>
+  );
+  if (!isWanted) return button;
+  return (
+    <Suspense fallback={button}>
+      <MoreMenu {...props} />
+    </Suspense>
   );
 }
 
@@ -123,10 +126,4 @@ function Name({ documentId, name, canRename }: NameProps) {
       />
     </>
   );
-}
-
-/** A name that any system takes for a file. */
-function fileName(name: string): string {
-  const safe = name.replaceAll(/[/\\:*?"<>|\p{Cc}]/gu, "_").replace(/^[. ]+|[. ]+$/g, "");
-  return /\.[^.]+$/.test(safe) ? safe : `${safe || "document"}.txt`;
 }

@@ -11,21 +11,20 @@ import { Problem } from "../api/problem";
 /** Gives a fresh token for every connection; raises `Problem`. */
 export type Credential = () => Promise<string>;
 
-let current: { readonly account: string; readonly client: Client } | null = null;
+let current: { readonly account: string | null; readonly client: Client } | null = null;
 const store = new IndexedDbStore();
 
-/** The client of this account. `credential` is asked before each connection. */
-export function clientOf(account: string, credential: Credential): Client {
+/**
+ * The client of this account; null: of somebody without one, of whom nothing is kept on the device. `credential` is
+ * asked before each connection.
+ */
+export function clientOf(account: string | null, credential: Credential): Client {
   if (current?.account !== account || current.client.status.state === "ended") {
     void current?.client.close();
-    current = { account, client: new Client({ ...options(credential), account, store, locks: webLocks() }) };
+    const kept = account === null ? {} : { account, store, locks: webLocks() };
+    current = { account, client: new Client({ ...options(credential), ...kept }) };
   }
   return current.client;
-}
-
-/** For somebody without an account: nothing is kept on the device. */
-export function guestClient(credential: Credential): Client {
-  return new Client(options(credential));
 }
 
 function options(credential: Credential) {
@@ -45,9 +44,9 @@ function asRefusal(error: unknown): never {
   throw error;
 }
 
-addEventListener("online", () => current?.client.online());
+for (const event of ["online", "offline"]) addEventListener(event, () => current?.client.networkChanged());
 addEventListener("pagehide", () => void current?.client.flush());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "hidden") void current?.client.flush();
-  else current?.client.online();
+  else current?.client.networkChanged();
 });

@@ -25,6 +25,7 @@ export const looks: Extension = [
   EditorView.cspNonce.of(nonce()),
   EditorState.allowMultipleSelections.of(true),
   EditorView.lineWrapping,
+  EditorView.contentAttributes.of({ tabindex: "0" }), // it is reached by keyboard when it is read-only too
   highlightSpecialChars(),
   drawSelection(),
   dropCursor(),

@@ -2,7 +2,6 @@
 
 import "./editor.css";
 import type { Client, Document } from "@coscribe/client";
-import { Skeleton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useParams } from "react-router";
@@ -14,10 +13,11 @@ import { useSession } from "../session";
 import { Failed } from "../states/failed";
 import { NoAccess } from "../states/no_access";
 import { NotOnThisDevice } from "../states/not_on_this_device";
+import { Opening } from "../states/opening";
 import { StorageRefused } from "../states/storage_refused";
 import { Trashed } from "../states/trashed";
 import { Bar } from "./bar";
-import { clientOf, guestClient } from "./connection";
+import { clientOf } from "./connection";
 import { TextEditor } from "./editor_view";
 import { FollowedPerson } from "./followed_person";
 import { keepName, keptName } from "./names";
@@ -26,6 +26,9 @@ import { Patches } from "./patches";
 import { Printed } from "./printed";
 import { useStatusOf } from "./use_document";
 
+/** Codes of a session that somebody else has ended: its page asks to sign in again. */
+const SIGNED_OUT: ReadonlySet<string> = new Set(["session_ended", "sign_in_required", "account_locked"]);
+
 /** Codes of a document that is not there for us. */
 const GONE: ReadonlySet<string> = new Set(["file_not_found", "access_removed"]);
 
@@ -33,15 +36,12 @@ export default function EditorPage() {
   const { documentId = "" } = useParams();
   const { account, guest, accessToken } = useSession();
   const isGuest = account === null && guest?.documentId === documentId;
-  const userId = account?.userId ?? "";
+  const userId = account?.userId ?? null;
   const credential = useRef(accessToken);
   useEffect(() => {
     credential.current = accessToken;
   }, [accessToken]);
-  const open = useCallback(() => {
-    const fresh = () => credential.current();
-    return isGuest ? guestClient(fresh) : clientOf(userId, fresh);
-  }, [isGuest, userId]);
+  const open = useCallback(() => clientOf(userId, () => credential.current()), [userId]);
   if (isGuest)
     return <OpenDocument key={documentId} documentId={documentId} open={open} item={null} name={guest.documentName} />;
   return <Described key={`${userId} ${documentId}`} documentId={documentId} open={open} />;
@@ -114,6 +114,11 @@ function Shown({ document, item, name }: ShownProps) {
     },
     [document],
   );
+  const { reload } = useSession();
+  const isSignedOut = error !== null && SIGNED_OUT.has(error.code);
+  useEffect(() => {
+    if (isSignedOut) void reload();
+  }, [isSignedOut, reload]);
   const title = name || "Document";
   if (state === "ended") {
     const isGone = error !== null && GONE.has(error.code);
@@ -135,19 +140,9 @@ function Shown({ document, item, name }: ShownProps) {
       ) : state === "offline" ? (
         <NotOnThisDevice />
       ) : (
-        <Loading />
+        <Opening />
       )}
       <Printed document={document} name={title} />
     </div>
-  );
-}
-
-function Loading() {
-  return (
-    <main className="co-loading" aria-busy="true" aria-label="Loading the document">
-      {[92, 80, 96, 60, 88, 40].map((width) => (
-        <Skeleton key={width} height="0.9rem" width={`${width}%`} mb="sm" />
-      ))}
-    </main>
   );
 }

@@ -1,8 +1,9 @@
 /** Edits that cannot be applied any more: their author gets them back, to copy, to keep as a file, or to drop. */
 
 import type { Document, Patch } from "@coscribe/client";
-import { Alert, Button, Code, Group, ScrollArea, Stack, Text } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { download } from "../parts/download";
+import { Notice } from "../parts/notice";
 import { useStatusOf } from "./use_document";
 
 /** Reasons in words for people; others show the server's own. */
@@ -21,13 +22,13 @@ export function Patches({ document, name }: { readonly document: Document; reado
   const patches = useStatusOf(document, (status) => status.patches);
   if (patches.length === 0) return null;
   return (
-    <Stack gap="xs" className="co-patches" component="section" aria-label="Edits that could not be applied">
+    <section className="co-patches" aria-label="Edits that could not be applied">
       {patches.map((patch, index) => (
         // A patch has no name of its own, and the list only ever loses one and gains at its end.
         // biome-ignore lint/suspicious/noArrayIndexKey: see above
         <PatchAlert key={index} patch={patch} name={name} onDismiss={() => document.dismissPatch(index)} />
       ))}
-    </Stack>
+    </section>
   );
 }
 
@@ -41,31 +42,30 @@ function PatchAlert({ patch, name, onDismiss }: AlertProps) {
   const places = patch.edits.reduce((sum, edits) => sum + edits.length, 0);
   const title = `${places === 1 ? "One edit" : `${places} edits`} of yours could not be applied`;
   return (
-    <Alert color="orange" variant="light" title={title} role="alert">
-      <Stack gap="xs">
-        <Text size="sm">{REASONS[patch.code] ?? patch.detail} Nothing of it is lost: here it is.</Text>
+    <Notice kind="warning" role="alert">
+      <h2 className="co-patch-title">{title}</h2>
+      <p>{REASONS[patch.code] ?? patch.detail} Nothing of it is lost: here it is.</p>
+      {patch.text !== "" && (
+        // It scrolls where it is long, so it can be focused.
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
+        <section className="co-patch-text" tabIndex={0} aria-label="What you wrote">
+          {patch.text}
+        </section>
+      )}
+      <div className="actions">
         {patch.text !== "" && (
-          <ScrollArea.Autosize mah={160} type="auto">
-            <Code block className="co-patch-text" tabIndex={0} aria-label="What you wrote">
-              {patch.text}
-            </Code>
-          </ScrollArea.Autosize>
+          <Button size="xs" variant="default" onClick={() => void navigator.clipboard.writeText(patch.text)}>
+            Copy
+          </Button>
         )}
-        <Group gap="xs">
-          {patch.text !== "" && (
-            <Button size="xs" variant="default" onClick={() => void navigator.clipboard.writeText(patch.text)}>
-              Copy
-            </Button>
-          )}
-          <Button size="xs" variant="default" onClick={() => download(patchFile(patch), `${name}.patch.json`)}>
-            Download
-          </Button>
-          <Button size="xs" variant="subtle" color="orange" onClick={onDismiss}>
-            Dismiss
-          </Button>
-        </Group>
-      </Stack>
-    </Alert>
+        <Button size="xs" variant="default" onClick={() => download(patchFile(patch), `${name}.patch.json`)}>
+          Download
+        </Button>
+        <Button size="xs" variant="default" onClick={onDismiss}>
+          Dismiss
+        </Button>
+      </div>
+    </Notice>
   );
 }
 

@@ -1,8 +1,9 @@
 /** Who is here: names beside colours, and following somebody. */
 
 import type { Document } from "@coscribe/client";
-import { Button, Group, Popover, Stack, Text, UnstyledButton } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useSyncExternalStore } from "react";
+import { Disclosed } from "./disclosed";
 import type { FollowedPerson } from "./followed_person";
 import { type Person, usePeople } from "./use_document";
 
@@ -22,54 +23,54 @@ export function People({ document, followed }: Props) {
   const label =
     others === 0 ? "Only you are here" : `${others === 1 ? "One other person is" : `${others} others are`} here`;
   return (
-    <Popover width={280} position="bottom-end" withArrow shadow="md">
-      <Popover.Target>
-        <UnstyledButton className="co-people" aria-label={label}>
+    <Disclosed
+      className="co-people"
+      aria-label={label}
+      width={280}
+      face={
+        <>
           {people.slice(0, IN_BAR).map((person) => (
             <Dot key={person.userId} person={person} />
           ))}
-          {people.length > IN_BAR && <span className="co-people-more">+{people.length - IN_BAR}</span>}
-        </UnstyledButton>
-      </Popover.Target>
-      <Popover.Dropdown>
-        <Stack gap="xs" component="ul" className="co-people-list" aria-label="Who is here">
-          {people.map((person) => (
-            <Group component="li" key={person.userId} gap="xs" wrap="nowrap">
-              <Dot person={person} />
-              <Text size="sm" truncate className="co-people-name">
-                {person.displayName}
-                {person.isSelf && " (you)"}
-                <Text span size="xs" c="dimmed">
-                  {" "}
-                  {person.role}
-                  {person.windows > 1 && `, ${person.windows} windows`}
-                </Text>
-              </Text>
-              {!person.isSelf && (
-                <Button
-                  size="compact-xs"
-                  variant={followedId === person.userId ? "filled" : "default"}
-                  aria-pressed={followedId === person.userId}
-                  aria-label={`Follow ${person.displayName}`}
-                  onClick={() => followed.toggle(person.userId)}
-                >
-                  {followedId === person.userId ? "Following" : "Follow"}
-                </Button>
-              )}
-            </Group>
-          ))}
-        </Stack>
-      </Popover.Dropdown>
-    </Popover>
+          {people.length > IN_BAR && <span className="co-people-more" data-text={`+${people.length - IN_BAR}`} />}
+        </>
+      }
+    >
+      <ul className="co-people-list" aria-label="Who is here">
+        {people.map((person) => (
+          <li key={person.userId}>
+            <Dot person={person} />
+            <span className="co-people-name">
+              {person.displayName}
+              {person.isSelf && " (you)"}
+              <span className="quiet">
+                {" "}
+                {person.role}
+                {person.windows > 1 && `, ${person.windows} windows`}
+              </span>
+            </span>
+            {!person.isSelf && (
+              <Button
+                size="compact-xs"
+                variant={followedId === person.userId ? "filled" : "default"}
+                aria-pressed={followedId === person.userId}
+                aria-label={`Follow ${person.displayName}`}
+                onClick={() => followed.toggle(person.userId)}
+              >
+                {followedId === person.userId ? "Following" : "Follow"}
+              </Button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </Disclosed>
   );
 }
 
+/** A colour with initials. They are drawn by the style sheet: the name beside them, or the label of the button, says it. */
 function Dot({ person }: { readonly person: Person }) {
-  return (
-    <span className="co-dot" style={{ "--co-color": person.color } as React.CSSProperties} aria-hidden="true">
-      {initials(person.displayName)}
-    </span>
-  );
+  const style = { "--co-color": person.color } as React.CSSProperties;
+  return <span className="co-dot" style={style} data-text={initials(person.displayName)} aria-hidden="true" />;
 }
 
 function initials(name: string): string {

@@ -1,8 +1,9 @@
 /** The state of the document in the bar: a short word, its detail on click, and a live region for who cannot see it. */
 
 import type { Document, DocumentStatus } from "@coscribe/client";
-import { Anchor, Popover, Stack, Text, UnstyledButton, VisuallyHidden } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
+import { Disclosed } from "./disclosed";
 import { statusText } from "./status_text";
 import { useStatus, useWasLive } from "./use_document";
 
@@ -24,29 +25,30 @@ export function Status({ document, onReport }: Props) {
   const { label, tone, detail } = statusText(shown, wasLive);
   return (
     <>
-      <Popover width={300} position="bottom-end" withArrow shadow="md">
-        <Popover.Target>
-          <UnstyledButton className="co-status" data-tone={tone} aria-label={`State: ${label}`}>
+      <Disclosed
+        className="co-status"
+        data-tone={tone}
+        aria-label={`State: ${label}`}
+        width={300}
+        face={
+          <>
             <span className="co-status-dot" aria-hidden="true" />
             <span className="co-status-label">{label}</span>
-          </UnstyledButton>
-        </Popover.Target>
-        <Popover.Dropdown>
-          <Stack gap="xs">
-            <Text size="sm">{detail}</Text>
-            <Text size="xs" c="dimmed">
-              Version {shown.version}, sequence {shown.sequence}
-              {shown.heals > 0 && `, corrected itself ${shown.heals === 1 ? "once" : `${shown.heals} times`}`}
-            </Text>
-            <Anchor component="button" type="button" size="sm" onClick={onReport}>
-              Report a problem
-            </Anchor>
-          </Stack>
-        </Popover.Dropdown>
-      </Popover>
-      <VisuallyHidden role="status" aria-live="polite" data-testid="status">
+          </>
+        }
+      >
+        <p className="co-detail">{detail}</p>
+        <p className="quiet">
+          Version {shown.version}, sequence {shown.sequence}
+          {shown.heals > 0 && `, corrected itself ${shown.heals === 1 ? "once" : `${shown.heals} times`}`}
+        </p>
+        <Button size="compact-sm" variant="default" onClick={onReport}>
+          Report a problem
+        </Button>
+      </Disclosed>
+      <div className="co-hidden" role="status" aria-live="polite" data-testid="status">
         {statusText(said, wasLive).label}
-      </VisuallyHidden>
+      </div>
     </>
   );
 }

@@ -65,7 +65,6 @@ export interface Content {
 
 /** The names under which answers are kept. */
 export const historyKeys = {
-  all: (documentId: string) => ["history", documentId],
   present: (documentId: string) => ["history", documentId, "present"],
   sessions: (documentId: string) => ["history", documentId, "sessions"],
   names: (documentId: string) => ["history", documentId, "names"],

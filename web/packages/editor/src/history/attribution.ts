@@ -9,8 +9,8 @@ import {
   ViewPlugin,
   type ViewUpdate,
 } from "@codemirror/view";
+import { TextBuffer } from "@coscribe/client";
 import type { Blame, HistoryAuthor } from "./api";
-import { TextBuffer } from "./code_points";
 import { safeColor } from "./people";
 
 /** A piece of the text; `to` is the UTF-16 offset where it ends, and where the next one begins. */

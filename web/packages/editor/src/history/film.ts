@@ -13,8 +13,8 @@
  * The server counts code points; steps are converted to UTF-16 when they arrive.
  */
 
+import { type CodePointEdit, fromEdits, lengthInCodePoints, TextBuffer } from "@coscribe/client";
 import { Problem } from "../api/problem";
-import { type CodePointEdit, fromEdits, lengthInCodePoints, TextBuffer } from "./code_points";
 
 /** `deleted` is replaced by `inserted` at `from`, a UTF-16 offset in the text before the step. */
 export interface Change {
