@@ -26,7 +26,7 @@ class Requirement(NamedTuple):
 
 PACKAGES = (
     Requirement(("cc", "gcc"), ("gcc", "libc6-dev"), "the power-loss tests (tests/power_loss), which compile a shim"),
-    Requirement(("chromium", "chromium-browser"), ("chromium",), "the tests of the page in a browser (tests/web)"),
+    Requirement(("chromium", "chromium-browser"), ("chromium",), "the tests in a browser (tests/browser)"),
 )
 
 

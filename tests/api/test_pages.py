@@ -11,7 +11,6 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from coscribe import web
 from coscribe.web import app_routes, read_assets, web_routes
 
 SCRIPT = b"export const answer = 42;\n" * 50
@@ -151,14 +150,21 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert (await client.get(path, follow_redirects=True)).text != INDEX.decode()
 
 
-async def test_a_server_has_the_application_where_it_was_built(
-    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(web, "_BUILT", built)
-    async with client_of(Starlette(routes=web_routes(secure=False))) as client:
+async def test_who_is_lost_gets_the_page_which_says_so(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/nowhere/at/all", headers={"Accept": "text/html,*/*"})
+    assert answer.status_code == 404
+    assert 'property="csp-nonce"' in answer.text
+    assert "COSCRIBE_NONCE" not in answer.text
+
+
+async def test_a_server_without_the_application_says_how_to_build_it(tmp_path: Path) -> None:
+    async with client_of(Starlette(routes=web_routes(secure=False, folder=tmp_path))) as client:
+        answer = await client.get("/sign-in")
+    assert answer.status_code == 503
+    assert "make setup" in answer.text
+
+
+async def test_a_server_has_the_application_where_it_was_built(built: Path) -> None:
+    async with client_of(Starlette(routes=web_routes(secure=False, folder=built))) as client:
         assert (await client.get("/sign-in")).status_code == 200
         assert "ws://notes.example;" in (await client.get("/")).headers["content-security-policy"]
-    monkeypatch.setattr(web, "_BUILT", tmp_path / "nothing")
-    async with client_of(Starlette(routes=web_routes(secure=False))) as client:
-        assert (await client.get("/sign-in")).status_code == 404
-        assert (await client.get("/")).status_code == 200

@@ -215,6 +215,39 @@ async def test_edits_go_on_while_the_past_is_bridged() -> None:
     assert (client.server.text, notes.pending, notes.patches) == (">> ext one two", 0, [])
 
 
+async def test_what_the_bridge_brings_is_told_although_it_breaks() -> None:
+    """Where the connection is lost in the middle, the rest comes as a tail, and no snapshot says it all again."""
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, "!")
+    client.others((0, 0, "one "))
+    notes.connected()
+    client.snapshot()
+    told: list[Change] = []
+    notes.listen(told.append)
+    operations = codec.decode_server(client.server.frame_after(0))
+    assert isinstance(operations, messages.Committed)
+    notes.receive(messages.Resent(FILE, 0, operations.chain_hash, True, operations.operations))
+    assert told == [Change([(0, 0, "one ")], operations.operations[0].user_id)]
+    assert notes.text == "one text!"
+
+
+async def test_being_joined_already_while_the_past_is_bridged_costs_nobody_anything() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, "!")
+    client.others((0, 0, "one "))
+    notes.connected()
+    client.snapshot()
+    client.frames.clear()
+    client.refuse(Code.ALREADY_JOINED)
+    leave, join = client.sent
+    assert isinstance(leave, messages.Leave) and isinstance(join, messages.Join)
+    assert (notes.pending, notes.patches) == (1, [])
+
+
 async def test_a_past_that_takes_several_answers_to_bridge() -> None:
     client = Scripted(Server("text"))
     notes = client.join()

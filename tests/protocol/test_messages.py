@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed as Entry
-from coscribe.core.operation import NOTHING, Operation, Splice, changes
+from coscribe.core.operation import LEFT, NOTHING, Operation, Splice, changes, from_edits, transform
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import (
     Ack,
@@ -371,3 +371,15 @@ def test_file_ids_that_are_refused(file_id: str) -> None:
     with pytest.raises(CoscribeError) as refused:
         codec.check_file_id(file_id)
     assert refused.value.code is Code.INVALID_FILE_ID
+
+
+def test_a_committed_batch_may_have_more_edits_than_one_that_is_sent() -> None:
+    """Rebased over an insert in the middle of one of its deletes, the largest batch has one edit more."""
+    sent = from_edits([(3 * number, 2, "") for number in range(codec.MAX_BATCH_EDITS)])
+    rebased = transform(sent, Splice(1, 0, "x"), LEFT)
+    operation_type, position, payload = codec.wire_form(rebased)
+    committed = messages.CommittedOperation("a:1", "ann", 1, 1, operation_type, position, payload)
+    assert isinstance(payload, list) and len(payload) == codec.MAX_BATCH_EDITS + 1
+    assert codec.operation_of(committed) == rebased
+    with pytest.raises(CoscribeError, match="operation_too_large"):
+        codec.compile_operation(operation_type, position, payload, Limits())

@@ -361,7 +361,10 @@ class Document:
         snapshot = self._snapshot
         if snapshot is None:
             return
-        self._replica.receive(message.operations, message.previous_sequence_id, message.chain_hash)
+        applied = self._replica.receive(message.operations, message.previous_sequence_id, message.chain_hash)
+        if self._replica.buffer is not None:
+            for change in applied:
+                self._tell(change)
         if message.more:
             self._ask_resend(snapshot)
         else:
@@ -458,11 +461,11 @@ class Document:
                 self._join()
             else:
                 self._end(error)
+        elif self._state in (State.JOINING, State.BRIDGING) and error.code in _JOINED_TWICE:
+            self._leave_and_join()
         elif self._state is State.BRIDGING and message.retry == "never":
             self._hand_back(error.code, error.detail)
             self._heal()
-        elif self._state is State.JOINING and error.code in _JOINED_TWICE:
-            self._leave_and_join()
         elif self._state is State.JOINING and error.code is Code.FILE_NOT_FOUND:
             self._end(self._removed or error, message.fates or [])
         elif self._state is State.JOINING and message.retry == "never":

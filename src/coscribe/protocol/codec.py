@@ -120,7 +120,7 @@ def compile_operation(operation_type: str, position: int, payload: Payload, limi
         _check_text(payload.insert, limits)
         return Splice(position, payload.delete, payload.insert)
     if operation_type == "batch" and isinstance(payload, list) and position == 0:
-        if len(payload) > MAX_BATCH_EDITS:
+        if limits is not _NO_LIMITS and len(payload) > MAX_BATCH_EDITS:
             raise CoscribeError(Code.OPERATION_TOO_LARGE, f"{len(payload)} edits in one batch")
         _check_text("".join(edit[2] for edit in payload), limits)
         return from_edits(payload) if payload else NOTHING
@@ -213,7 +213,8 @@ def error_message(error: CoscribeError, file_id: str | None = None, operation_id
 
 
 def operation_of(element: messages.CommittedOperation) -> Operation:
-    """The core's form of a committed operation, as a client receives it."""
+    """The core's form of a committed operation, as a client receives it. It may have more edits than one that is sent:
+    a delete is split by what others inserted into it."""
     return compile_operation(element.operation_type, element.position, element.payload, _NO_LIMITS)
 
 

@@ -1,7 +1,6 @@
 """The pages: files that are the same for everybody and use the API like any other client.
 
-    built/     the application, as `vite build` has left it: one page for every address of its own, files beside it
-    static/    the plain page, served where the application was not built
+They are in ``built/``, as `vite build` has left them: one page for every address of the application, files beside it.
 
 What is shown is fetched by scripts; nothing of it is in a page itself. Secrets are in the fragment of the address,
 which browsers send to nobody. Everything is read once, at the start; files are served by exact name, so no address
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -72,12 +70,10 @@ class Asset(NamedTuple):
     zipped: bytes | None = None
 
 
-_PACKAGE = files(__name__)
-_PLAIN = _PACKAGE.joinpath("static")
-_BUILT = _PACKAGE.joinpath("built")
+_BUILT = files(__name__).joinpath("built")
 
 
-def read_assets(folder: Traversable = _PLAIN) -> dict[str, Asset]:
+def read_assets(folder: Traversable) -> dict[str, Asset]:
     """The files in a folder and below, by path: ``assets/index-1a2b.js``. Those of other kinds are left out."""
     found = {path: file.read_bytes() for path, file in _walk(folder, "")}
     return {
@@ -97,21 +93,35 @@ def _walk(folder: Traversable, below: str) -> list[tuple[str, Traversable]]:
     return found
 
 
-def web_routes(*, secure: bool) -> list[BaseRoute]:
-    """The application, or the plain page. ``secure``: whether people reach the server by TLS."""
-    if _BUILT.joinpath(PAGE).is_file():
-        return app_routes(read_assets(_BUILT), secure=secure)
-    return plain_routes(read_assets(), secure=secure)
+def web_routes(*, secure: bool, folder: Traversable = _BUILT) -> list[BaseRoute]:
+    """The application; where it was not built, a word on how to build it. They answer every address that nobody before
+    them has. ``secure``: whether people reach the server by TLS."""
+    if folder.joinpath(PAGE).is_file():
+        return app_routes(read_assets(folder), secure=secure)
+
+    async def not_built(_: Request) -> Response:
+        return PlainTextResponse("The web application is not built: run `make setup`.\n", 503, _HEADERS)
+
+    return [Route("/{rest:path}", not_built)]
 
 
 def app_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
-    """The page at all of `ADDRESSES`, and every other file at its own path."""
+    """The page at all of `ADDRESSES`, every other file at its own path, and the page with status 404 elsewhere: it has
+    something to say to people there too."""
     page = assets[PAGE]
 
-    async def show(request: Request) -> Response:
+    def shown(request: Request, status: int) -> Response:
         nonce = secrets.token_urlsafe(18)
         headers = {**_HEADERS, "Content-Security-Policy": app_policy(request.headers.get("host", ""), nonce, secure)}
-        return Response(page.body.replace(NONCE, nonce.encode()), headers=headers, media_type=page.media_type)
+        return Response(page.body.replace(NONCE, nonce.encode()), status, headers, page.media_type)
+
+    async def show(request: Request) -> Response:
+        return shown(request, 200)
+
+    async def lost(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return shown(request, 404)
+        return PlainTextResponse("There is nothing here.\n", 404, _HEADERS)
 
     async def send(request: Request) -> Response:
         path = request.scope["path"][1:]
@@ -128,38 +138,12 @@ def app_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
         *(Route(address, show) for address in ADDRESSES),
         *(Route(f"/{path}", send) for path in beside),
         Route("/assets/{rest:path}", send),
+        Route("/{rest:path}", lost),
     ]
-
-
-def plain_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
-    """``/`` and ``/assets/NAME``."""
-
-    def send(name_of: Callable[[Request], str]) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            found = assets.get(name_of(request))
-            if found is None:
-                return PlainTextResponse("There is no such file.\n", 404, _HEADERS)
-            policy = content_security_policy(request.headers.get("host", ""), secure=secure)
-            return _answer(request, found, {**_HEADERS, "Content-Security-Policy": policy})
-
-        return answer
-
-    return [
-        Route("/", send(lambda _: PAGE)),
-        Route("/assets/{name}", send(lambda request: request.path_params["name"])),
-    ]
-
-
-def content_security_policy(host: str, *, secure: bool) -> str:
-    """Of the plain page: everything from this server, nothing from anywhere else."""
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'{_socket(host, secure)}; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-    )
 
 
 def app_policy(host: str, nonce: str, secure: bool) -> str:
-    """Of the application: its scripts are files of this server, without exception; styles that they insert carry the
+    """Everything comes from this server. Scripts are files of it, without exception; styles that they insert carry the
     nonce ("": of an answer that is no page). A worker is the same for all its pages, so it can have none."""
     styles = f"'self' 'nonce-{nonce}'" if nonce else "'self'"
     return (

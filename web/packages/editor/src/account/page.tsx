@@ -82,7 +82,12 @@ function Profile({ account }: { account: Account }) {
           description="Of your name and caret, where others see you."
           defaultValue={account.color}
         />
-        <Checkbox name="discoverable" label="Others can find me by searching" defaultChecked={account.discoverable} />
+        <Checkbox
+          name="discoverable"
+          size="md"
+          label="Others can find me by searching"
+          defaultChecked={account.discoverable}
+        />
       </Form>
     </Part>
   );

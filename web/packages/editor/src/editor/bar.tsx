@@ -4,12 +4,13 @@ import type { Document } from "@coscribe/client";
 import { ActionIcon, Button, TextInput } from "@mantine/core";
 import { IconArrowLeft, IconDots } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link } from "react-router";
 import { renameDocument } from "../api/documents";
 import { keys } from "../api/keys";
 import type { DocumentRow } from "../api/models";
 import { attempt } from "../parts/dialogs";
+import { openerOf } from "../parts/opener";
 import { useSession } from "../session";
 import type { FollowedPerson } from "./followed_person";
 import type { MoreProps } from "./more_menu";
@@ -32,7 +33,15 @@ export function Bar({ document, item, name, followed }: Props) {
   const { account } = useSession();
   const role = useStatusOf(document, (status) => status.role);
   const [opened, setOpened] = useState<"share" | "report" | null>(null);
-  const close = () => setOpened(null);
+  const opener = useRef<HTMLElement>(null);
+  const open = (what: "share" | "report") => {
+    opener.current = openerOf(window.document.activeElement);
+    setOpened(what);
+  };
+  const close = () => {
+    setOpened(null);
+    opener.current?.focus();
+  };
   const isMember = account !== null && item !== null;
   return (
     <header className="co-bar">
@@ -40,10 +49,10 @@ export function Bar({ document, item, name, followed }: Props) {
         <IconArrowLeft size={20} aria-hidden="true" />
       </ActionIcon>
       <Name documentId={document.fileId} name={name} canRename={isMember && role !== "viewer"} />
-      <Status document={document} onReport={() => setOpened("report")} />
+      <Status document={document} onReport={() => open("report")} />
       <People document={document} followed={followed} />
       {isMember && (
-        <Button size="compact-md" onClick={() => setOpened("share")}>
+        <Button size="compact-md" onClick={() => open("share")}>
           {role === "owner" ? "Share" : "People"}
         </Button>
       )}
@@ -51,7 +60,7 @@ export function Bar({ document, item, name, followed }: Props) {
         document={document}
         name={name}
         hasHistory={isMember && role !== "viewer"}
-        onReport={() => setOpened("report")}
+        onReport={() => open("report")}
       />
       <Suspense>
         {opened === "share" && <ShareDialog documentId={document.fileId} opened onClose={close} />}

@@ -54,6 +54,7 @@ function Report({ document, onClose }: Omit<Props, "opened">) {
         onChange={(event) => setWords(event.currentTarget.value)}
       />
       <Checkbox
+        size="md"
         label="Include the text of the document"
         checked={withText}
         onChange={(event) => setWithText(event.currentTarget.checked)}
