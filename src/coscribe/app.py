@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from coscribe.access.mail import Mailer
@@ -37,7 +38,7 @@ from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
-from coscribe.web import web_routes
+from coscribe.web import make_pages
 
 Storage = SqliteStorage | MemoryStorage
 
@@ -100,8 +101,9 @@ class Coscribe:
         if self._people is not None:
             self._people.open(self.collaboration, storage, self.gateway)
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
-        if self._people is not None:  # what is no other's: a Mount would leave out paths with a line break
-            self.asgi.router.default = self._people.api
+        if self._people is not None:
+            pages = make_pages(secure=settings.url.startswith("https://"))
+            self.asgi.router.default = _either(self._people.api, pages)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -143,11 +145,19 @@ class Coscribe:
         ]
         if self._people is None:
             return [Route("/", _home), *routes]
-        pages = web_routes(secure=self.settings.url.startswith("https://"))
-        return [*routes, *pages]
+        return routes
 
     async def _websocket(self, websocket: WebSocket) -> None:
         await serve_websocket(self.gateway, websocket.scope, websocket.receive, websocket.send)
+
+
+def _either(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
+    """What no other route has. (A Mount would leave out paths with a line break.)"""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope["path"].startswith("/api") else pages)(scope, receive, send)
+
+    return answer
 
 
 def token_secret(settings: Settings) -> bytes:

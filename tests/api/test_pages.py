@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
-from coscribe.web import app_routes, read_assets, web_routes
+from coscribe.web import make_pages
 
 SCRIPT = b"export const answer = 42;\n" * 50
 INDEX = b"""<!doctype html>
@@ -40,13 +40,13 @@ def built(tmp_path: Path) -> Path:
     return folder
 
 
-def client_of(app: Starlette) -> httpx.AsyncClient:
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notes.example")
 
 
 @pytest.fixture
 async def client(built: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(Starlette(routes=app_routes(read_assets(built), secure=True))) as client:
+    async with client_of(make_pages(secure=True, folder=built)) as client:
         yield client
 
 
@@ -158,13 +158,13 @@ async def test_who_is_lost_gets_the_page_which_says_so(client: httpx.AsyncClient
 
 
 async def test_a_server_without_the_application_says_how_to_build_it(tmp_path: Path) -> None:
-    async with client_of(Starlette(routes=web_routes(secure=False, folder=tmp_path))) as client:
+    async with client_of(make_pages(secure=False, folder=tmp_path)) as client:
         answer = await client.get("/sign-in")
     assert answer.status_code == 503
     assert "make setup" in answer.text
 
 
 async def test_a_server_has_the_application_where_it_was_built(built: Path) -> None:
-    async with client_of(Starlette(routes=web_routes(secure=False, folder=built))) as client:
+    async with client_of(make_pages(secure=False, folder=built)) as client:
         assert (await client.get("/sign-in")).status_code == 200
         assert "ws://notes.example;" in (await client.get("/")).headers["content-security-policy"]

@@ -29,7 +29,6 @@ WEB = Path(__file__).resolve().parent.parent.parent / "web"
 TYPISTS = 10
 PAUSE = 0.2
 """Seconds between two keys of one typist."""
-KEYS = 100
 KEY_PAUSE = 0.05
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -115,20 +114,20 @@ async def busy_seconds(devtools: CDPSession) -> float:
     return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
 
-async def per_keystroke(page: Page) -> float:
-    """Types and returns milliseconds of the main thread per key."""
+async def per_keystroke(page: Page, keys: int) -> float:
+    """Types so many keys; milliseconds of the main thread per key."""
     devtools = await page.context.new_cdp_session(page)
     await devtools.send("Performance.enable")
     await page.keyboard.press("Control+End")
     await page.keyboard.type("warm up ", delay=KEY_PAUSE * 1_000)
     before = await busy_seconds(devtools)
-    await page.keyboard.type("x" * KEYS, delay=KEY_PAUSE * 1_000)
+    await page.keyboard.type("x" * keys, delay=KEY_PAUSE * 1_000)
     busy = await busy_seconds(devtools) - before
     await devtools.detach()
-    return busy / KEYS * 1_000
+    return busy / keys * 1_000
 
 
-async def measure_bare(room: Room, folder: Path, text: str) -> float:
+async def measure_bare(room: Room, folder: Path, text: str, keys: int) -> float:
     """Bare CodeMirror."""
     at = places(len(text))
 
@@ -145,13 +144,13 @@ async def measure_bare(room: Room, folder: Path, text: str) -> float:
 
         typing = asyncio.create_task(typists(type_one))
         try:
-            return await per_keystroke(page)
+            return await per_keystroke(page, keys)
         finally:
             typing.cancel()
             await page.close()
 
 
-async def measure_editor(room: Room, window: Window, length: int) -> float:
+async def measure_editor(room: Room, window: Window, length: int, keys: int) -> float:
     """The editor, in a window that has the document open."""
     names = [f"typist{number}" for number in range(TYPISTS)]
     accounts = [await room.account(name) for name in names]
@@ -177,7 +176,7 @@ async def measure_editor(room: Room, window: Window, length: int) -> float:
         document.listen(carry)
     typing = asyncio.create_task(typists(type_one))
     try:
-        return await per_keystroke(window.page)
+        return await per_keystroke(window.page, keys)
     finally:
         typing.cancel()
         await asyncio.gather(*(document.synced() for document in documents))
@@ -185,13 +184,13 @@ async def measure_editor(room: Room, window: Window, length: int) -> float:
             await client.close()
 
 
-async def long_tasks(window: Window, seconds: float) -> list[float]:
-    """Milliseconds of each task over 50 ms in so many seconds from now, while the keyboard types."""
+async def long_tasks(window: Window, keys: int) -> list[float]:
+    """Milliseconds of each task over 50 ms while so many keys are typed."""
     await window.page.evaluate(
         "() => { globalThis.longTasks = []; new PerformanceObserver((list) => {"
         " for (const entry of list.getEntries()) globalThis.longTasks.push(entry.duration); })"
         ".observe({ entryTypes: ['longtask'] }); }"
     )
-    await window.page.keyboard.type("y" * int(seconds / KEY_PAUSE), delay=KEY_PAUSE * 1_000)
+    await window.page.keyboard.type("y" * keys, delay=KEY_PAUSE * 1_000)
     found: list[float] = await window.page.evaluate("globalThis.longTasks")
     return found

@@ -171,6 +171,17 @@ class Room:
         )
         assert answer.is_success, answer.text
 
+    async def bring(self, text: str) -> None:
+        """Goes on with another document of the owner, with a text of any size."""
+        owner = self._accounts["ada"]
+        answer = await self.people.client.post(
+            "/api/documents/import?name=Notes",
+            content=text.encode(),
+            headers={"Authorization": f"Bearer {owner.token}", "Content-Type": "text/plain; charset=utf-8"},
+        )
+        assert answer.is_success, answer.text
+        self.document_id = str(answer.json()["documentId"])
+
     async def account(self, handle: str, role: str = "editor") -> Account:
         """Somebody with that role in the document."""
         if handle not in self._accounts:

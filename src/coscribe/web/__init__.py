@@ -18,9 +18,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -93,21 +95,20 @@ def _walk(folder: Traversable, below: str) -> list[tuple[str, Traversable]]:
     return found
 
 
-def web_routes(*, secure: bool, folder: Traversable = _BUILT) -> list[BaseRoute]:
-    """The application; where it was not built, a word on how to build it. They answer every address that nobody before
-    them has. ``secure``: whether people reach the server by TLS."""
+def make_pages(*, secure: bool, folder: Traversable = _BUILT) -> ASGIApp:
+    """The page at all of `ADDRESSES`, every other file at its own path, and the page with status 404 elsewhere: it has
+    something to say to people there too. Where nothing was built, a word on how to build it. ``secure``: whether people
+    reach the server by TLS."""
     if folder.joinpath(PAGE).is_file():
-        return app_routes(read_assets(folder), secure=secure)
+        return Starlette(routes=_routes(read_assets(folder), secure))
 
     async def not_built(_: Request) -> Response:
         return PlainTextResponse("The web application is not built: run `make setup`.\n", 503, _HEADERS)
 
-    return [Route("/{rest:path}", not_built)]
+    return Starlette(routes=[Route("/{rest:path}", not_built)])
 
 
-def app_routes(assets: dict[str, Asset], *, secure: bool) -> list[BaseRoute]:
-    """The page at all of `ADDRESSES`, every other file at its own path, and the page with status 404 elsewhere: it has
-    something to say to people there too."""
+def _routes(assets: dict[str, Asset], secure: bool) -> list[BaseRoute]:
     page = assets[PAGE]
 
     def shown(request: Request, status: int) -> Response:
