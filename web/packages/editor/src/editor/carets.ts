@@ -1,6 +1,6 @@
 /** Where the others are: carets and selections with a colour and a name, drawn as decorations of the text. */
 
-import { type Extension, type Range, StateEffect } from "@codemirror/state";
+import { type Extension, type Range, RangeSet, StateEffect } from "@codemirror/state";
 import {
   Decoration,
   type DecorationSet,
@@ -52,7 +52,7 @@ class Carets implements PluginValue {
 
   update(update: ViewUpdate): void {
     const isAsked = update.transactions.some((transaction) => transaction.effects.some((effect) => effect.is(redraw)));
-    if (isAsked) this.decorations = this.#draw();
+    if (isAsked || update.viewportChanged) this.decorations = this.#draw();
     else if (update.docChanged) this.decorations = this.decorations.map(update.changes);
   }
 
@@ -62,15 +62,17 @@ class Carets implements PluginValue {
     clearTimeout(this.#hiding);
   }
 
-  /** One drawing a frame, however many carets move. */
+  /** One drawing a frame, however many carets move; none while all that moves is out of sight. */
   #soon(): void {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      this.#view.dispatch({ effects: redraw.of(null) });
+      if (!RangeSet.eq([this.decorations], [this.#draw()])) this.#view.dispatch({ effects: redraw.of(null) });
     });
   }
 
+  /** Of the carets in sight. */
   #draw(): DecorationSet {
+    const { from, to } = this.#view.viewport;
     const now = performance.now();
     const length = this.#view.state.doc.length;
     const marks: Range<Decoration>[] = [];
@@ -84,6 +86,7 @@ class Carets implements PluginValue {
       const movedAt = moved ? now : before.movedAt;
       this.#shown.set(other.connectionId, { anchor, head, movedAt });
       present.add(other.connectionId);
+      if (Math.max(anchor, head) < from || Math.min(anchor, head) > to) continue;
       if (anchor !== head) {
         marks.push(selectionMark(other.color).range(Math.min(anchor, head), Math.max(anchor, head)));
       }

@@ -1,13 +1,13 @@
 /** The state of the document in the bar: a short word, its detail on click, and a live region for who cannot see it. */
 
-import type { Document, DocumentStatus } from "@coscribe/client";
+import type { Document } from "@coscribe/client";
 import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { Disclosed } from "./disclosed";
-import { statusText } from "./status_text";
+import { type StatusText, statusText } from "./status_text";
 import { useStatus, useWasLive } from "./use_document";
 
-/** *Saved* shows once it has held for so long, so that the word does not flicker while somebody types. */
+/** *Saved* shows once it has held for so long (milliseconds), so that the word does not flicker while somebody types. */
 const SETTLED = 400;
 /** Said aloud only once it has held for so long. */
 const SAID_AFTER = 1_500;
@@ -18,11 +18,8 @@ interface Props {
 }
 
 export function Status({ document, onReport }: Props) {
-  const status = useStatus(document);
-  const shown = useSettled(status, status.isSaved ? SETTLED : 0);
-  const said = useSettled(shown, SAID_AFTER);
   const wasLive = useWasLive(document);
-  const { label, tone, detail } = statusText(shown, wasLive);
+  const { label, tone } = useSettled(document, wasLive);
   return (
     <>
       <Disclosed
@@ -37,32 +34,64 @@ export function Status({ document, onReport }: Props) {
           </>
         }
       >
-        <p className="co-detail">{detail}</p>
-        <p className="quiet">
-          Version {shown.version}, sequence {shown.sequence}
-          {shown.heals > 0 && `, corrected itself ${shown.heals === 1 ? "once" : `${shown.heals} times`}`}
-        </p>
+        <Detail document={document} wasLive={wasLive} />
         <Button size="compact-sm" variant="default" onClick={onReport}>
           Report a problem
         </Button>
       </Disclosed>
-      <div className="co-hidden" role="status" aria-live="polite" data-testid="status">
-        {statusText(said, wasLive).label}
-      </div>
+      <Said label={label} />
     </>
   );
 }
 
-/** The value, once it has not changed for so long; at once where that is 0. */
-function useSettled(status: DocumentStatus, milliseconds: number): DocumentStatus {
-  const [settled, setSettled] = useState(status);
+function Detail({ document, wasLive }: { readonly document: Document; readonly wasLive: boolean }) {
+  const status = useStatus(document);
+  return (
+    <>
+      <p className="co-detail">{statusText(status, wasLive).detail}</p>
+      <p className="quiet">
+        Version {status.version}, sequence {status.sequence}
+        {status.heals > 0 && `, corrected itself ${status.heals === 1 ? "once" : `${status.heals} times`}`}
+      </p>
+    </>
+  );
+}
+
+function Said({ label }: { readonly label: string }) {
+  const [said, setSaid] = useState(label);
   useEffect(() => {
-    if (milliseconds === 0) {
-      setSettled(status);
-      return undefined;
-    }
-    const timer = setTimeout(() => setSettled(status), milliseconds);
+    const timer = setTimeout(() => setSaid(label), SAID_AFTER);
     return () => clearTimeout(timer);
-  }, [status, milliseconds]);
-  return settled;
+  }, [label]);
+  return (
+    <div className="co-hidden" role="status" aria-live="polite" data-testid="status">
+      {said}
+    </div>
+  );
+}
+
+/**
+ * What the bar shows. Whatever is not *Saved* shows at once, *Saved* when it has held. React hears of it only when the
+ * word changes, not of every keystroke and everything that comes in.
+ */
+function useSettled(document: Document, wasLive: boolean): StatusText {
+  const [shown, setShown] = useState(() => statusText(document.status, wasLive));
+  useEffect(() => {
+    let latest = statusText(document.status, wasLive);
+    let timer: number | undefined;
+    setShown(latest);
+    const stop = document.onStatus((status) => {
+      const now = statusText(status, wasLive);
+      if (now.label === latest.label) return;
+      latest = now;
+      clearTimeout(timer);
+      if (status.isSaved) timer = window.setTimeout(() => setShown(now), SETTLED);
+      else setShown((before) => (before.label === now.label ? before : now));
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [document, wasLive]);
+  return shown;
 }

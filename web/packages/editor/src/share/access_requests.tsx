@@ -48,10 +48,10 @@ export function AccessRequests({ documentId }: { documentId: string }) {
               {item.message && <p>{item.message}</p>}
             </div>
             <div className="actions">
-              <ActionButton aria-label={`Let ${item.person.displayName} view`} action={letIn(item, "viewer")}>
+              <ActionButton aria-label={`Let view: ${item.person.displayName}`} action={letIn(item, "viewer")}>
                 Let view
               </ActionButton>
-              <ActionButton aria-label={`Let ${item.person.displayName} edit`} action={letIn(item, "editor")}>
+              <ActionButton aria-label={`Let edit: ${item.person.displayName}`} action={letIn(item, "editor")}>
                 Let edit
               </ActionButton>
               <ActionButton aria-label={`Decline ${item.person.displayName}`} action={refuse(item)}>

@@ -117,7 +117,7 @@ test("a request is granted with a role", async () => {
     .on("GET /documents/doc_1/access-requests", page(request))
     .on("POST /documents/doc_1/access-requests/req_1/grant", null);
   await open();
-  await userEvent.click(await screen.findByRole("button", { name: "Let Bob Builder edit" }));
+  await userEvent.click(await screen.findByRole("button", { name: "Let edit: Bob Builder" }));
   await screen.findByText("Bob Builder is in.");
   expect(api.all("POST /documents/doc_1/access-requests/req_1/grant")[0]?.body).toEqual({ role: "editor" });
 });
