@@ -1,6 +1,6 @@
 """Prints every figure this project claims: `make shows`. Each part names its command; --only picks some.
 
-python tools/shows.py                      everything (about 25 minutes)
+python tools/shows.py                      everything (about 45 minutes)
 python tools/shows.py --only replay bench  some of it
 """
 
@@ -39,6 +39,10 @@ def main() -> int:
         ),
         "security": lambda: tests("docs/security.md, line by line", "tests/api/test_security.py"),
         "storm": storm,
+        "conformance": lambda: tests(
+            "Python and TypeScript agree on every vector", "tests/protocol/test_same_vectors.py", "-s"
+        ),
+        "browser": browser,
         "bench": bench,
     }
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,6 +101,13 @@ def tests(what: str, paths: str, *options: str) -> bool:
         print(f"  {line}")
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
     return result.returncode == 0
+
+
+def browser() -> bool:
+    """Real browsers: stories, twenty seeds of random editing, speed, screenshots into docs/screenshots."""
+    more = {"COSCRIBE_BROWSER_SEEDS": "20", "COSCRIBE_BROWSER_ROUNDS": "5", "COSCRIBE_SCREENSHOTS": "1"}
+    os.environ.update(more)
+    return tests("the editor in Chromium", "tests/browser", "-s")
 
 
 def bench() -> bool:
