@@ -18,6 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TRACES = ("automerge-paper", "sveltecomponent", "json-crdt-patch", "friendsforever_flat", "friendsforever_concurrent")
 PYTHON = sys.executable
+KEPT = (
+    *("passed", "failed", "cases", "over", "felt", "claim", "sign-ins", "2xx"),
+    *("seed ", "main thread", "CodeMirror", "Coscribe  ", "ratio", "5 MB", "vectors", "bytes"),
+)
+"""Words of the lines of a test's output that are figures."""
 
 
 def main() -> int:
@@ -52,6 +57,7 @@ def main() -> int:
     arguments.add_argument("--repeat", type=int, default=5, help="repetitions of each performance scenario")
     chosen = arguments.parse_args()
     os.environ["COSCRIBE_SHOWS_REPEAT"] = str(chosen.repeat)
+    os.environ.update({"COSCRIBE_STORY_ROUNDS": "100", "COSCRIBE_EXAMPLES": "3"})  # `make test` does with fewer
     failed = [name for name in chosen.only if not parts[name]()]
     print(
         f"\n{len(chosen.only) - len(failed)} of {len(chosen.only)} parts as claimed"
@@ -92,12 +98,8 @@ def tests(what: str, paths: str, *options: str) -> bool:
     started = time.monotonic()
     command = [PYTHON, "-m", "pytest", "-q", *paths.split(), *options, "-m", "not soak"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    kept = [
-        line
-        for line in result.stdout.splitlines()
-        if any(word in line for word in ("passed", "failed", "cases", "over", "felt", "claim", "sign-ins", "2xx"))
-    ]
-    for line in kept[-12:]:
+    kept = [line for line in result.stdout.splitlines() if any(word in line for word in KEPT)]
+    for line in kept[-40:]:
         print(f"  {line}")
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
     return result.returncode == 0

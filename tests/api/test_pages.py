@@ -1,4 +1,4 @@
-"""The application's page and files, from a small built folder; which of the two pages a server has."""
+"""The application's page and files, from a small built folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from coscribe.web import make_pages
+from coscribe.web import app_policy, make_pages
 
 SCRIPT = b"export const answer = 42;\n" * 50
 INDEX = b"""<!doctype html>
@@ -148,6 +148,24 @@ async def test_the_two_forms_of_a_file_have_two_tags(client: httpx.AsyncClient) 
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code in (404, 307)
     assert (await client.get(path, follow_redirects=True)).text != INDEX.decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "secure", "socket"),
+    [
+        ("notes.example", True, " wss://notes.example"),
+        ("notes.example:8443", True, " wss://notes.example:8443"),
+        ("127.0.0.1:8777", False, " ws://127.0.0.1:8777"),
+        ("[::1]:8777", False, " ws://[::1]:8777"),
+        ("notes.example; script-src *", True, ""),
+        ("a b", True, ""),
+        ("", True, ""),
+    ],
+)
+def test_the_policy_names_the_socket_of_this_server_only(host: str, secure: bool, socket: str) -> None:
+    policy = app_policy(host, "", secure)
+    assert f"connect-src 'self'{socket};" in policy
+    assert policy.count(";") == app_policy("notes.example", "", True).count(";")
 
 
 async def test_who_is_lost_gets_the_page_which_says_so(client: httpx.AsyncClient) -> None:

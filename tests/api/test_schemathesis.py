@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 _T = TypeVar("_T")
 
 SEED = int(os.environ.get("COSCRIBE_SEED") or random.SystemRandom().randrange(2**32))
-EXAMPLES_EACH = int(os.environ.get("COSCRIBE_EXAMPLES") or 3)
+EXAMPLES_EACH = int(os.environ.get("COSCRIBE_EXAMPLES") or 2)
 
 SPOILS = {
     ("DELETE", "/api/session"),

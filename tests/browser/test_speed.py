@@ -19,13 +19,14 @@ KEYS = 100 if ROUNDS > 1 else 30
 
 async def test_a_keystroke_against_bare_codemirror(room: Room, tmp_path: Path) -> None:
     """A megabyte, ten others typing; the two take turns."""
-    build_bare(tmp_path)
+    bare_page = tmp_path / "bare"
+    build_bare(bare_page)
     text = long_text(1_000_000)
     await room.bring(text)
     window = await room.join("ada")
     ours, bare = [], []
     for _ in range(ROUNDS):
-        bare.append(await measure_bare(room, tmp_path, text, KEYS))
+        bare.append(await measure_bare(room, bare_page, text, KEYS))
         ours.append(await measure_editor(room, window, len(text), KEYS))
     ratio = median(ours) / median(bare)
     print(f"main thread per keystroke, 1 MB, 10 others typing, {ROUNDS} rounds of {KEYS} keys, medians (all):")

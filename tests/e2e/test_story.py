@@ -29,7 +29,7 @@ from tests.e2e.server_process import ServerProcess
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("COSCRIBE_STORY_ROUNDS", "100"))
+ROUNDS = int(os.environ.get("COSCRIBE_STORY_ROUNDS", "20"))
 TYPISTS = 50
 PAUSE = 0.5
 """Seconds between two words of a typist."""
