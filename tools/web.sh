@@ -10,7 +10,9 @@ PATH="$(cd "$1" && pwd):$PATH"
 cd web
 if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "Installing the locked packages of web/ ..."
-  npm ci --silent --no-audit --no-fund
+  # Not `npm ci`: it insists on the packages of all other platforms, which not every registry mirror has. This installs
+  # what the lock file says, checks it against the hashes in there, and leaves the file as it is.
+  npm install --no-save --loglevel=error --no-audit --no-fund >/dev/null
   touch node_modules/.package-lock.json
 fi
 if [ "${2:-}" != "--install" ]; then

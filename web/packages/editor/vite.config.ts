@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
-import { serviceWorker } from "./build/service_worker.ts";
+import { serviceWorker } from "./plugins/service_worker.ts";
 import about from "./package.json" with { type: "json" };
 
 const OUT = "../../../src/coscribe/web/built";
