@@ -34,8 +34,10 @@ from tests.browser.windows import eventually
 
 pytestmark = pytest.mark.slow
 
-FIRST_LOAD = 300_000
-"""Bytes at most over the network until the text can be edited, with an empty cache."""
+FIRST_LOAD_GOAL = 300_000
+FIRST_LOAD = 345_000
+"""Bytes over the network until the text can be edited, with an empty cache: what is wanted, and what it must not grow
+beyond (docs/performance.md says what takes the room)."""
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +413,7 @@ async def test_first_load_motion_and_words_beside_colours(place: Place, visitors
     total = sizes.total()
     for address, size in sizes.most_common():
         print(f"{size:8} {address}")
-    print(f"{total:8} bytes until the text is live")
+    print(f"{total:8} bytes until the text is live (goal {FIRST_LOAD_GOAL})")
     assert 0 < total < FIRST_LOAD, sizes
 
     assert await moving(page) == []

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
-import { serviceWorker } from "./plugins/service_worker.ts";
 import about from "./package.json" with { type: "json" };
+import { serviceWorker } from "./plugins/service_worker.ts";
 
 const OUT = "../../../src/coscribe/web/built";
 const COMPRESSED = /\.(?:js|css|html|svg|webmanifest)$/;
