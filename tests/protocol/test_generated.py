@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED = [
     "contract/wire.schema.json",
     "contract/errors.json",
+    "contract/openapi.json",
     "docs/protocol.md",
     "docs/policy.md",
     "contract/conformance/apply.json",
