@@ -12,13 +12,16 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from coscribe.access.caller import Caller
-from coscribe.access.documents import MAX_EXPORTED, Exported
+from coscribe.access.documents import Exported
 from coscribe.access.ids import MICROSECONDS
 from coscribe.access.policy import Action
 from coscribe.api.content import file_name
 from coscribe.api.route import ACaller, AServices, PolicyRoute, action
 from coscribe.api.services import Services
 from coscribe.core.errors import Code, CoscribeError
+
+MAX_NAMED = 200
+"""So many ids fit into an address that every server takes."""
 
 router = APIRouter(route_class=PolicyRoute, tags=["content"])
 
@@ -43,7 +46,7 @@ async def export_documents(
     services: AServices,
     document_ids: Annotated[
         list[Annotated[str, Query(max_length=128)]] | None,
-        Query(alias="documentId", max_length=MAX_EXPORTED, description="which ones; without it all that one may read"),
+        Query(alias="documentId", max_length=MAX_NAMED, description="which ones; without it all that one may read"),
     ] = None,
 ) -> StreamingResponse:
     """The texts of one's documents as a zip archive. What is in the trash is left out; too much is refused before it

@@ -21,6 +21,7 @@ AQuery = Annotated[
         alias="query",
         min_length=MIN_QUERY,
         max_length=MAX_QUERY,
+        pattern=r"^[^\x00]*[^\s@\x00][^\x00]*[^\s@\x00][^\x00]*$",  # two that are no blanks
         description="part of a name or handle, or a whole e-mail address",
         examples=["ann"],
     ),
