@@ -5,7 +5,7 @@ export default defineConfig({
     projects: [
       {
         resolve: { conditions: ["source"] },
-        test: { name: "client", root: "packages/client", include: ["tests/**/*.test.ts"] },
+        test: { name: "client", root: "packages/client", include: ["tests/**/*.test.ts"], isolate: false },
       },
       {
         resolve: { conditions: ["source"] },
@@ -15,6 +15,7 @@ export default defineConfig({
           root: "packages/editor",
           include: ["tests/**/*.test.{ts,tsx}"],
           environment: "happy-dom",
+          testTimeout: 30_000,
         },
       },
     ],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from sqlalchemy import select
 
 from coscribe.persistence.schema import authors, users
 from tests.api.sockets import Socket
 from tests.api.town import PASSWORD, Town
+
+pytestmark = pytest.mark.slow
 
 NEW = "quite another horse battery"
 

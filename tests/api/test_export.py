@@ -14,6 +14,8 @@ from tests.api.test_content import put
 from tests.api.test_documents import invite
 from tests.api.town import Person, Town
 
+pytestmark = pytest.mark.slow
+
 
 async def archive(person: Person, *document_ids: str) -> dict[str, str]:
     """Names and texts of an export."""

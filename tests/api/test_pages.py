@@ -61,7 +61,6 @@ async def client(built: Path) -> AsyncIterator[httpx.AsyncClient]:
             "/admin/users/usr_1",
             "/d/doc_1",
             "/d/doc_1/history",
-            "/print/doc_1",
         ),
     ],
 )

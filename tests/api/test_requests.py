@@ -13,6 +13,8 @@ from coscribe.persistence.schema import access_requests
 from tests.api.test_documents import invite
 from tests.api.town import Person, Town, open_town
 
+pytestmark = pytest.mark.slow
+
 
 def at(document: str) -> str:
     return f"/documents/{document}/access-requests"

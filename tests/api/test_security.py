@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -521,7 +522,10 @@ async def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"ben@example.org" in kept
     assert len(secrets) == 15
-    assert [secret for secret in secrets if secret.encode() in kept or secret.split("_", 1)[-1].encode() in kept] == []
+    # The kind before a secret is no secret ("rst_..."); a signed token has none, though it may hold a "_" anywhere.
+    bare = [re.sub("^[a-z]+_", "", secret) for secret in secrets]
+    assert min(map(len, bare)) >= 10
+    assert [secret for secret in bare if secret.encode() in kept] == []
 
 
 async def test_nothing_secret_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from coscribe.persistence.schema import api_tokens, authors
 from tests.api.sockets import Socket
 from tests.api.town import PASSWORD, Person, Town
 
+pytestmark = pytest.mark.slow
+
 
 async def token(person: Person, scope: str = "manage", **more: Any) -> tuple[Person, dict[str, Any]]:
     """A bot with a new token of somebody's, and the token."""

@@ -406,6 +406,7 @@ async def test_old_texts_are_found_from_either_end(random: Random, monkeypatch: 
 # ---- attribution alone: long texts, where blocks are halved and joined
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.integers(2, 8))
 def test_pieces_in_blocks_are_the_pieces_of_a_list(random: Random, block: int) -> None:
     naive: list[int] = []

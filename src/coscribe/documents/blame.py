@@ -20,8 +20,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.operation import Components, Delete, reach
-from coscribe.model import LogEntry, decode_payload
+from coscribe.core.operation import Delete, reach
+from coscribe.documents.past import components_of
+from coscribe.model import LogEntry
 
 PAUSE = 300_000_000
 """Microseconds: what one author writes with shorter pauses belongs together."""
@@ -217,11 +218,3 @@ class Attributions:
         if len(self._ledgers) > MAX_LEDGERS:
             self._ledgers.popitem(last=False)
         return ledger
-
-
-def components_of(row: LogEntry) -> Components:
-    """What an entry did, deletes with their text. Errors: ``file_damaged``."""
-    try:
-        return decode_payload(row.payload)[0]
-    except ValueError as error:
-        raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error

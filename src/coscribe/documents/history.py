@@ -20,8 +20,9 @@ import msgspec
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Component, Delete
-from coscribe.documents.blame import PAUSE, Attributions, Run, components_of
+from coscribe.documents.blame import PAUSE, Attributions, Run
 from coscribe.documents.collaboration import Collaboration, Durable
+from coscribe.documents.past import components_of
 from coscribe.documents.ports import Identity, OpLog
 from coscribe.model import LogEntry
 

@@ -55,7 +55,7 @@ async def _play(op_log: OpLog, workspace_key: int, file_key: int, wanted: int, t
             if row.version > version:
                 if row.version != version + 1:
                     raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions before {row.version}")
-                _redo(text, _components(row), row.sequence)
+                _redo(text, components_of(row), row.sequence)
                 version = row.version
             sequence = row.sequence
             if version == wanted:
@@ -85,7 +85,7 @@ async def _wind_back(
         if [row.version for row in rows] != list(range(low + 1, version + 1)):
             raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions between {low} and {version}")
         for row in reversed(rows):
-            _take_back(text, _components(row), row.sequence)
+            _take_back(text, components_of(row), row.sequence)
         version, through = low, rows[0].sequence - 1
         await asyncio.sleep(0)
     return TextAt(str(text), version, through)
@@ -107,7 +107,8 @@ async def _changes(op_log: OpLog, workspace_key: int, file_key: int, low: int, t
     return found
 
 
-def _components(row: LogEntry) -> Components:
+def components_of(row: LogEntry) -> Components:
+    """What an entry did, deletes with their text. Errors: ``file_damaged``."""
     try:
         return decode_payload(row.payload)[0]
     except ValueError as error:

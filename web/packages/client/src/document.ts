@@ -41,6 +41,7 @@ import {
   encode,
   type Live,
   type OperationFate,
+  REFUSED_CHARACTERS,
   type Resent,
   type Role,
   type ServerLimits,
@@ -54,9 +55,6 @@ const MAX_UNDO_BRIDGE = 10_000;
 const JOIN_AGAIN_MS = 100;
 const SEND_AGAIN_MS = 250;
 const CHECK_MS = 5 * 60_000;
-
-/** No NUL, no CR (lines end with LF), no half of a surrogate pair. */
-const REFUSED_CHARACTERS = /[\0\r\p{Surrogate}]/u;
 
 export type DocumentState = "offline" | "connecting" | "catching-up" | "live" | "ended";
 

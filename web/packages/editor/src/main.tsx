@@ -9,6 +9,7 @@ import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
 import { App } from "./app";
 import { takeArrival } from "./arrival";
+import { styleNonce } from "./nonce";
 import { makeQueryClient } from "./queries";
 import { registerServiceWorker } from "./register_service_worker";
 import { SessionProvider } from "./session";
@@ -17,7 +18,7 @@ import { theme, variables } from "./theme";
 const address = takeArrival(location.hash);
 if (address !== null) history.replaceState(null, "", address);
 
-const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? "";
+const nonce = styleNonce();
 // The styles that keep the page behind a dialog from scrolling are made by a library that looks for its nonce here.
 Object.assign(globalThis, { __webpack_nonce__: nonce });
 

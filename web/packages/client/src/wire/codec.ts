@@ -151,12 +151,12 @@ function checkLength(text: string, operationLength: number): void {
   }
 }
 
-// With the flag u the surrogates of a pair are one code point, so the class finds only those that stand alone.
-const CONTROL = /[\0\r\ud800-\udfff]/u;
+/** What no file holds: NUL, CR, lone surrogates. (With the flag u those of a pair are one code point, and not found.) */
+export const REFUSED_CHARACTERS = /[\0\r\ud800-\udfff]/u;
 
 /** Refuses what no file holds: NUL, CR (a line ends with LF) and lone surrogates. Errors: `invalid_text`. */
 export function checkText(text: string): void {
-  const found = CONTROL.exec(text);
+  const found = REFUSED_CHARACTERS.exec(text);
   if (found === null) return;
   const name = found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
   throw new CoscribeError("invalid_text", `U+${name} at ${lengthInCodePoints(text.slice(0, found.index))} of the text`);

@@ -9,7 +9,6 @@
  * loop the two are equal. Undo is the document's: it takes back one's own edits only, whatever others have done since.
  */
 
-import { isolateHistory } from "@codemirror/commands";
 import {
   Annotation,
   type ChangeSet,
@@ -132,12 +131,7 @@ class Binding implements PluginValue {
 }
 
 function marks(origin: Change["origin"]): Annotation<unknown>[] {
-  return [
-    fromDocument.of(origin),
-    Transaction.addToHistory.of(false),
-    Transaction.remote.of(origin === "remote"),
-    isolateHistory.of("full"),
-  ];
+  return [fromDocument.of(origin), Transaction.addToHistory.of(false), Transaction.remote.of(origin === "remote")];
 }
 
 function caretBehind(edits: readonly TextEdit[]): TransactionSpec {

@@ -11,6 +11,7 @@ import {
   WidgetType,
 } from "@codemirror/view";
 import type { Document, Participant } from "@coscribe/client";
+import { safeColor } from "../parts/color";
 
 /** The name shows for so long after its caret has moved (milliseconds). */
 const NAME_SHOWS = 2_500;
@@ -116,12 +117,7 @@ function othersOf(document: Document): Participant[] {
 }
 
 function selectionMark(color: string): Decoration {
-  return Decoration.mark({ class: "co-selection", attributes: { style: `--co-color: ${safe(color)}` } });
-}
-
-/** A colour comes from elsewhere, so it is not believed to be one. */
-function safe(color: string): string {
-  return /^#[0-9a-f]{6}$/i.test(color) ? color : "#888888";
+  return Decoration.mark({ class: "co-selection", attributes: { style: `--co-color: ${safeColor(color)}` } });
 }
 
 class CaretWidget extends WidgetType {
@@ -143,7 +139,7 @@ class CaretWidget extends WidgetType {
     const caret = window.document.createElement("span");
     caret.className = "co-caret";
     caret.setAttribute("aria-hidden", "true");
-    caret.style.setProperty("--co-color", safe(this.#color));
+    caret.style.setProperty("--co-color", safeColor(this.#color));
     const label = window.document.createElement("span");
     label.className = this.#showsName ? "co-caret-name co-caret-name-shown" : "co-caret-name";
     label.textContent = this.#name;

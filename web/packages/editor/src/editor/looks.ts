@@ -14,15 +14,12 @@ import {
   keymap,
   rectangularSelection,
 } from "@codemirror/view";
+import { styleNonce } from "../nonce";
 import { highlighting } from "./language";
-
-function nonce(): string {
-  return window.document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
-}
 
 /** How the text looks and is edited, whoever holds it. */
 export const looks: Extension = [
-  EditorView.cspNonce.of(nonce()),
+  EditorView.cspNonce.of(styleNonce()),
   EditorState.allowMultipleSelections.of(true),
   EditorView.lineWrapping,
   EditorView.contentAttributes.of({ tabindex: "0" }), // it is reached by keyboard when it is read-only too

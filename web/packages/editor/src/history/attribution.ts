@@ -10,8 +10,8 @@ import {
   type ViewUpdate,
 } from "@codemirror/view";
 import { TextBuffer } from "@coscribe/client";
+import { safeColor } from "../parts/color";
 import type { Blame, HistoryAuthor } from "./api";
-import { safeColor } from "./people";
 
 /** A piece of the text; `to` is the UTF-16 offset where it ends, and where the next one begins. */
 export interface Piece {

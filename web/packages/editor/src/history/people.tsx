@@ -1,16 +1,12 @@
 /** Authors of the past, and moments of it, in words. */
 
+import { safeColor } from "../parts/color";
 import { Dot } from "../parts/notice";
 import type { HistoryAuthor } from "./api";
 
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
-
-/** A colour comes from elsewhere, so it is not believed to be one. */
-export function safeColor(color: string): string {
-  return /^#[0-9a-f]{6}$/i.test(color) ? color : "#888888";
-}
 
 /** @param at milliseconds since 1970 */
 export function exactly(at: number): string {

@@ -22,9 +22,10 @@ import {
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import { highlighting, isProse, languageOf } from "../editor/language";
+import { styleNonce } from "../nonce";
+import { safeColor } from "../parts/color";
 import { type Attribution, attributionColors, type Piece, showAttribution } from "./attribution";
 import type { Change, Step } from "./film";
-import { safeColor } from "./people";
 import type { Player, Scene } from "./player";
 
 /** Milliseconds that an edit stands out. */
@@ -106,14 +107,9 @@ export function TextView({ player, name, attribution, isPlain, colorOf, describe
   return <div ref={place} className="co-editor" data-code={isProse(name) ? undefined : true} data-testid="past-text" />;
 }
 
-/** The `<meta>` of the page says which styles may be added to it. */
-function nonce(): string {
-  return document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
-}
-
 /** What every text of the past has: it can be read and searched with the keyboard, and not changed. */
 export const reading: Extension = [
-  EditorView.cspNonce.of(nonce()),
+  EditorView.cspNonce.of(styleNonce()),
   EditorState.readOnly.of(true),
   EditorState.lineSeparator.of("\n"),
   EditorView.lineWrapping,
