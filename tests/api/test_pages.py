@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 from coscribe.web import app_policy, make_pages
 
 SCRIPT = b"export const answer = 42;\n" * 50
+SMALLEST = b"the script, by brotli"
+STYLE = b"body { margin: 0 }\n" * 50
 INDEX = b"""<!doctype html>
 <meta property="csp-nonce" nonce="COSCRIBE_NONCE" />
 <script type="module" nonce="COSCRIBE_NONCE" src="/assets/main-1a2b.js"></script>
@@ -30,6 +32,9 @@ def built(tmp_path: Path) -> Path:
         "manifest.webmanifest": b"{}",
         "assets/main-1a2b.js": SCRIPT,
         "assets/main-1a2b.js.gz": gzip.compress(SCRIPT),
+        "assets/main-1a2b.js.br": SMALLEST,
+        "assets/style-5e6f.css": STYLE,
+        "assets/style-5e6f.css.gz": gzip.compress(STYLE),
         "assets/font-3c4d.woff2": b"wOF2",
         "notes.secret": b"of no known kind",
     }
@@ -116,32 +121,56 @@ async def test_files_come_with_their_type_and_caching(
 
 
 @pytest.mark.parametrize(
-    ("accepted", "zipped"),
-    [("gzip, br", True), ("br;q=1.0, gzip;q=0.5", True), ("*", True), ("gzip;q=0", False), ("br", False), ("", False)],
+    ("accepted", "script", "style"),
+    [
+        ("gzip, br", "br", "gzip"),
+        ("br;q=1.0, gzip;q=0.5", "br", "gzip"),
+        ("gzip, deflate", "gzip", "gzip"),
+        ("*", "br", "gzip"),
+        ("*, br;q=0", "gzip", "gzip"),
+        ("gzip;q=0, br", "br", None),
+        ("gzip;q=0", None, None),
+        ("br", "br", None),
+        ("", None, None),
+    ],
 )
-async def test_what_was_compressed_before_is_sent_so(client: httpx.AsyncClient, accepted: str, zipped: bool) -> None:
-    answer = await client.get("/assets/main-1a2b.js", headers={"Accept-Encoding": accepted})
-    assert answer.content == SCRIPT
-    assert answer.headers["vary"] == "Accept-Encoding"
-    assert (answer.headers.get("content-encoding") == "gzip") is zipped
-    assert (int(answer.headers["content-length"]) < len(SCRIPT)) is zipped
-    headers = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
-    again = await client.get("/assets/main-1a2b.js", headers=headers)
-    assert (again.status_code, again.headers["vary"]) == (304, "Accept-Encoding")
+async def test_what_was_compressed_before_is_sent_so(
+    client: httpx.AsyncClient, accepted: str, script: str | None, style: str | None
+) -> None:
+    for path, coding, bodies in (
+        ("/assets/main-1a2b.js", script, {"br": SMALLEST, "gzip": gzip.compress(SCRIPT), None: SCRIPT}),
+        ("/assets/style-5e6f.css", style, {"gzip": gzip.compress(STYLE), None: STYLE}),
+    ):
+        async with client.stream("GET", path, headers={"Accept-Encoding": accepted}) as answer:
+            raw = b"".join([part async for part in answer.aiter_raw()])
+        assert (answer.headers.get("content-encoding"), raw) == (coding, bodies[coding])
+        assert answer.headers["vary"] == "Accept-Encoding"
+        headers = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+        again = await client.get(path, headers=headers)
+        assert (again.status_code, again.headers["vary"]) == (304, "Accept-Encoding")
 
 
-async def test_the_two_forms_of_a_file_have_two_tags(client: httpx.AsyncClient) -> None:
-    answers = [
-        await client.get("/assets/main-1a2b.js", headers={"Accept-Encoding": coding}) for coding in ("gzip", "identity")
-    ]
-    assert len({answer.headers["etag"] for answer in answers}) == 2
+async def test_the_forms_of_a_file_have_tags_of_their_own(client: httpx.AsyncClient) -> None:
+    tags: set[str] = set()
+    for coding in ("br", "gzip", "identity"):
+        async with client.stream("GET", "/assets/main-1a2b.js", headers={"Accept-Encoding": coding}) as answer:
+            tags.add(answer.headers["etag"])
+    assert len(tags) == 3
 
 
 @pytest.mark.parametrize(
     "path",
     [
         *("/index.html", "/assets/index.html", "/assets/../index.html", "/assets/..%2Findex.html", "/assets/"),
-        *("/notes.secret", "/assets/main-1a2b.js.gz", "/assets/other.js", "/signed-in", "/d", "/sw.js/x"),
+        *(
+            "/notes.secret",
+            "/assets/main-1a2b.js.gz",
+            "/assets/main-1a2b.js.br",
+            "/assets/other.js",
+            "/signed-in",
+            "/d",
+            "/sw.js/x",
+        ),
     ],
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:

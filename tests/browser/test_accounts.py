@@ -92,7 +92,7 @@ async def test_from_the_first_administrator_to_two_people_in_one_document(tmp_pa
             await early.goto(place.setup_link)
             await fill_account(early, "Eve", "eve")
             await button(early, "Create the administrator").click()
-            await see(early.get_by_role("alert"), "The link was used")
+            await see(early.get_by_role("alert"), "It was used already")
 
 
 async def test_invited_to_a_server_that_is_closed(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_an_address_is_verified_and_a_password_reset(place: Place, visitor
     await bob.goto(f"{place.http}/account")
     await bob.get_by_text("verified", exact=True).wait_for()
     await bob.goto(verify)
-    await see(bob, "The link was used")
+    await see(bob, "It was used already")
 
     await choose(bob, "You are Bob Builder", "Sign out")
     await link(bob, "Forgot your password?").click()

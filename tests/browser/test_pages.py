@@ -35,7 +35,7 @@ from tests.browser.windows import eventually
 pytestmark = pytest.mark.slow
 
 FIRST_LOAD_GOAL = 300_000
-FIRST_LOAD = 345_000
+FIRST_LOAD = 315_000
 """Bytes over the network until the text can be edited, with an empty cache: what is wanted, and what it must not grow
 beyond (docs/performance.md says what takes the room)."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -64,13 +65,17 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\
 
 
 class Asset(NamedTuple):
-    """A file as it is sent. ``zipped``: the same compressed by gzip, where the build has left that beside it."""
+    """A file as it is sent. ``compressed``: the same by content coding, those that the build has left beside it, the
+    smallest first."""
 
     body: bytes
     media_type: str
     etag: str
-    zipped: bytes | None = None
+    compressed: Mapping[str, bytes]
 
+
+CODINGS = {"br": ".br", "gzip": ".gz"}
+"""Content codings and how the names of the build's compressed files end, the smallest first."""
 
 _BUILT = files(__name__).joinpath("built")
 
@@ -79,10 +84,14 @@ def read_assets(folder: Traversable) -> dict[str, Asset]:
     """The files in a folder and below, by path: ``assets/index-1a2b.js``. Those of other kinds are left out."""
     found = {path: file.read_bytes() for path, file in _walk(folder, "")}
     return {
-        path: Asset(body, media_type, f'"{sha256(body).hexdigest()[:32]}"', found.get(f"{path}.gz"))
+        path: Asset(body, media_type, f'"{sha256(body).hexdigest()[:32]}"', _compressed(path, found))
         for path, body in found.items()
         if (media_type := _TYPES.get(path[path.rfind(".") :])) is not None
     }
+
+
+def _compressed(path: str, found: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {coding: found[path + ending] for coding, ending in CODINGS.items() if path + ending in found}
 
 
 def _walk(folder: Traversable, below: str) -> list[tuple[str, Traversable]]:
@@ -160,13 +169,13 @@ def _socket(host: str, secure: bool) -> str:
 
 
 def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
-    body = asset.body
-    tag = asset.etag
-    if asset.zipped is not None:
+    body, tag = asset.body, asset.etag
+    if asset.compressed:
         headers["Vary"] = "Accept-Encoding"
-        if _takes_gzip(request.headers.get("accept-encoding", "")):
-            headers["Content-Encoding"] = "gzip"
-            body, tag = asset.zipped, f'{asset.etag[:-1]}-gzip"'
+    coding = _coding_of(request.headers.get("accept-encoding", ""), asset.compressed)
+    if coding is not None:
+        headers["Content-Encoding"] = coding
+        body, tag = asset.compressed[coding], f'{asset.etag[:-1]}-{coding}"'
     headers["ETag"] = tag
     if tag in _tags(request.headers.get("if-none-match", "")):
         return Response(
@@ -175,12 +184,14 @@ def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> Response
     return Response(body, headers=headers, media_type=asset.media_type)
 
 
-def _takes_gzip(header: str) -> bool:
+def _coding_of(header: str, offered: Iterable[str]) -> str | None:
+    """The first of the offered codings that the header takes. Which of those it would rather have does not matter: all
+    are the same file."""
+    taken: dict[str, bool] = {}
     for part in header.lower().split(","):
         coding, _, weight = part.partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        taken[coding.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return next((coding for coding in offered if taken.get(coding, taken.get("*", False))), None)
 
 
 def _tags(header: str) -> list[str]:

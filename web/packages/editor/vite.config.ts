@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { constants, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 import about from "./package.json" with { type: "json" };
@@ -10,7 +10,7 @@ const OUT = "../../../src/coscribe/web/built";
 const COMPRESSED = /\.(?:js|css|html|svg|webmanifest)$/;
 const LEAST = 1_024;
 
-/** Next to each file what a server sends to whoever takes gzip: compressed once, and as small as it gets. */
+/** Next to each file what a server sends to whoever takes brotli or gzip: compressed once, as small as it gets. */
 function precompressed(): Plugin {
   return {
     name: "precompressed",
@@ -20,8 +20,9 @@ function precompressed(): Plugin {
         if (!entry.isFile() || !COMPRESSED.test(entry.name)) continue;
         const file = join(entry.parentPath, entry.name);
         const body = await readFile(file);
-        if (body.length >= LEAST)
-          await writeFile(`${file}.gz`, gzipSync(body, { level: constants.Z_BEST_COMPRESSION }));
+        if (body.length < LEAST) continue;
+        await writeFile(`${file}.gz`, gzipSync(body, { level: constants.Z_BEST_COMPRESSION }));
+        await writeFile(`${file}.br`, brotliCompressSync(body)); // its default is the best there is
       }
     },
   };

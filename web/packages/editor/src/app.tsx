@@ -27,7 +27,8 @@ const AdminPage = lazy(() => import("./admin/page"));
 const EditorPage = lazy(() => import("./editor/page"));
 const HistoryPage = lazy(() => import("./history/page"));
 
-/** The page of one document has a bar of its own, and needs the room. */
+/** The page of one document has a bar of its own, and needs the room: the header is there only where a notice is shown
+ * in the document's place. */
 const EDITOR = /^\/d\/[^/]+$/;
 
 export function App() {
@@ -43,7 +44,7 @@ export function App() {
       <button type="button" className="skip" onClick={() => document.getElementById("main")?.focus()}>
         Skip to the content
       </button>
-      {!isEditing && <Header />}
+      <Header yields={isEditing} />
       <main id="main" tabIndex={-1}>
         <Crash address={pathname}>
           <Suspense fallback={<Opening />}>

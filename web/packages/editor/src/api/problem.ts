@@ -9,6 +9,15 @@ export interface ProblemBody {
   errors?: { in: string[]; message: string }[];
 }
 
+/** Refusals that people meet and that the server words for programs. */
+const WORDS: Readonly<Record<string, string>> = {
+  secret_invalid: "It was used already, has expired, was switched off, or was not copied whole. Ask for a new one.",
+  invalid_text: "Only text in UTF-8 can be a document: this is something else, or holds characters that no text has.",
+  request_too_large: "This is larger than a document may be.",
+  file_too_large: "This is larger than a document may be.",
+  internal: "Something went wrong on the server. Nothing is lost: try again, and report it if it happens again.",
+};
+
 /** A refusal, or no answer at all (`status` 0). */
 export class Problem extends Error {
   readonly code: string;
@@ -48,6 +57,8 @@ export class Problem extends Error {
     if (this.code === "invalid_request") {
       return sentence(this.errors.length > 0 ? this.errors.map(fieldText).join("; ") : this.detail);
     }
+    const words = Object.hasOwn(WORDS, this.code) ? WORDS[this.code] : undefined;
+    if (words !== undefined) return words;
     const what = this.detail && this.detail !== this.help ? this.detail : this.message;
     return [what, this.help].filter(Boolean).map(sentence).join(" ");
   }

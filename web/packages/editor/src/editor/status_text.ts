@@ -16,9 +16,10 @@ export interface StatusText {
 export function statusText(status: DocumentStatus, wasLive: boolean): StatusText {
   const { state, unsent } = status;
   const edits = unsent === 1 ? "1 edit" : `${unsent} edits`;
+  const [they, are, live, them] = unsent === 1 ? ["It", "is", "lives", "it"] : ["They", "are", "live", "them"];
   const kept = status.isKept
-    ? "They are kept on this device, also if you close this page, and are sent as soon as the server can be reached."
-    : "This browser refuses to keep them: they live as long as this page stays open. Copy the text to be safe.";
+    ? `${they} ${are} kept on this device, also if you close this page, and sent as soon as the server can be reached.`
+    : `This browser refuses to keep ${them}: ${they?.toLowerCase()} ${live} as long as this page stays open. Copy the text to be safe.`;
   if (state === "ended") {
     return { label: "Closed", tone: "bad", detail: status.error?.detail ?? "This document is closed for you." };
   }
@@ -35,7 +36,7 @@ export function statusText(status: DocumentStatus, wasLive: boolean): StatusText
   }
   if (state !== "live") {
     const label = wasLive ? "Reconnecting" : "Connecting";
-    const detail = unsent > 0 ? `${edits} wait to be sent. ${kept}` : "What has changed meanwhile is on its way.";
+    const detail = unsent > 0 ? `${edits} to be sent. ${kept}` : "What has changed meanwhile is on its way.";
     return { label: `${label} …`, tone: "busy", detail };
   }
   if (!status.isSaved) {

@@ -14,11 +14,12 @@ const NEXT = { auto: "light", light: "dark", dark: "auto" } as const;
 const LOOKS = { auto: "like the system", light: "light", dark: "dark" } as const;
 const ICONS = { auto: IconDeviceDesktop, light: IconSun, dark: IconMoon } as const;
 
-export function Header() {
+/** @param yields whether it is there only when the main part is a page with a heading */
+export function Header({ yields }: { yields: boolean }) {
   const { account, status } = useSession();
   const { pathname } = useLocation();
   return (
-    <header className="header">
+    <header className="header" data-yields={yields || undefined}>
       <Link className="brand" to="/" aria-label="Coscribe, to the documents">
         <img src="/icon.svg" alt="" width={26} height={26} />
         <span>Coscribe</span>

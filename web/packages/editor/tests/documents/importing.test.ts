@@ -15,7 +15,7 @@ async function imported(imports: Import[]): Promise<Import[]> {
 test("each file has a result of its own", async () => {
   const api = new FakeApi().on("POST /documents/import", ({ query }: Asked) =>
     query.get("name") === "b.txt"
-      ? problem(422, "invalid_text", { detail: "not UTF-8" })
+      ? problem(422, "invalid_text", { detail: "the body is not UTF-8: invalid start byte at 0" })
       : { documentId: `doc_${query.get("name")}` },
   );
   const results = await imported(plan([file("a.txt"), file("b.txt"), file("c.txt")]));
@@ -23,7 +23,7 @@ test("each file has a result of its own", async () => {
     results.map(({ state, documentId, reason, isWorthAgain }) => [state, documentId, reason, isWorthAgain]),
   ).toEqual([
     ["done", "doc_a.txt", "", false],
-    ["refused", "", "Not UTF-8.", false],
+    ["refused", "", expect.stringMatching(/^Only text in UTF-8 can be a document/), false],
     ["done", "doc_c.txt", "", false],
   ]);
   expect(new Set(api.asked.map(({ headers }) => headers["Idempotency-Key"])).size).toBe(3);

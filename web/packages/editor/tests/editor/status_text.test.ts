@@ -50,3 +50,10 @@ describe("statusText", () => {
     }
   });
 });
+
+test("one edit is one, and more are more", () => {
+  const offline = { ...SAVED, state: "offline", isSaved: false } as const;
+  expect(statusText({ ...offline, unsent: 1 }, true).detail).toContain("It is kept on this device");
+  expect(statusText({ ...offline, unsent: 2 }, true).detail).toContain("They are kept on this device");
+  expect(statusText({ ...offline, unsent: 1, isKept: false }, true).detail).toContain("to keep it: it lives as long");
+});
