@@ -24,6 +24,7 @@ class FaultyLink:
         self.cuts = 0
         self._behind = behind
         self._random = random.Random(seed)
+        self._until_cut = self._pause()
         self._server: asyncio.Server | None = None
         self._relays: set[asyncio.Task[None]] = set()
 
@@ -72,10 +73,16 @@ class FaultyLink:
         while data := await reader.read(CHUNK):
             if is_socket and self.faults:
                 chance = self._random.random()
-                if chance < 0.01:
+                self._until_cut -= 1
+                if self._until_cut <= 0:
+                    self._until_cut = self._pause()
                     self.cuts += 1
                     writer.write(data[: self._random.randrange(len(data))])
                     return
-                await asyncio.sleep(self._random.expovariate(1 / 0.4) if chance < 0.03 else chance * 0.02)
+                await asyncio.sleep(self._random.expovariate(1 / 0.4) if chance < 0.02 else chance * 0.02)
             writer.write(data)
             await writer.drain()
+
+    def _pause(self) -> int:
+        """So many reads go well before the next cut."""
+        return self._random.randint(20, 150)

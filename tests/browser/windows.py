@@ -42,6 +42,12 @@ _STATE = """() => {
 }"""
 
 
+_DIAGNOSTICS = """() => {
+  const file = document.querySelector('.co-editor')?.coscribe?.document;
+  return file ? JSON.stringify(file.diagnostics(), null, 1) : 'there is no editor';
+}"""
+
+
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
     """Debian's Chromium, headless."""
@@ -68,11 +74,16 @@ class Window:
 
     async def until(self, condition: str) -> None:
         """Waits until an expression of ``status`` and ``text`` of the document holds."""
-        await eventually(
-            self.page,
-            "(() => { const place = document.querySelector('.co-editor'); if (!place?.coscribe) return false;"
-            f" const {{ status, text }} = place.coscribe.document; return {condition}; }})()",
-        )
+        try:
+            await eventually(
+                self.page,
+                "(() => { const place = document.querySelector('.co-editor'); if (!place?.coscribe) return false;"
+                f" const {{ status, text }} = place.coscribe.document; return {condition}; }})()",
+            )
+        except AssertionError as error:
+            said = await self.page.evaluate(_DIAGNOSTICS)
+            shown = await self.page.inner_text("body")
+            raise AssertionError(f"{error}\n\n{said}\n\n{self.page.url} shows:\n{shown}\n\n{self.troubles}") from None
 
     async def saved(self) -> None:
         await self.until("status.isSaved")

@@ -9,7 +9,7 @@ import { createContext, type ReactNode, useCallback, useContext, useEffect, useM
 import { openLink } from "./api/links";
 import type { Begun, LinkRole, Server, Who } from "./api/models";
 import { Problem } from "./api/problem";
-import { remember, whenSignedOut } from "./api/request";
+import { assume, remember, whenSignedOut } from "./api/request";
 import * as sessions from "./api/sessions";
 
 export interface SessionAccount {
@@ -174,6 +174,7 @@ async function ask(): Promise<State> {
     const problem = error instanceof Problem ? error : new Problem(0, { title: `Something went wrong here: ${error}` });
     const last = read<SessionAccount>(localStorage, ACCOUNT, "userId");
     if (last === null || !problem.isUncertain) return { ...NOBODY, status: "unreachable", problem };
+    assume(last.userId);
     const account = { color: "#495057", administrator: false, userId: last.userId, displayName: last.displayName };
     return { ...NOBODY, status: "offline", account, problem };
   }

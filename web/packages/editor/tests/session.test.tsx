@@ -1,8 +1,8 @@
 import { act, renderHook, waitFor } from "@testing-library/react";
 import { expect, test } from "vitest";
-import { get } from "../src/api/request";
+import { get, remember } from "../src/api/request";
 import { useSession } from "../src/session";
-import { ANN, FakeApi, NOBODY, problem, Surroundings } from "./support";
+import { ANN, type Asked, FakeApi, NOBODY, problem, Surroundings } from "./support";
 
 const REMEMBERED = "coscribe.account";
 
@@ -108,4 +108,34 @@ test("a guest is still one after a reload of the tab", async () => {
   sessionStorage.setItem("coscribe.guest", JSON.stringify({ documentId: "doc_1", secret: "csl_1" }));
   new FakeApi();
   expect(here().current.guest?.documentId).toBe("doc_1");
+});
+
+/** A server that is back before anybody has asked who is signed in: the socket may ask for its token first. */
+test("without a server nobody has a CSRF token, and gets one with the first request that changes something", async () => {
+  remember(NOBODY);
+  localStorage.setItem(REMEMBERED, JSON.stringify({ userId: "usr_ann", displayName: "Ann" }));
+  const api = new FakeApi()
+    .on("GET /session", ANN)
+    .on("POST /session/access-token", ({ headers }: Asked) =>
+      headers["X-CSRF-Token"] === "csrf-1" ? { accessToken: "of-ann", expiresIn: 300 } : problem(403, "csrf_failed"),
+    );
+  api.isGone = true;
+  const session = here();
+  await waitFor(() => expect(session.current.status).toBe("offline"));
+  api.isGone = false;
+  expect(await session.current.accessToken()).toBe("of-ann");
+});
+
+test("what was assumed is not believed: a token of somebody else is not asked for", async () => {
+  remember(NOBODY);
+  localStorage.setItem(REMEMBERED, JSON.stringify({ userId: "usr_ann", displayName: "Ann" }));
+  const api = new FakeApi()
+    .on("GET /session", { ...ANN, userId: "usr_bob" })
+    .on("POST /session/access-token", problem(403, "csrf_failed"));
+  api.isGone = true;
+  const session = here();
+  await waitFor(() => expect(session.current.status).toBe("offline"));
+  api.isGone = false;
+  await expect(session.current.accessToken()).rejects.toMatchObject({ code: "csrf_failed" });
+  expect(api.count("POST /session/access-token")).toBe(1);
 });

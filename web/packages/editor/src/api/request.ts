@@ -33,6 +33,12 @@ export function remember(who: { userId: string; csrfToken?: string | null }): vo
   known.csrf = who.csrfToken ?? "";
 }
 
+/** Of whom they are while no server has said so. The first request that changes something is refused for want of a CSRF
+ * token, and then the server is asked whether this is still who is signed in. */
+export function assume(userId: string): void {
+  if (known.userId === "") known.userId = userId;
+}
+
 /** A key that was never used before. */
 export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
