@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coscribe.client import Client, ClientSettings, Document
-from coscribe.client.client import _Listener
+from coscribe.client.link import Link
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
 from tests.e2e.server_process import ServerProcess, free_port
@@ -29,16 +29,21 @@ class Witness(Client):
         self.after: Callable[[messages.ServerMessage], None] = lambda _: None
         self._news = asyncio.Event()
 
-    def received(self, listener: _Listener, raw: bytes) -> None:
+    def received(self, link: Link, raw: bytes) -> None:
         message = codec.decode_server(raw)
         if self.deafened.is_set() or self.deaf_to(message):
             self.deafened.set()
             self.drop_connection()
             return
         self.heard.append(message)
-        super().received(listener, raw)
+        super().received(link, raw)
         self.after(message)
         self._news.set()
+
+    def move_to(self, url: str) -> None:
+        """From the next attempt on it connects there."""
+        there = Client(url, self._token, self._settings)
+        self._surroundings = self._surroundings._replace(dial=there._surroundings.dial)
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Returns when the condition holds; it is looked at after each message."""

@@ -283,7 +283,7 @@ async def test_after_a_cut_only_the_tail_comes_and_nothing_is_lost(server: Serve
         await many(bob, 5)
         await notes.reached(5)
         gate = await the.gate()
-        ann._url = gate.url
+        ann.move_to(gate.url)
         await gate.shut()
         ann.heard.clear()
         ann.drop_connection()
@@ -324,7 +324,7 @@ async def test_pauses_between_attempts_grow_up_to_a_bound(server: ServerProcess,
         await pauses.happened(12)
         expected = [0.5, 1.0, 2.0, 4.0] + 8 * [8.0]
         assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses.seconds, expected, strict=False))
-        client._url = server.url
+        client.move_to(server.url)
         await client.open(file_id)
         pauses.seconds.clear()
         client.drop_connection()
@@ -362,7 +362,7 @@ async def test_undo_and_redo_across_a_cut(server: ServerProcess, file_id: str, m
         await notes.synced()
         gate = await the.gate()
         await gate.shut()
-        ann._url = gate.url
+        ann.move_to(gate.url)
         ann.drop_connection()
         await bob._until(lambda: len(bob.participants) == 1)
         bob.replace(3, 1, "THEIRS")
@@ -391,7 +391,7 @@ async def test_typing_goes_on_while_the_past_is_fetched(server: ServerProcess, f
         await written(notes, "[]")
         gate = await the.gate()
         await gate.shut()
-        ann._url = gate.url
+        ann.move_to(gate.url)
         ann.drop_connection()
         await notes._until(lambda: notes.state is State.OFFLINE)
         notes.insert(1, "before ")

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from coscribe.client import Client, ClientSettings, Document
-from coscribe.client.client import _Listener
+from coscribe.client.link import Link
 from coscribe.core.dedup import join_id
 from coscribe.protocol import codec, messages
 
@@ -27,14 +27,14 @@ class WitnessClient(Client):
         self._witnessed = witnessed
         self.contradictions: list[str] = []
 
-    def received(self, listener: _Listener, raw: bytes) -> None:
+    def received(self, link: Link, raw: bytes) -> None:
         message = codec.decode_server(raw)
         if isinstance(message, messages.Committed | messages.Resent):
             for operation in message.operations:
                 known = self._witnessed.setdefault(operation.server_sequence_id, operation.operation_id)
                 if known != operation.operation_id:
                     self.contradictions.append(f"{operation.server_sequence_id}: {known}, {operation.operation_id}")
-        super().received(listener, raw)
+        super().received(link, raw)
 
 
 class Crowd:

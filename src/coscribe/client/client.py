@@ -9,20 +9,17 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, cast
-
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from typing import NamedTuple, Self
 
 from coscribe.client.document import Document, State
-from coscribe.client.pending import PendingFile
+from coscribe.client.link import Dial, Link, websocket_dial
+from coscribe.client.pending import PendingFile, PendingStore
 from coscribe.client.replica import Batching, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
 
 log = logging.getLogger(__name__)
-
-_TEXT = WSMsgType.TEXT
 
 
 class ClientSettings(NamedTuple):
@@ -39,38 +36,46 @@ class ClientSettings(NamedTuple):
     max_frame_bytes: int = 256_000_000
 
 
-class _Listener(WSListener):
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.transport: WSTransport | None = None
+class Surroundings(NamedTuple):
+    """What a client reaches the world by. ``chance`` gives numbers from 0 to 1, ``new_series`` an id never used before,
+    ``pending_store`` (of user and file) where edits survive the process; None: nowhere."""
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
+    dial: Dial
+    chance: Callable[[], float]
+    new_series: Callable[[], str]
+    pending_store: Callable[[str, str], PendingStore | None]
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == _TEXT:
-            self._client.received(self, frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code(), frame.get_close_message())
-            transport.disconnect()
 
-    def pause_writing(self) -> None:
-        """Whatever waits is bounded by one message in flight per file."""
+def _usual(url: str, settings: ClientSettings) -> Surroundings:
+    def pending_file(user_id: str, file_id: str) -> PendingFile | None:
+        folder = settings.pending_folder
+        return None if folder is None else PendingFile.in_folder(folder, user_id, file_id)
 
-    def resume_writing(self) -> None:
-        """See `pause_writing`."""
+    dial = websocket_dial(
+        url,
+        connect_timeout=settings.connect_timeout,
+        silent_after=settings.silent_after,
+        max_frame_bytes=settings.max_frame_bytes,
+    )
+    return Surroundings(dial, random.random, lambda: secrets.token_urlsafe(9), pending_file)
 
 
 class Client:
     """``url`` is the server's, ``ws://host:port/ws``; ``token`` says who we are. Use as a context manager, or `start`
     and `close`. The connection is made anew, with growing pauses, until `close`."""
 
-    def __init__(self, url: str, token: str, settings: ClientSettings | None = None) -> None:
-        self._url = url
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        settings: ClientSettings | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._token = token
         self._settings = settings or ClientSettings()
+        self._surroundings = surroundings or _usual(url, self._settings)
         self._documents: dict[str, Document] = {}
-        self._listener: _Listener | None = None
+        self._link: Link | None = None
         self._welcomed = False
         self._running: asyncio.Task[None] | None = None
         self._retry_after = 0.0
@@ -121,7 +126,7 @@ class Client:
         settings = self._settings
         replica = Replica(
             file_id,
-            secrets.token_urlsafe(9),
+            self._surroundings.new_series(),
             batching=settings.batching,
             chain=settings.chain,
             undo_depth=settings.undo_depth,
@@ -135,19 +140,18 @@ class Client:
 
     def drop_connection(self) -> None:
         """Cuts the connection without a word, as a network would; it is made anew."""
-        if self._listener is not None and self._listener.transport is not None:
-            self._listener.transport.underlying_transport.abort()
+        if self._link is not None:
+            self._link.abort()
 
     # ---- for documents
 
     def send(self, frame: bytes) -> None:
-        if self._listener is not None and self._listener.transport is not None:
-            self._listener.transport.send(_TEXT, frame)
+        if self._link is not None:
+            self._link.send(frame)
 
-    def pending_file(self, file_id: str) -> PendingFile | None:
+    def pending_store(self, file_id: str) -> PendingStore | None:
         """Where this user's pending edits of the file are kept."""
-        folder = self._settings.pending_folder
-        return None if folder is None else PendingFile.in_folder(folder, self.user_id, file_id)
+        return self._surroundings.pending_store(self.user_id, file_id)
 
     def forget(self, document: Document) -> None:
         if self._documents.get(document.file_id) is document:
@@ -155,18 +159,18 @@ class Client:
 
     def retry_later(self, action: Callable[[], None]) -> None:
         """Runs the action a little later, if this connection still stands then."""
-        listener = self._listener
+        link = self._link
 
         def act() -> None:
-            if self._listener is listener and self._welcomed:
+            if self._link is link and self._welcomed:
                 action()
 
         asyncio.get_running_loop().call_later(self._settings.backoff, act)
 
-    # ---- for the listener
+    # ---- for the link
 
-    def received(self, listener: _Listener, raw: bytes) -> None:
-        if listener is not self._listener:
+    def received(self, link: Link, raw: bytes) -> None:
+        if link is not self._link:
             return
         message = codec.decode_server(raw)
         if isinstance(message, messages.Welcome):
@@ -206,34 +210,26 @@ class Client:
         pause = settings.backoff
         while self._refusal is None:
             try:
-                async with asyncio.timeout(settings.connect_timeout):
-                    transport, listener = await ws_connect(
-                        lambda: _Listener(self),
-                        self._url,
-                        max_frame_size=settings.max_frame_bytes,
-                        enable_auto_ping=True,
-                        auto_ping_idle_timeout=settings.silent_after,
-                        auto_ping_reply_timeout=settings.silent_after / 2,
-                    )
+                link = await self._surroundings.dial(self.received)
             except Exception as error:
-                log.debug("cannot connect to %s: %s", self._url, error)
+                log.debug("cannot connect: %s", error)
             else:
-                self._listener = cast(_Listener, listener)
+                self._link = link
                 self.send(codec.encode(messages.Hello(list(PROTOCOL_VERSIONS), self._token, "coscribe-python")))
                 try:
-                    await transport.wait_disconnected()
+                    await link.closed()
                 except Exception:
-                    log.exception("the connection to %s is given up", self._url)
+                    log.exception("the connection is given up")
                 pause = settings.backoff if self._welcomed else pause
                 self._disconnect()
-            await asyncio.sleep(max(self._retry_after, pause * random.uniform(0.5, 1.0)))
+            await asyncio.sleep(max(self._retry_after, pause * (0.5 + self._surroundings.chance() / 2)))
             self._retry_after = 0.0
             pause = min(2 * pause, settings.max_backoff)
 
     def _disconnect(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None and listener.transport is not None:
-            listener.transport.disconnect()
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
         self._welcomed = False
         for document in tuple(self._documents.values()):
             document.disconnected()

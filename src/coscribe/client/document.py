@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from coscribe.client.pending import PendingFile
+from coscribe.client.pending import PendingStore
 from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
@@ -85,7 +85,7 @@ class Document:
     def __init__(self, client: Client, replica: Replica) -> None:
         self._client = client
         self._replica = replica
-        self._pending_file: PendingFile | None = None
+        self._pending_store: PendingStore | None = None
         self._state = State.OFFLINE
         self._snapshot: messages.Snapshot | None = None
         self._afresh = False
@@ -230,9 +230,9 @@ class Document:
         replica = self._replica
         if not replica.user_id:
             replica.user_id = self._client.user_id
-            self._pending_file = self._client.pending_file(self.file_id)
-            if self._pending_file is not None:
-                self._pending_file.load(replica)
+            self._pending_store = self._client.pending_store(self.file_id)
+            if self._pending_store is not None:
+                self._pending_store.load(replica)
         self._join()
 
     def disconnected(self) -> None:
@@ -489,8 +489,8 @@ class Document:
         self._save()
 
     def _save(self) -> None:
-        if self._pending_file is not None:
-            self._pending_file.save(self._replica)
+        if self._pending_store is not None:
+            self._pending_store.save(self._replica)
 
     # ---- checking
 

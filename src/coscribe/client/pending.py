@@ -16,6 +16,7 @@ import os
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -48,6 +49,14 @@ class _Stored(msgspec.Struct):
     message: str
     in_flight: list[_StoredPending]
     queue: list[_StoredPending]
+
+
+class PendingStore(Protocol):
+    """Where the pending edits of one file of one user survive the process."""
+
+    def save(self, replica: Replica) -> None: ...
+
+    def load(self, replica: Replica) -> bool: ...
 
 
 class PendingFile:
