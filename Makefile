@@ -9,7 +9,7 @@ APP := src/coscribe/web/built/index.html
 APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
 
-.PHONY: help setup serve check test test-long shows bench lock migration generate format clean
+.PHONY: help setup serve check test test-long simulate shows bench lock migration generate format clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ test: $(READY) $(APP) ## Everything, under 20 minutes on 2 cores
 test-long: $(READY) $(APP) ## Soaks and the nightly property profile
 	@$(BIN)/python tools/system_packages.py
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal
+
+simulate: $(READY) ## Simulated worlds on virtual time: make simulate SEEDS=1000 FIRST=0
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)
 
 shows: $(READY) $(APP) ## Print every figure that the issues ask for
 	@$(BIN)/python tools/shows.py

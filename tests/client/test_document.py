@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,11 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.model import content_hash
 from coscribe.protocol import codec, messages
 from tests.client.network import FILE, INCARNATION, Server, opened
+
+FOREVER = 60.0
+"""Seconds no test needs."""
+
+_M = TypeVar("_M", bound=messages.ClientMessage)
 
 ROOMY = messages.ServerLimits(8_000_000, 1_000_000, 16_000_000, 256, 1_024)
 
@@ -45,6 +51,15 @@ class Scripted(Client):
         frames, self.frames = self.frames, []
         return [codec.decode_client(frame) for frame in frames]
 
+    async def says(self, kind: type[_M]) -> _M:
+        """The next message of a kind that is sent, sooner or later."""
+        async with asyncio.timeout(FOREVER):
+            while True:
+                for message in self.sent:
+                    if isinstance(message, kind):
+                        return message
+                await asyncio.sleep(0.005)
+
     def wait_out(self) -> None:
         later, self.later = self.later, []
         for action in later:
@@ -64,14 +79,21 @@ class Scripted(Client):
             messages.Live(FILE, state.last_sequence, state.version, INCARNATION, "editor", [], participants=[])
         )
 
-    def committed(self, after: int | None = None) -> None:
-        sequence = self.notes.sequence if after is None else after
-        self.notes.receive(codec.decode_server(self.server.frame_after(sequence)))
+    def committed(self, after: int | None = None, through: int | None = None) -> None:
+        self.notes.receive(self._frame(self.notes.sequence if after is None else after, through))
 
-    def resent(self) -> None:
-        frame = codec.decode_server(self.server.frame_after(self.notes.sequence))
-        assert isinstance(frame, messages.Committed)
+    def resent(self, through: int | None = None) -> None:
+        frame = self._frame(self.notes.sequence, through)
         self.notes.receive(messages.Resent(FILE, frame.previous_sequence_id, frame.chain_hash, False, frame.operations))
+
+    def _frame(self, after: int, through: int | None) -> messages.Committed:
+        """Operations behind ``after``, up to ``through`` or as far as there are any."""
+        frame = codec.decode_server(self.server.frame_after(after))
+        assert isinstance(frame, messages.Committed)
+        if through is not None:
+            del frame.operations[through - after :]
+            frame.chain_hash = f"{through:064x}"
+        return frame
 
     def refuse(self, code: Code, operation_id: str | None = None) -> None:
         self.notes.receive(codec.error_message(CoscribeError(code, "scripted"), FILE, operation_id))
@@ -131,19 +153,84 @@ async def test_joining_by_snapshot_then_by_tail() -> None:
     assert notes.text == "<<text>"
 
 
-async def test_a_gap_is_closed_by_joining_again() -> None:
+async def test_operations_that_were_overtaken_are_waited_for() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    for insert in "123":
+        client.others((0, 0, insert))
+    client.committed(after=2)
+    client.committed(after=1, through=2)
+    assert notes.text == "text"
+    client.committed(after=0, through=1)
+    assert notes.text == "321text"
+    client.committed(after=1)
+    assert (notes.state, notes.text, notes.sequence) == (State.LIVE, "321text", 3)
+    assert notes._missing is None, "there is nothing to ask for"
+    assert client.sent == []
+
+
+async def test_operations_that_do_not_come_are_asked_for() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    for insert in "1234":
+        client.others((0, 0, insert))
+    client.frames.clear()
+    client.committed(after=1, through=2)
+    client.committed(after=3)
+    ask = await client.says(messages.Resend)
+    assert (ask.have.server_sequence_id, ask.through_sequence_id) == (0, 1)
+    client.resent(through=1)
+    assert notes.text == "21text"
+    ask = await client.says(messages.Resend)
+    assert (ask.have.server_sequence_id, ask.through_sequence_id) == (2, 3)
+    client.resent(through=3)
+    assert (notes.state, notes.text, notes.sequence) == (State.LIVE, "4321text", 4)
+
+
+async def test_a_checksum_beyond_what_we_have_tells_of_a_gap() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.others((0, 0, "1"))
+    notes.check()
+    client.frames.clear()
+    client.checksum()
+    ask = await client.says(messages.Resend)
+    assert ask.have.server_sequence_id == 0
+    client.resent()
+    assert (notes.text, notes.heals) == ("1text", 0)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_gap_that_is_not_closed_is_by_joining_again(refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "ANSWER_SECONDS", FOREVER if refused else 0.01)
     client = Scripted(Server("text"))
     notes = client.join()
     client.others((0, 0, "1"))
     client.others((0, 0, "2"))
-    assert client.sent
+    client.frames.clear()
     client.committed(after=1)
-    assert kinds(client.sent) == ["Leave", "Join"]
+    await client.says(messages.Resend)
+    if refused:
+        client.refuse(Code.HISTORY_UNAVAILABLE, None)
+    await client.says(messages.Join)
+    assert notes.state is State.JOINING
     client.committed(after=1)
-    assert client.sent == []
     client.committed(after=0)
     client.live()
     assert (notes.state, notes.text) == (State.LIVE, "21text")
+
+
+async def test_what_comes_early_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_EARLY", 2)
+    client = Scripted(Server("text"))
+    client.join()
+    for insert in "1234":
+        client.others((0, 0, insert))
+    client.frames.clear()
+    for after in (1, 2, 3):
+        client.committed(after=after, through=after + 1)
+    assert kinds(client.sent) == ["Leave", "Join"]
 
 
 async def test_a_frozen_message_is_sent_again_after_a_reconnect_and_after_a_rate_limit() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from coscribe.documents.ports import OpLog, SnapshotRepo
 from coscribe.model import FileSnapshot, content_hash
-from coscribe.persistence.memory import MemoryStorage
-from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.op_log import acquired
 
-AnyStorage = MemoryStorage | SqliteStorage
+
+class AnyStorage(OpLog, SnapshotRepo, Protocol):
+    """Both ports in one."""
 
 
 def snapshot(file_key: int, sequence: int, text: str = "text") -> FileSnapshot:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,13 +15,17 @@ from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.op_log import OpLogContract
 from tests.contracts.snapshot_repo import AnyStorage, SnapshotRepoContract
+from tests.simulation.disk import Disk, FaultyStorage
+from tests.simulation.virtual_loop import Process
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "faulty"])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyStorage]:
     made: AnyStorage
     if request.param == "memory":
         made = MemoryStorage()
+    elif request.param == "faulty":
+        made = FaultyStorage(Disk(asyncio.get_running_loop(), Process("nature"), Random(0)))
     else:
         migrate(tmp_path / "log.db")
         made = SqliteStorage(tmp_path / "log.db")

@@ -10,6 +10,9 @@
 *Bridging*: the server sent a snapshot at T, our pending edits (and what we could undo) are based on S < T. The
 operations between are asked for and carried through them; then the snapshot is adopted below them.
 
+*Early*: operations that came before those they follow. They are kept for a moment, as the others may only have been
+overtaken; then what lies between is asked for (resend), and if that does not come either the file is joined anew.
+
 *Ended*: access was taken away while we were live, or before we came back. What is in flight may be committed all the
 same, so one more join asks for its fate, over this connection or the next; the refusal tells. The rest is a patch.
 """
@@ -38,6 +41,18 @@ MAX_UNDO_BRIDGE = 10_000
 MAX_CHANGES = 10_000
 """Changes that wait for a slow consumer of `Document.changes`; beyond that it is told to read the text anew."""
 
+
+MAX_SEQUENCE = 2**53 - 1
+"""Up to wherever the log goes."""
+
+MAX_EARLY = 64
+"""Messages that came early and are kept; where there are more the file is joined anew."""
+
+EARLY_SECONDS = 0.05
+"""How long operations that were overtaken may take before they are asked for."""
+
+ANSWER_SECONDS = 5.0
+"""How long the answer to that may take before the file is joined anew."""
 
 _JOINED_TWICE = (Code.ALREADY_JOINED, Code.SNAPSHOT_NOT_SENT)
 """A join came while another one still stood, as it may after `Rejoin` or a lost turn: leave, and join once."""
@@ -95,6 +110,8 @@ class Document:
         self._failed: CoscribeError | None = None
         self._removed: CoscribeError | None = None
         self._retrying: asyncio.TimerHandle | None = None
+        self._early: dict[int, messages.Committed] = {}
+        self._missing: asyncio.TimerHandle | None = None
         self._check_wanted = False
         self.role: messages.Role = "viewer"
         self.participants: dict[str, messages.Participant] = {}
@@ -243,6 +260,7 @@ class Document:
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
+        self._forget_early()
         self._changed.set()
 
     def fail(self, error: CoscribeError) -> None:
@@ -258,8 +276,7 @@ class Document:
             self._receive(message)
         except Gap:
             if self._state is State.LIVE:
-                self._state = State.JOINING
-                self._leave_and_join()
+                self._keep_early(message)
         except OutOfStep:
             self._heal()
         self._changed.set()
@@ -270,6 +287,7 @@ class Document:
         replica = self._replica
         self._state = State.JOINING
         self._snapshot = None
+        self._forget_early()
         have = None
         if replica.buffer is not None and replica.incarnation and not self._afresh:
             have = messages.Have(replica.incarnation, replica.sequence, replica.chain_hash, replica.version)
@@ -298,6 +316,7 @@ class Document:
         if isinstance(message, messages.Committed):
             if self._state is not State.BRIDGING:
                 self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
+                self._go_on_with_early()
         elif isinstance(message, messages.Presence):
             self.participants[message.participant.connection_id] = message.participant
         elif isinstance(message, messages.Left):
@@ -305,7 +324,10 @@ class Document:
         elif isinstance(message, messages.Snapshot):
             self._bridge(message)
         elif isinstance(message, messages.Resent):
-            self._continue_bridge(message)
+            if self._state is State.LIVE:
+                self._fill_gap(message)
+            else:
+                self._continue_bridge(message)
         elif isinstance(message, messages.Live):
             self._go_live(message)
         elif isinstance(message, messages.Checksum):
@@ -334,6 +356,48 @@ class Document:
                 self._save()
         if self._check_wanted:
             self._ask_checksum()
+
+    # ---- what came early
+
+    def _keep_early(self, message: messages.ServerMessage) -> None:
+        """There is a gap before the message. One that tells of it and is no operation is not kept."""
+        if len(self._early) >= MAX_EARLY:
+            self._leave_and_join()
+            return
+        if isinstance(message, messages.Committed):
+            self._early[message.previous_sequence_id] = message
+        if self._missing is None:
+            self._missing = asyncio.get_running_loop().call_later(EARLY_SECONDS, self._ask_missing)
+
+    def _ask_missing(self) -> None:
+        through = min(self._early, default=MAX_SEQUENCE)
+        self._client.send(codec.encode(messages.Resend(self.file_id, self._replica.lineage(), through)))
+        self._missing = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._leave_and_join)
+
+    def _fill_gap(self, message: messages.Resent) -> None:
+        self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
+        self._go_on_with_early()
+        if self._missing is not None:
+            self._missing.cancel()
+            self._missing = None
+        if message.more or self._early:
+            self._ask_missing()
+
+    def _go_on_with_early(self) -> None:
+        while self._early and (first := min(self._early)) <= self._replica.sequence:
+            message = self._early.pop(first)
+            self._advance(message.operations, first, message.chain_hash)
+            if not self._early and self._missing is not None:
+                self._missing.cancel()
+                self._missing = None
+
+    def _forget_early(self) -> None:
+        self._early.clear()
+        if self._missing is not None:
+            self._missing.cancel()
+            self._missing = None
+
+    # ---- bridging
 
     def _bridge(self, snapshot: messages.Snapshot) -> None:
         """A snapshot came. Are there pending edits that have to be carried to it first?"""
@@ -466,6 +530,8 @@ class Document:
         elif self._state is State.BRIDGING and message.retry == "never":
             self._hand_back(error.code, error.detail)
             self._heal()
+        elif self._missing is not None:
+            self._leave_and_join()
         elif self._state is State.JOINING and error.code is Code.FILE_NOT_FOUND:
             self._end(self._removed or error, message.fates or [])
         elif self._state is State.JOINING and message.retry == "never":
@@ -500,7 +566,11 @@ class Document:
 
     def _compare(self, message: messages.Checksum) -> None:
         replica = self._replica
-        if self._state is not State.LIVE or not replica.is_idle or replica.sequence != message.server_sequence_id:
+        if self._state is not State.LIVE:
+            return
+        if replica.sequence < message.server_sequence_id:
+            raise Gap
+        if not replica.is_idle or replica.sequence != message.server_sequence_id:
             return
         self._check_wanted = False
         if content_hash(replica.text).hex() != message.content_hash or replica.version != message.document_version:

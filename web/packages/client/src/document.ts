@@ -11,6 +11,9 @@
  * *Bridging*: the server sent a snapshot at T, our pending edits (and what we could undo) are based on S < T. The
  * operations between are asked for and carried through them; then the snapshot is adopted below them.
  *
+ * *Early*: operations that came before those they follow. They are kept for a moment, as the others may only have been
+ * overtaken; then what lies between is asked for (resend), and if that does not come either the file is joined anew.
+ *
  * *Ended*: access was taken away while we were live, or before we came back. What is in flight may be committed all the
  * same, so one more join asks for its fate, over this connection or the next; the refusal tells. The rest is a patch.
  *
@@ -36,6 +39,7 @@ import {
   type Ack,
   type Checksum,
   type ClientMessage,
+  type Committed,
   type CommittedOperation,
   type ErrorMessage,
   encode,
@@ -55,6 +59,13 @@ const MAX_UNDO_BRIDGE = 10_000;
 const JOIN_AGAIN_MS = 100;
 const SEND_AGAIN_MS = 250;
 const CHECK_MS = 5 * 60_000;
+
+/** Messages that came early and are kept; where there are more the file is joined anew. */
+const MAX_EARLY = 64;
+
+/** How long operations that were overtaken may take before they are asked for, and how long the answer to that. */
+const EARLY_MS = 50;
+const ANSWER_MS = 5_000;
 
 export type DocumentState = "offline" | "connecting" | "catching-up" | "live" | "ended";
 
@@ -154,6 +165,7 @@ export class Document implements Kept {
   #status: DocumentStatus;
   #isTelling = false;
   readonly #timers = new Map<string, () => void>();
+  readonly #early = new Map<number, Committed>();
   readonly #changeListeners = new Set<(change: Change) => void>();
   readonly #statusListeners = new Set<(status: DocumentStatus) => void>();
   readonly #participantListeners = new Set<() => void>();
@@ -384,7 +396,7 @@ export class Document implements Kept {
     } catch (error) {
       if (error instanceof OutOfStep) this.#heal();
       else if (!(error instanceof Gap)) throw error;
-      else if (this.#phase === "live") this.#leaveAndJoin();
+      else if (this.#phase === "live") this.#keepEarly(message);
     }
     this.#updated();
   }
@@ -438,6 +450,7 @@ export class Document implements Kept {
   #become(phase: "offline" | "connecting"): void {
     if (this.#phase !== "ended") this.#phase = phase;
     this.#snapshot = null;
+    this.#early.clear();
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     this.#presence.replace([]);
@@ -450,6 +463,8 @@ export class Document implements Kept {
     this.#phase = "joining";
     this.#joins += 1;
     this.#cancelTimer("join");
+    this.#cancelTimer("missing");
+    this.#early.clear();
     this.#snapshot = null;
     const isKnown = replica.buffer !== null && replica.incarnation !== "" && !this.#afresh;
     this.#send({
@@ -486,8 +501,10 @@ export class Document implements Kept {
   #receive(message: ServerMessage): void {
     switch (message.type) {
       case "committed":
-        if (this.#phase !== "bridging")
+        if (this.#phase !== "bridging") {
           this.#advance(message.operations, message.previousSequenceId, message.chainHash);
+          this.#goOnWithEarly();
+        }
         break;
       case "presence":
         this.#presence.put(message.participant);
@@ -499,7 +516,8 @@ export class Document implements Kept {
         if (this.#phase === "joining" || this.#phase === "bridging") this.#bridge(message);
         break;
       case "resent":
-        this.#continueBridge(message);
+        if (this.#phase === "live") this.#fillGap(message);
+        else this.#continueBridge(message);
         break;
       case "live":
         if (this.#phase === "joining") this.#goLive(message);
@@ -537,6 +555,44 @@ export class Document implements Kept {
     }
     if (this.#checkWanted) this.#askChecksum();
   }
+
+  // ---- what came early
+
+  /** There is a gap before the message. One that tells of it and is no operation is not kept. */
+  #keepEarly(message: ServerMessage): void {
+    if (this.#early.size >= MAX_EARLY) {
+      this.#leaveAndJoin();
+      return;
+    }
+    if (message.type === "committed") this.#early.set(message.previousSequenceId, message);
+    if (!this.#timers.has("missing")) this.#later("missing", EARLY_MS, () => this.#askMissing());
+  }
+
+  #askMissing(): void {
+    const throughSequenceId = Math.min(...this.#early.keys(), Number.MAX_SAFE_INTEGER);
+    this.#send({ type: "resend", fileId: this.fileId, have: this.#replica.lineage(), throughSequenceId });
+    this.#later("missing", ANSWER_MS, () => this.#leaveAndJoin());
+  }
+
+  #fillGap(message: Resent): void {
+    this.#advance(message.operations, message.previousSequenceId, message.chainHash);
+    this.#goOnWithEarly();
+    this.#cancelTimer("missing");
+    if (message.more || this.#early.size > 0) this.#askMissing();
+  }
+
+  #goOnWithEarly(): void {
+    if (this.#early.size === 0) return;
+    for (let first = Math.min(...this.#early.keys()); first <= this.#replica.sequence; ) {
+      const message = this.#early.get(first) as Committed;
+      this.#early.delete(first);
+      this.#advance(message.operations, first, message.chainHash);
+      first = Math.min(...this.#early.keys());
+    }
+    if (this.#early.size === 0) this.#cancelTimer("missing");
+  }
+
+  // ---- bridging
 
   /** A snapshot came. Are there pending edits that have to be carried to it first? */
   #bridge(snapshot: Snapshot): void {
@@ -700,6 +756,8 @@ export class Document implements Kept {
     } else if (this.#phase === "bridging" && message.retry === "never") {
       this.#handBack(error.code, error.detail);
       this.#heal();
+    } else if (this.#timers.has("missing")) {
+      this.#leaveAndJoin();
     } else if (isJoining && error.code === "file_not_found") {
       this.#end(this.#removed ?? error, message.fates ?? []);
     } else if (isJoining && message.retry === "never") {
@@ -769,7 +827,9 @@ export class Document implements Kept {
 
   #compare(message: Checksum): void {
     const replica = this.#replica;
-    if (this.#phase !== "live" || !replica.isIdle || replica.sequence !== message.serverSequenceId) return;
+    if (this.#phase !== "live") return;
+    if (replica.sequence < message.serverSequenceId) throw new Gap();
+    if (!replica.isIdle || replica.sequence !== message.serverSequenceId) return;
     this.#checkWanted = false;
     if (contentHash(replica.text) !== message.contentHash || replica.version !== message.documentVersion) this.#heal();
   }

@@ -160,6 +160,39 @@ test("after a gap nothing is missing and nothing is twice", async () => {
   expect(ann.document.status.heals).toBe(0);
 });
 
+test("operations that were overtaken are waited for, those that are lost are asked for, and nobody joins again", async () => {
+  const { clock, server, person } = scene("ab");
+  const ann = await person("ann");
+  const asked = (type: string) => server.received.filter((message) => message.type === type).length;
+  server.forgetToTell(() => server.commit({ position: 0, deleted: 0, inserted: "overtaken " }));
+  server.commit({ position: 0, deleted: 0, inserted: "early " });
+  await clock.until(() => ann.document.diagnostics().messages.at(-1)?.type === "committed");
+  const late = server.entries[0];
+  if (late === undefined) throw new Error("nothing was committed");
+  const operations = [late.committed];
+  ann.document.receive({
+    type: "committed",
+    fileId: ann.document.fileId,
+    previousSequenceId: 0,
+    chainHash: server.chainHash(1),
+    operations,
+  });
+  expect(ann.document.text).toBe("early overtaken ab");
+  server.forgetToTell(() => server.commit({ position: 0, deleted: 0, inserted: "lost " }));
+  server.commit({ position: 0, deleted: 0, inserted: "told " });
+  await clock.until(() => ann.document.text === server.text);
+  expect([asked("join"), asked("resend"), asked("leave")]).toEqual([1, 1, 0]);
+});
+
+test("a checksum beyond what we have tells of a gap", async () => {
+  const { clock, server, person } = scene("ab");
+  const ann = await person("ann");
+  server.forgetToTell(() => server.commit({ position: 0, deleted: 0, inserted: "lost " }));
+  ann.document.check();
+  await clock.until(() => ann.document.text === server.text);
+  expect(ann.document.status.heals).toBe(0);
+});
+
 test("a long absence is bridged: pending edits and what can be undone come along", async () => {
   const { clock, server, person } = scene("ab");
   const { document, network } = await person("ann");

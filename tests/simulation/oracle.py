@@ -1,0 +1,377 @@
+"""The oracle: what must hold, checked against what is on the disk, the slow and obvious way.
+
+It sees each append as it reaches the disk, each frame that a server sends, each message that a server is asked, and
+each replica after each message. Of the core it uses nothing to decide what an operation should have become: that is
+done by `tests.core.naive`, which shares no code with it.
+
+    invariant (DESIGN)          checked
+    one authority               an append continues the head of its workspace: `committed`
+    durable before visible      nothing in a frame is beyond the disk: `sent`
+    exactly once                an id is in the log once, and its place never changes: `committed`, `sent`
+    clients are not believed    what is committed is what somebody asked for, rebased: `committed`
+    revocation is live          nothing that was asked for after it is committed: `committed`
+    append only                 entries keep what they were, versions and sequences go up by one: `committed`
+    convergence                 a replica at S has the text at S with its own pending edits on top: `replica`
+    no typed text is dropped    each character is in the text, or deleted on purpose, or handed back: `Book.check`
+    deterministic               the log, replayed from nothing, gives every text and its chain: `replayed`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from coscribe.client.document import Document
+from coscribe.client.replica import Replica
+from coscribe.core.operation import apply, components
+from coscribe.documents.ports import Append
+from coscribe.model import GENESIS, LogEntry, content_hash, decode_payload, link
+from coscribe.protocol import codec, messages
+from coscribe.protocol.messages import Edit, Payload, Replacement
+from tests.core import notation
+from tests.core.naive import JsonOp, naive_apply, naive_normal, naive_transform
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+def require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Violation(what)
+
+
+@dataclass(slots=True)
+class Truth:
+    """One file as it is on the disk. Its workspace holds no other."""
+
+    file_id: str
+    entries: list[LogEntry] = field(default_factory=list)
+    operations: list[JsonOp] = field(default_factory=list)
+    texts: list[str] = field(default_factory=lambda: [""])
+
+    @property
+    def sequence(self) -> int:
+        return len(self.entries)
+
+    @property
+    def version(self) -> int:
+        return self.entries[-1].version if self.entries else 0
+
+    def version_at(self, sequence: int) -> int:
+        return self.entries[sequence - 1].version if sequence else 0
+
+    def digest_at(self, sequence: int) -> str:
+        return (self.entries[sequence - 1].digest if sequence else GENESIS).hex()
+
+
+class Oracle:
+    """``keys``: the file of each workspace, by its key. ``has_lied``: the disk has lost what it called durable, so from
+    then on only what can still be promised is. ``denied``: since when somebody may not write."""
+
+    def __init__(self) -> None:
+        self.truths: dict[str, Truth] = {}
+        self.keys: dict[int, str] = {}
+        self.places: dict[str, tuple[int, int]] = {}
+        self.has_lied = False
+        self.commits = 0
+        self.now: Callable[[], float] = lambda: 0.0
+        self.denied: dict[str, float] = {}
+        self._asked: dict[str, list[_Asked]] = {}
+
+    def truth(self, file_id: str) -> Truth:
+        return self.truths.setdefault(file_id, Truth(file_id))
+
+    # ---- what reaches a server
+
+    def asked(self, frame: bytes) -> None:
+        """Remembers what somebody has asked for, whether or not the server will do it."""
+        try:
+            message = codec.decode_client(frame)
+        except Exception:
+            return
+        if isinstance(message, messages.Operation):
+            asked = _Asked(message.user_id, message.base_version, [message.operation_id], [_form(message)], self.now())
+        elif isinstance(message, messages.Chain):
+            forms = [_form(element) for element in message.operations]
+            ids = [element.operation_id for element in message.operations]
+            asked = _Asked(message.user_id, message.base_version, ids, forms, self.now())
+        else:
+            return
+        if any(form is None for form in asked.forms):
+            return
+        known = self._asked.setdefault(asked.ids[0], [])
+        if asked not in known:
+            known.append(asked)
+
+    # ---- what reaches the disk
+
+    def committed(self, append: Append) -> None:
+        truth = self.truth(self.keys[append.workspace_key])
+        require(append.previous_sequence == truth.sequence, "an append does not continue the log")
+        self.commits += len(append.entries)
+        rest = list(append.entries)
+        while rest:
+            rest = rest[self._committed(truth, rest) :]
+        require(append.chain_hash == truth.entries[-1].digest, "the head's hash is not that of its last entry")
+
+    def _committed(self, truth: Truth, entries: Sequence[LogEntry]) -> int:
+        """Takes in the entries of one message."""
+        first = entries[0]
+        candidates = self._asked.get(first.operation_id, [])
+        reasons: list[str] = []
+        for asked in candidates:
+            mine = entries[: len(asked.ids)]
+            reason = self._is_answer(truth, asked, mine)
+            if not reason:
+                is_late = asked.at > self.denied.get(asked.user_id, asked.at)
+                require(not is_late, f"{first.operation_id} was asked for when {asked.user_id} had no right any more")
+                for entry in mine:
+                    self._entered(truth, entry)
+                return len(mine)
+            reasons.append(reason)
+        raise Violation(f"{first.operation_id} at {first.sequence} is not what was asked for: {reasons}")
+
+    def _is_answer(self, truth: Truth, asked: _Asked, entries: Sequence[LogEntry]) -> str:
+        """Whether the entries are what the request had to become; otherwise why not."""
+        if [entry.operation_id for entry in entries] != asked.ids:
+            return "other ids"
+        if any(entry.author != asked.user_id for entry in entries):
+            return "another author"
+        changes = [
+            operation
+            for entry, operation in zip(truth.entries, truth.operations, strict=True)
+            if entry.version > asked.base_version and operation
+        ]
+        version = truth.version
+        for entry, form in zip(entries, asked.forms, strict=True):
+            operation = form or []
+            carried: list[JsonOp] = []
+            for change in changes:
+                after = naive_transform(change, operation, "right")
+                operation = naive_transform(operation, change, "left")
+                carried.append(after)
+            changes = carried
+            expected = naive_normal(operation)
+            found = naive_normal(_stored_form(entry))
+            if expected != found:
+                return f"{found} instead of {expected}"
+            version += bool(expected)
+            if entry.version != version:
+                return f"version {entry.version} instead of {version}"
+        return ""
+
+    def _entered(self, truth: Truth, entry: LogEntry) -> None:
+        require(entry.sequence == truth.sequence + 1, f"sequence {entry.sequence} after {truth.sequence}")
+        require(entry.operation_id not in self.places, f"{entry.operation_id} is committed twice")
+        before = truth.texts[-1]
+        operation = naive_normal(_stored_form(entry))
+        removed, kept = _removed(before, operation), _stored_removed(entry)
+        require(removed == kept, f"the log keeps {kept!r} as deleted, it was {removed!r}")
+        truth.entries.append(entry)
+        truth.operations.append(operation)
+        truth.texts.append(naive_apply(before, operation))
+        self.places[entry.operation_id] = (entry.sequence, entry.version)
+
+    def forgotten(self, lengths: dict[int, int]) -> None:
+        """The disk has lost the newest entries of some workspaces."""
+        for key, length in lengths.items():
+            truth = self.truth(self.keys[key])
+            if length < truth.sequence:
+                self.has_lied = True
+                for entry in truth.entries[length:]:
+                    del self.places[entry.operation_id]
+                del truth.entries[length:]
+                del truth.operations[length:]
+                del truth.texts[length + 1 :]
+
+    # ---- what a server sends
+
+    def sent(self, frame: bytes) -> None:
+        message = codec.decode_server(frame)
+        if isinstance(message, messages.Committed | messages.Resent):
+            truth = self.truth(message.file_id)
+            for operation in message.operations:
+                self._shown(truth, operation)
+            if message.operations:
+                last = message.operations[-1].server_sequence_id
+                require(message.chain_hash == truth.digest_at(last), f"a hash that is not that of {last}")
+        elif isinstance(message, messages.Snapshot):
+            truth = self.truth(message.file_id)
+            sequence = message.snapshot_sequence_id
+            require(sequence <= truth.sequence, f"a snapshot at {sequence}, the disk is at {truth.sequence}")
+            require(message.content == truth.texts[sequence], f"a snapshot with another text at {sequence}")
+            require(message.snapshot_version == truth.version_at(sequence), "a snapshot with another version")
+            self._fates(message.fates)
+        elif isinstance(message, messages.Live):
+            truth = self.truth(message.file_id)
+            require(message.server_sequence_id <= truth.sequence, "live at what is not on the disk")
+            self._fates(message.fates)
+        elif isinstance(message, messages.Ack):
+            for place in message.operations:
+                self._acknowledged(place.operation_id, place.server_sequence_id, place.document_version)
+        elif isinstance(message, messages.Checksum):
+            truth = self.truth(message.file_id)
+            sequence = message.server_sequence_id
+            require(sequence <= truth.sequence, "a checksum of what is not on the disk")
+            require(message.content_hash == content_hash(truth.texts[sequence]).hex(), "a checksum of another text")
+
+    def _shown(self, truth: Truth, operation: messages.CommittedOperation) -> None:
+        sequence = operation.server_sequence_id
+        require(sequence <= truth.sequence, f"{sequence} is shown, the disk is at {truth.sequence}")
+        entry = truth.entries[sequence - 1]
+        require(entry.operation_id == operation.operation_id, f"another operation is shown at {sequence}")
+        require(entry.version == operation.document_version, f"another version is shown at {sequence}")
+        shown = naive_normal(_form(operation) or [])
+        require(shown == truth.operations[sequence - 1], f"{shown} is shown at {sequence}")
+
+    def _fates(self, fates: Iterable[messages.OperationFate]) -> None:
+        for fate in fates:
+            if fate.fate == "committed":
+                assert fate.server_sequence_id is not None
+                assert fate.document_version is not None
+                self._acknowledged(fate.operation_id, fate.server_sequence_id, fate.document_version)
+
+    def _acknowledged(self, operation_id: str, sequence: int, version: int) -> None:
+        place = self.places.get(operation_id)
+        require(place == (sequence, version), f"{operation_id} acknowledged at {(sequence, version)}, it is at {place}")
+
+    # ---- what a client has
+
+    def replica(self, replica: Replica) -> None:
+        if replica.buffer is None:
+            return
+        truth = self.truth(replica.file_id)
+        sequence = replica.sequence
+        if sequence > truth.sequence or (sequence and replica.chain_hash != truth.digest_at(sequence)):
+            require(self.has_lied, f"a replica of {replica.user_id} is at {sequence}, which is not in the log")
+            return
+        text = truth.texts[sequence]
+        for pending in replica.pending:
+            text = apply(text, pending.operation)
+        require(replica.text == text, f"{replica.user_id} has {replica.text!r} at {sequence}, not {text!r}")
+        require(replica.version == truth.version_at(sequence), f"{replica.user_id} has another version at {sequence}")
+
+    def at_rest(self, document: Document) -> None:
+        """Nothing is under way any more: everybody has everything."""
+        truth = self.truth(document.file_id)
+        require(document.sequence == truth.sequence, f"somebody stays at {document.sequence} of {truth.sequence}")
+        require(document.text == truth.texts[-1], f"somebody has {document.text!r}, not {truth.texts[-1]!r}")
+
+    def replayed(self) -> None:
+        """The logs from their beginning: texts, versions and chain."""
+        for truth in self.truths.values():
+            text, digest, version = "", GENESIS, 0
+            for entry, kept in zip(truth.entries, truth.texts[1:], strict=True):
+                operation = naive_normal(_stored_form(entry))
+                text = naive_apply(text, operation)
+                version += bool(operation)
+                file_id, operation_id = truth.file_id.encode(), entry.operation_id.encode()
+                digest = link(
+                    digest,
+                    entry.sequence,
+                    version,
+                    entry.base_version,
+                    entry.author_ref,
+                    entry.time,
+                    file_id,
+                    operation_id,
+                    entry.salt,
+                    entry.payload,
+                )
+                require((text, version, digest) == (kept, entry.version, entry.digest), f"replay at {entry.sequence}")
+
+
+class Book:
+    """What people meant: each character is typed once, by one of them, and anybody may delete it."""
+
+    def __init__(self) -> None:
+        self.typed: Counter[str] = Counter()
+        self.deleted: set[str] = set()
+        self.handed_back: set[str] = set()
+
+    def note(self, inserted: str, deleted: str) -> None:
+        self.typed.update(inserted)
+        self.deleted.update(deleted)
+
+    def check(self, oracle: Oracle) -> None:
+        """No typed text is dropped, none comes twice, nothing goes that nobody has deleted."""
+        there: Counter[str] = Counter()
+        removed: set[str] = set()
+        for truth in oracle.truths.values():
+            there.update(truth.texts[-1])
+            for entry in truth.entries:
+                removed.update(_stored_removed(entry))
+        require(not set(there) - set(self.typed), "text that nobody has typed")
+        require(not removed - self.deleted, f"deleted, and nobody wanted it: {removed - self.deleted}")
+        for char, times in self.typed.items():
+            if char in self.deleted:
+                continue
+            require(there[char] <= times, f"{char!r} is there {there[char]} times")
+            is_kept = there[char] == times or char in self.handed_back
+            require(is_kept or oracle.has_lied, f"{char!r} is lost")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A message as somebody sent it. A form is None where it is none."""
+
+    user_id: str
+    base_version: int
+    ids: list[str]
+    forms: list[JsonOp | None]
+    at: float = field(compare=False)
+
+
+def _form(element: messages.Operation | messages.ChainElement | messages.CommittedOperation) -> JsonOp | None:
+    """The notation of what the wire says."""
+    position, payload = element.position, element.payload
+    start: JsonOp = [position] if position else []
+    if element.operation_type == "insert" and isinstance(payload, str):
+        return [*start, payload]
+    if element.operation_type == "delete" and isinstance(payload, int):
+        return [*start, {"d": payload}]
+    if element.operation_type == "replace" and isinstance(payload, Replacement):
+        return [*start, payload.insert, {"d": payload.delete}]
+    return _batch(payload)
+
+
+def _batch(payload: Payload) -> JsonOp | None:
+    if not isinstance(payload, list):
+        return None
+    parts: JsonOp = []
+    end = 0
+    for edit in payload:
+        at, deleted, inserted = _parts(edit)
+        if at < end:
+            return None
+        parts += [part for part in (at - end, inserted, {"d": deleted}) if part not in (0, "", {"d": 0})]
+        end = at + deleted
+    return parts
+
+
+def _parts(edit: Edit) -> tuple[int, int, str]:
+    at, deleted, inserted = edit
+    return at, deleted, inserted
+
+
+def _stored_form(entry: LogEntry) -> JsonOp:
+    parts: JsonOp = notation.encode(decode_payload(entry.payload)[0])
+    return [{"d": len(part["d"])} if isinstance(part, dict) else part for part in parts]  # type: ignore[arg-type]  # the log keeps the text
+
+
+def _stored_removed(entry: LogEntry) -> str:
+    parts = components(decode_payload(entry.payload)[0])
+    return "".join(part.text or "" for part in parts if not isinstance(part, int | str))
+
+
+def _removed(text: str, operation: JsonOp) -> str:
+    removed, position = "", 0
+    for part in operation:
+        if isinstance(part, int):
+            position += part
+        elif isinstance(part, dict):
+            removed += text[position : position + part["d"]]
+            position += part["d"]
+    return removed
