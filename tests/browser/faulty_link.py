@@ -63,7 +63,7 @@ class FaultyLink:
                 await asyncio.gather(*both, return_exceptions=True)
                 for end in (writer, far_writer):
                     end.transport.abort() if is_socket else end.close()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):  # cancelled: the link is taken down
             writer.close()
         finally:
             self._relays.discard(task)

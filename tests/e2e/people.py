@@ -37,7 +37,8 @@ class People:
     """Everybody on one server. The first one is its administrator."""
 
     def __init__(self, server: ServerProcess) -> None:
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+        # The server lets go of an idle connection after five seconds; a request must not meet that.
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200, keepalive_expiry=2.0)
         self.client = httpx.AsyncClient(base_url=server.http, timeout=60, limits=limits)
         self._server = server
 
