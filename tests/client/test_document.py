@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +60,11 @@ class Scripted(Client):
                     if isinstance(message, kind):
                         return message
                 await asyncio.sleep(0.005)
+
+    def copied(self) -> bytes:
+        """The message that a copy of this device would send now."""
+        replica = copy.deepcopy(self.notes._replica)
+        return replica.outgoing() or b""
 
     def wait_out(self) -> None:
         later, self.later = self.later, []
@@ -231,6 +237,27 @@ async def test_what_comes_early_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     for after in (1, 2, 3):
         client.committed(after=after, through=after + 1)
     assert kinds(client.sent) == ["Leave", "Join"]
+
+
+async def test_a_chain_of_which_a_copy_of_the_device_has_sent_a_part_is_handed_back() -> None:
+    client = Scripted(Server("text"), settings=ClientSettings(batching=Batching.CHAIN))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(0, "a")
+    alone = client.copied()
+    notes.insert(1, "b")
+    notes.connected()
+    client.committed()
+    client.live()
+    first, second = (pending.operation_id for pending in notes._replica.in_flight)
+    assert client.server.submit(alone) is not None
+    client.committed()
+    assert [pending.operation_id for pending in notes._replica.in_flight] == [second]
+    client.refuse(Code.CHAIN_MISMATCH, first)
+    assert [patch.edits for patch in notes.patches] == [[[(1, 0, "b")]]]
+    client.snapshot()
+    client.live()
+    assert (notes.state, notes.text, notes.pending) == (State.LIVE, "atext", 0)
 
 
 async def test_a_frozen_message_is_sent_again_after_a_reconnect_and_after_a_rate_limit() -> None:

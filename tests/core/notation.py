@@ -27,12 +27,13 @@ def _decode(part: int | str | Mapping[str, Any]) -> Component:
     return Delete(len(deleted), deleted) if isinstance(deleted, str) else Delete(deleted)
 
 
-def encode(operation: Operation, *, objects: bool = False) -> list[Any]:
-    """``objects``: inserts as ``{"i": s}``, the notation of text-unicode."""
+def encode(operation: Operation, *, objects: bool = False, sizes: bool = False) -> list[Any]:
+    """``objects``: inserts as ``{"i": s}``, the notation of text-unicode. ``sizes``: deletes by length, also where
+    they know their text."""
     out: list[Any] = []
     for part in components(operation):
         if isinstance(part, Delete):
-            out.append({"d": part.size if part.text is None else part.text})
+            out.append({"d": part.size if part.text is None or sizes else part.text})
         else:
             out.append({"i": part} if objects and isinstance(part, str) else part)
     return out

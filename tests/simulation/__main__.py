@@ -10,30 +10,19 @@ python -m tests.simulation --bugs                         does it find each plan
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.simulation.bugs import BUGS
-from tests.simulation.plan import load, plan_of, save, shrunk
-from tests.simulation.run import Outcome, run
-
-CHUNK = 20
-
-
-class Verdict(NamedTuple):
-    """What came of one seed."""
-
-    seed: int
-    outcome: Outcome
+from tests.simulation.plan import load, save, shrunk
+from tests.simulation.run import run
+from tests.simulation.seeds import Verdict, first_violation, planned, verdicts
 
 
 def main() -> int:
@@ -72,7 +61,7 @@ def simulate(seeds: range, jobs: int, bug: str | None, keep: Path | None) -> int
             progress.advance(task)
             if outcome.violation:
                 progress.stop()
-                plan = plan_of(verdict.seed)
+                plan = planned(verdict.seed, bug)
                 if keep is not None:
                     with BUGS[bug].plant() if bug else nullcontext():
                         plan = shrunk(plan, lambda fewer: bool(run(fewer).violation))
@@ -87,21 +76,6 @@ def simulate(seeds: range, jobs: int, bug: str | None, keep: Path | None) -> int
     return 0
 
 
-def verdicts(seeds: range, jobs: int, bug: str | None = None) -> Iterator[Verdict]:
-    """One after the other, in order; with several jobs ahead of time."""
-    chunks = [(seeds[start : start + CHUNK], bug) for start in range(0, len(seeds), CHUNK)]
-    if jobs == 1:
-        yield from _flat(map(_chunk, chunks))
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from _flat(pool.imap(_chunk, chunks))
-
-
-def first_violation(bug: str, within: int) -> Verdict | None:
-    """The first seed from 0 that finds the bug."""
-    return next((verdict for verdict in verdicts(range(within), 1, bug) if verdict.outcome.violation), None)
-
-
 def look_for_bugs() -> int:
     missed = 0
     for name, bug in BUGS.items():
@@ -113,22 +87,6 @@ def look_for_bugs() -> int:
         print(f"{name:48} {took:5.1f} s  {what}", flush=True)
     print(f"simulation: {len(BUGS) - missed} of {len(BUGS)} planted bugs found")
     return 1 if missed else 0
-
-
-def _chunk(work: tuple[range, str | None]) -> list[Verdict]:
-    seeds, bug = work
-    found: list[Verdict] = []
-    with BUGS[bug].plant() if bug else nullcontext():
-        for seed in seeds:
-            found.append(Verdict(seed, run(plan_of(seed))))
-            if found[-1].outcome.violation:
-                break
-    return found
-
-
-def _flat(chunks: Iterable[list[Verdict]]) -> Iterator[Verdict]:
-    for chunk in chunks:
-        yield from chunk
 
 
 def _told(verdict: Verdict, bug: str | None) -> int:

@@ -25,17 +25,18 @@ from coscribe.documents.committer import Committer
 from coscribe.documents.ports import Append, AppendResult, StorageError
 from coscribe.documents.session import Frame, Pending, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager
-from coscribe.gateway.connection import Subscription
 from coscribe.model import FileSnapshot, encode_payload
 from coscribe.persistence.memory import MemoryStorage
 from tests.simulation.disk import FaultyStorage
+from tests.simulation.plan import Deed
 
 
 class Bug(NamedTuple):
-    """``within``: so many seeds are enough."""
+    """``within``: so many seeds are enough, of worlds with this ``weather`` (none: with any)."""
 
     plant: Callable[[], AbstractContextManager[object]]
     within: int
+    weather: tuple[Deed, ...] = ()
 
 
 def _patch(owner: object, name: str, replacement: object) -> Callable[[], AbstractContextManager[object]]:
@@ -67,11 +68,35 @@ async def _never_begun(*_: object) -> int:
     return -1
 
 
+def _ids_need_not_be_unique(original: Any) -> object:
+    def append(self: MemoryStorage, wanted: Append) -> AppendResult:
+        stored = self._by_key[wanted.workspace_key]
+        ids, stored.ids = stored.ids, {}
+        result: AppendResult = original(self, wanted)
+        stored.ids = {**ids, **stored.ids}
+        return result
+
+    return append
+
+
 @contextmanager
 def _ids_forgotten_on_restart() -> Iterator[None]:
     with ExitStack() as stack:
+        stack.enter_context(_around(MemoryStorage, "_append", _ids_need_not_be_unique)())
         stack.enter_context(patch.object(FaultyStorage, "find", _nobody_knows))
         stack.enter_context(patch.object(FaultyStorage, "highest", _never_begun))
+        yield
+
+
+@contextmanager
+def _all_is_new() -> Iterator[None]:
+    find = Registry.find
+
+    def claims(self: Registry, operation_id: str) -> object:
+        found = find(self, operation_id)
+        return "new" if found == "unknown" else found
+
+    with patch.object(Registry, "find", claims), _around(MemoryStorage, "_append", _ids_need_not_be_unique)():
         yield
 
 
@@ -96,14 +121,6 @@ def _at_the_wrong_sequence(original: Any) -> object:
     return save
 
 
-def _no_ack_of_duplicates(original: Any) -> object:
-    def deliver(self: Subscription, frame: bytes, position: int | None = None) -> None:
-        if b'"ack"' not in frame[:20]:
-            original(self, frame, position)
-
-    return deliver
-
-
 def _at_once(self: WorkspaceSession, action: Callable[[], None]) -> None:
     action()
 
@@ -117,15 +134,6 @@ def _no_fence(original: Any) -> object:
         return result
 
     return append
-
-
-def _epoch_stays(original: Any) -> object:
-    async def acquire(self: MemoryStorage, workspace_id: str) -> object:
-        workspace = await original(self, workspace_id)
-        self._by_id[workspace_id].epoch = 1
-        return workspace._replace(epoch=1)
-
-    return acquire
 
 
 def _goes_on_after_a_failure(self: Committer, lost: WorkspaceSession, error: object) -> None:
@@ -179,14 +187,6 @@ def _late_by_one(original: Any) -> object:
     return catch_up
 
 
-def _all_is_new(original: Any) -> object:
-    def find(self: Registry, operation_id: str) -> object:
-        found = original(self, operation_id)
-        return "new" if found == "unknown" else found
-
-    return find
-
-
 def _deleted_text_lost(operation: Any, removed: str, restores: tuple[int, ...]) -> bytes:
     return encode_payload(operation, "?" * len(removed), restores)
 
@@ -212,16 +212,6 @@ def _gaps_ignored(original: Any) -> object:
         return original(self, operations, min(previous, self.sequence), chain_hash)
 
     return receive
-
-
-def _resent_with_what_came_since(original: Any) -> object:
-    def join(self: Document) -> None:
-        replica = self._replica
-        replica.queue = replica.in_flight + replica.queue
-        replica.in_flight, replica.message = [], b""
-        original(self)
-
-    return join
 
 
 def _duplicates_without_author(original: Any) -> object:
@@ -253,16 +243,6 @@ def _hand_back_nothing(original: Any) -> object:
     return hand_back
 
 
-def _reads_before_raising(original: Any) -> object:
-    async def acquire(self: FaultyStorage, workspace_id: str) -> object:
-        storage = self._disk.storage
-        before = storage._by_id[workspace_id].last_sequence, storage._by_id[workspace_id].chain_hash
-        workspace = await original(self, workspace_id)
-        return workspace._replace(last_sequence=before[0], chain_hash=before[1])
-
-    return acquire
-
-
 class _Anything(bytes):
     def __eq__(self, other: object) -> bool:
         return True
@@ -274,31 +254,39 @@ _ANYTHING = _Anything()
 
 
 BUGS: dict[str, Bug] = {
-    "visible before durable": Bug(_around(Committer, "_commit", _visible_before_durable), 5),
-    "a joiner sees what is not durable": Bug(_patch(WorkspaceSession, "act", _at_once), 20),
-    "ids forgotten on restart": Bug(_ids_forgotten_on_restart, 60),
-    "what storage must be asked is taken for new": Bug(_around(Registry, "find", _all_is_new), 60),
-    "ties flipped": Bug(_patch(document_state, "rebase", _to_the_right), 20),
-    "window off by one": Bug(_around(OpWindow, "changes_since", _one_change_short), 20),
-    "snapshot at the wrong sequence": Bug(_around(SnapshotManager, "_save", _at_the_wrong_sequence), 60),
-    "a damaged snapshot is believed": Bug(_patch(document_router, "content_hash", lambda _: _ANYTHING), 300),
-    "the ack of a duplicate is lost": Bug(_around(Subscription, "deliver", _no_ack_of_duplicates), 300),
-    "no fence": Bug(_around(MemoryStorage, "_append", _no_fence), 300),
-    "the epoch stays": Bug(_around(MemoryStorage, "acquire", _epoch_stays), 300),
-    "head read before the epoch is raised": Bug(_around(FaultyStorage, "acquire", _reads_before_raising), 300),
-    "a failed commit is gone on from": Bug(_patch(Committer, "_lose", _goes_on_after_a_failure), 100),
-    "a failed commit is taken for done": Bug(_around(FaultyStorage, "append", _refused_in_silence), 100),
-    "viewers may edit": Bug(_around(WorkspaceSession, "submit", _viewers_may_edit), 100),
-    "an id is taken again": Bug(_around(WorkspaceSession, "_places", _duplicates_without_author), 100),
-    "queue dropped on disconnecting": Bug(_around(Document, "disconnected", _queue_dropped), 60),
-    "new ids after joining": Bug(_around(Document, "_go_live", _new_ids_after_joining), 60),
-    "in flight is rebased blindly": Bug(_around(Document, "_join", _resent_with_what_came_since), 60),
-    "patches thrown away": Bug(_around(Document, "_hand_back", _hand_back_nothing), 300),
-    "pending edits are not saved": Bug(_patch(PendingFile, "save", _not_saved), 60),
-    "a frame lacks an operation": Bug(_around(Frame, "__call__", _frame_lacks_an_operation), 20),
-    "catching up is late by one": Bug(_around(Collaboration, "catch_up", _late_by_one), 300),
-    "operations that come twice are applied twice": Bug(_around(Replica, "receive", _older_operations_again), 100),
-    "gaps ignored": Bug(_around(Replica, "receive", _gaps_ignored), 100),
-    "deleted text is not kept": Bug(_patch(session, "encode_payload", _deleted_text_lost), 5),
-    "the chain starts anew": Bug(_around(session, "link", _chain_starts_anew), 5),
+    "visible before durable": Bug(_around(Committer, "_commit", _visible_before_durable), 10),
+    "a joiner sees what is not durable": Bug(_patch(WorkspaceSession, "act", _at_once), 40, ("abort", "disk_slow")),
+    "ids forgotten on restart": Bug(_ids_forgotten_on_restart, 40, ("replay", "crash")),
+    "what storage must be asked is taken for new": Bug(_all_is_new, 40, ("replay", "crash")),
+    "ties flipped": Bug(_patch(document_state, "rebase", _to_the_right), 10),
+    "window off by one": Bug(_around(OpWindow, "changes_since", _one_change_short), 10),
+    "snapshot at the wrong sequence": Bug(_around(SnapshotManager, "_save", _at_the_wrong_sequence), 40, ("crash",)),
+    "a damaged snapshot is believed": Bug(
+        _patch(document_router, "content_hash", lambda _: _ANYTHING), 40, ("disk_damages", "crash")
+    ),
+    "no fence": Bug(_around(MemoryStorage, "_append", _no_fence), 40, ("supersede", "abort")),
+    "a failed commit is gone on from": Bug(_patch(Committer, "_lose", _goes_on_after_a_failure), 40, ("disk_fails",)),
+    "a failed commit is taken for done": Bug(
+        _around(FaultyStorage, "append", _refused_in_silence), 40, ("disk_fails",)
+    ),
+    "viewers may edit": Bug(_around(WorkspaceSession, "submit", _viewers_may_edit), 40, ("role",)),
+    "an id is taken again": Bug(
+        _around(WorkspaceSession, "_places", _duplicates_without_author), 40, ("clone", "slow_network", "restart")
+    ),
+    "queue dropped on disconnecting": Bug(
+        _around(Document, "disconnected", _queue_dropped), 40, ("abort", "slow_network")
+    ),
+    "new ids after joining": Bug(_around(Document, "_go_live", _new_ids_after_joining), 40, ("abort", "slow_network")),
+    "patches thrown away": Bug(_around(Document, "_hand_back", _hand_back_nothing), 40, ("role", "slow_network")),
+    "pending edits are not saved": Bug(_patch(PendingFile, "save", _not_saved), 40, ("restart",)),
+    "a frame lacks an operation": Bug(_around(Frame, "__call__", _frame_lacks_an_operation), 40, ("disk_slow",)),
+    "catching up is late by one": Bug(
+        _around(Collaboration, "catch_up", _late_by_one), 40, ("slow_network", "disk_slow")
+    ),
+    "operations that come twice are applied twice": Bug(
+        _around(Replica, "receive", _older_operations_again), 40, ("unruly",)
+    ),
+    "gaps ignored": Bug(_around(Replica, "receive", _gaps_ignored), 40, ("unruly",)),
+    "deleted text is not kept": Bug(_patch(session, "encode_payload", _deleted_text_lost), 10),
+    "the chain starts anew": Bug(_around(session, "link", _chain_starts_anew), 10),
 }

@@ -18,7 +18,7 @@ from coscribe.gateway.connection import Connection
 from coscribe.gateway.gateway import Gateway
 from tests.simulation.virtual_loop import Process, VirtualLoop
 
-HIGH_WATER = 20_000
+HIGH_WATER = 2_000
 """Bytes on the way down after which a server's transport says that it is full."""
 
 
@@ -163,6 +163,7 @@ class Direction:
         self._wire = wire
         self._take = take
         self._to = to
+        self.not_before = 0.0
         self._last = 0.0
         self._flowing = False
 
@@ -188,7 +189,7 @@ class Direction:
         if self._flowing or not self.waiting or wire.client in wire.network.cut_off():
             return
         self._flowing = True
-        due = max(self._last, self.waiting[0][0]) - wire.network.loop.time()
+        due = max(self._last, self.not_before, self.waiting[0][0]) - wire.network.loop.time()
         wire.network.loop.within(wire.network.world, max(0.0, due), self._bring)
 
     def _bring(self) -> None:
@@ -264,9 +265,12 @@ class Link:
             self._wire.up.send(frame)
 
     def abort(self) -> None:
-        """What has been sent may still arrive."""
+        """What has been sent may still arrive, also after what is sent over the next wire."""
         if not self.gone.is_set():
-            self._wire.network.loop.within(self._wire.server, 50 * self._wire.network.delay(), self._wire.end_at_server)
+            network, wire = self._wire.network, self._wire
+            late = network.rng.choice((0.0, 0.0, 2.0)) * network.rng.random()
+            wire.up.not_before = network.loop.time() + late
+            network.loop.within(wire.server, late + 50 * network.delay(), wire.end_at_server)
             self.end()
 
     def close(self) -> None:

@@ -119,7 +119,8 @@ class Oracle:
     def _committed(self, truth: Truth, entries: Sequence[LogEntry]) -> int:
         """Takes in the entries of one message."""
         first = entries[0]
-        candidates = self._asked.get(first.operation_id, [])
+        # The longest first: a copy of the device may have sent the beginning of a chain alone.
+        candidates = sorted(self._asked.get(first.operation_id, []), key=lambda asked: -len(asked.ids))
         reasons: list[str] = []
         for asked in candidates:
             mine = entries[: len(asked.ids)]
@@ -357,8 +358,7 @@ def _parts(edit: Edit) -> tuple[int, int, str]:
 
 
 def _stored_form(entry: LogEntry) -> JsonOp:
-    parts: JsonOp = notation.encode(decode_payload(entry.payload)[0])
-    return [{"d": len(part["d"])} if isinstance(part, dict) else part for part in parts]  # type: ignore[arg-type]  # the log keeps the text
+    return notation.encode(decode_payload(entry.payload)[0], sizes=True)
 
 
 def _stored_removed(entry: LogEntry) -> str:

@@ -8,7 +8,7 @@ shrunk(plan, fails)        fewer and fewer events, as long as it still fails
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -98,14 +98,14 @@ FAULTS: dict[Deed, tuple[float, float]] = {
 A_DAY = 86_400.0
 
 
-def plan_of(seed: int) -> Plan:
-    """What a seed stands for."""
+def plan_of(seed: int, weather: Sequence[Deed] = ()) -> Plan:
+    """What a seed stands for. ``weather``: these faults and no others, instead of what the seed would choose."""
     rng = random.Random(seed)
     people, files = rng.choice((1, 2, 2, 3, 3, 4, 5)), rng.choice((1, 1, 1, 2))
     seconds = rng.choice((5.0, 10.0, 20.0))
-    weather = rng.sample(list(FAULTS), rng.choice((0, 1, 2, 3, 4, 6)))
+    chosen = rng.sample(list(FAULTS), rng.choice((0, 1, 2, 3, 4, 6)))
     events = [event for person in range(people) for event in _typing(rng, person, seconds)]
-    for fault in weather:
+    for fault in weather or chosen:
         often, lasting = FAULTS[fault]
         at = rng.expovariate(often)
         while at < seconds:

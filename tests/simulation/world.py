@@ -38,7 +38,7 @@ from tests.simulation.oracle import Book, Oracle, require
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import Process, VirtualLoop
 
-AT_REST_SECONDS = 900.0
+AT_REST_SECONDS = 300.0
 """Virtual seconds after which everybody must have everything, once nothing fails any more."""
 
 EPOCH = 1_800_000_000.0
@@ -184,6 +184,7 @@ class World:
     async def until(self, reached: Callable[[], bool], what: str) -> None:
         deadline = self.loop.time() + AT_REST_SECONDS
         while not reached():
+            require(not self.loop.troubles, "something was not looked after")
             require(self.loop.time() < deadline, f"{what}: not in {AT_REST_SECONDS} s; {self.describe()}")
             await asyncio.sleep(0.25)
             for person in self.people:
@@ -436,8 +437,15 @@ class Liar:
     async def _lie(self) -> None:
         world = self._world
         welcomed = asyncio.Event()
+
+        def heard(link: Link, frame: bytes) -> None:
+            welcomed.set()
+            message = codec.decode_server(frame)
+            if isinstance(message, messages.Snapshot):
+                link.send(codec.encode(messages.SnapshotApplied(message.file_id, message.snapshot_sequence_id)))
+
         try:
-            link = await world.network.dial(self.process, lambda link, frame: welcomed.set(), 20.0)
+            link = await world.network.dial(self.process, heard, 20.0)
             link.send(codec.encode(messages.Hello([1], self._user_id, "liar")))
             async with asyncio.timeout(10.0):
                 await welcomed.wait()

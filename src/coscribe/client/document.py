@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from coscribe.client.pending import PendingStore
+from coscribe.client.pending import PendingStore, ids_in
 from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
@@ -501,8 +501,12 @@ class Document:
             self._heal()
 
     def _refused(self, message: messages.Error) -> None:
-        mine = {pending.operation_id for pending in self._replica.in_flight}
-        if message.operation_id is not None and message.operation_id not in mine:
+        # A refusal may name an operation of the message that is acknowledged meanwhile: a copy of this device has sent
+        # it alone, and the rest of the chain will never be taken.
+        in_flight = self._replica.in_flight
+        if message.operation_id is not None and not (
+            in_flight and message.operation_id in ids_in(self._replica.message)
+        ):
             return
         code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
         if message.operation_id is None:

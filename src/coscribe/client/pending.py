@@ -135,17 +135,17 @@ def _from_stored(stored: _Stored) -> tuple[list[Pending], list[Pending]]:
             for restored in item.restores
         ]
     in_flight = [known[item.operation_id] for item in stored.in_flight]
-    sent = _ids(stored.message)
+    sent = ids_in(stored.message.encode())
     if sent[len(sent) - len(in_flight) :] != [pending.operation_id for pending in in_flight]:
         raise ValueError("the message is not the one that is in flight")
     return in_flight, [known[item.operation_id] for item in stored.queue]
 
 
-def _ids(message: str) -> list[str]:
-    """The ids of the operations in a frozen message."""
+def ids_in(message: bytes) -> list[str]:
+    """The ids of the operations in a frozen message. Errors: CoscribeError, ValueError where it is none."""
     if not message:
         return []
-    decoded = codec.decode_client(message.encode())
+    decoded = codec.decode_client(message)
     if isinstance(decoded, messages.Chain):
         return [element.operation_id for element in decoded.operations]
     if isinstance(decoded, messages.Operation):

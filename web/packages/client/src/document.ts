@@ -28,7 +28,7 @@ import type { Clock } from "./clock.ts";
 import { CoscribeError } from "./core/errors.ts";
 import { type CodePointEdit, growth, toEdits } from "./core/operation.ts";
 import { deferred } from "./deferred.ts";
-import { type Keeper, type Kept, remainsOf, storedPending } from "./keeper.ts";
+import { idsOf, type Keeper, type Kept, remainsOf, storedPending } from "./keeper.ts";
 import { type Patch, patchOf } from "./patch.ts";
 import { type Participant, Presence } from "./presence.ts";
 import { type Applied, Gap, OutOfStep, Replica, type TextEdit } from "./replica.ts";
@@ -732,7 +732,9 @@ export class Document implements Kept {
     const { code, detail, operationId } = message;
     if (typeof operationId !== "string") {
       this.#fileRefused(new CoscribeError(code, detail, this.fileId), message);
-    } else if (!this.#replica.inFlight.some((pending) => pending.operationId === operationId)) {
+    } else if (this.#replica.inFlight.length === 0 || !idsOf(this.#replica.message).includes(operationId)) {
+      // One that it does name may be acknowledged meanwhile: a copy of this device has sent it alone, and the rest of
+      // the chain will never be taken.
       return;
     } else if (message.retry === "same") {
       if (!this.#timers.has("send")) this.#later("send", SEND_AGAIN_MS, () => this.#sendAgain());

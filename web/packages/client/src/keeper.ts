@@ -228,7 +228,7 @@ function textOf(base: StoredBase, operations: readonly CommittedOperation[], rec
 }
 
 /** The ids of the operations in a frozen message. */
-function idsOf(message: string): string[] {
+export function idsOf(message: string): string[] {
   if (message === "") return [];
   const decoded = decodeClient(message);
   if (decoded.type === "chain") return decoded.operations.map((element) => element.operationId);
