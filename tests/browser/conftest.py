@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
+from tests.browser.places import Place, Visitors, administered, visiting
 from tests.browser.windows import CHROMIUM, Room, open_browser
 from tests.e2e.server_process import ServerProcess
 
@@ -46,3 +47,16 @@ async def room(server: ServerProcess, browser: Browser) -> AsyncIterator[Room]:
     troubles = {window.who.handle: window.troubles for window in room.windows if window.troubles}
     await room.close()
     assert troubles == {}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One server for all whose story does not begin with an empty one."""
+    with administered(tmp_path_factory.mktemp("place")) as place:
+        yield place
+
+
+@pytest.fixture
+async def visitors(place: Place) -> AsyncIterator[Visitors]:
+    async with visiting(place) as visitors:
+        yield visitors

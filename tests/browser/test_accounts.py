@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.access.oidc_providers import CLIENT_ID, CLIENT_SECRET, real_provider
 from tests.browser.places import (
     Place,
     Visitors,
-    administered,
     button,
     choose,
     dialog,
@@ -40,19 +38,6 @@ from tests.e2e.people import PASSWORD
 pytestmark = pytest.mark.slow
 
 NEW_PASSWORD = "another fine passphrase"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One server for all whose story does not begin with an empty one."""
-    with administered(tmp_path_factory.mktemp("place")) as place:
-        yield place
-
-
-@pytest.fixture
-async def visitors(place: Place) -> AsyncIterator[Visitors]:
-    async with visiting(place) as visitors:
-        yield visitors
 
 
 async def test_from_the_first_administrator_to_two_people_in_one_document(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from playwright.async_api import FilePayload, Locator, Page, Position
 from tests.browser.places import (
     Place,
     Visitors,
-    administered,
     button,
     choose,
     dialog,
@@ -27,7 +25,6 @@ from tests.browser.places import (
     see,
     shown_once,
     shows,
-    visiting,
     write,
 )
 from tests.browser.windows import eventually
@@ -38,18 +35,6 @@ FIRST_LOAD_GOAL = 300_000
 FIRST_LOAD = 315_000
 """Bytes over the network until the text can be edited, with an empty cache: what is wanted, and what it must not grow
 beyond (docs/performance.md says what takes the room)."""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with administered(tmp_path_factory.mktemp("place")) as place:
-        yield place
-
-
-@pytest.fixture
-async def visitors(place: Place) -> AsyncIterator[Visitors]:
-    async with visiting(place) as visitors:
-        yield visitors
 
 
 async def test_what_is_typed_stays_when_the_right_to_edit_goes(place: Place, visitors: Visitors) -> None:

@@ -227,6 +227,19 @@ async def test_a_gap_that_is_not_closed_is_by_joining_again(refused: bool, monke
     assert (notes.state, notes.text) == (State.LIVE, "21text")
 
 
+async def test_nothing_is_asked_for_once_access_has_ended() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.others((0, 0, "1"))
+    client.others((0, 0, "2"))
+    client.committed(after=1)
+    asked = notes._missing
+    assert asked is not None
+    client.refuse(Code.ACCESS_REMOVED)
+    assert notes.state is State.ENDED
+    assert asked.cancelled()
+
+
 async def test_what_comes_early_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "MAX_EARLY", 2)
     client = Scripted(Server("text"))

@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.simulation.bugs import BUGS
 from tests.simulation.plan import load, save, shrunk
-from tests.simulation.run import run
-from tests.simulation.seeds import Verdict, first_violation, planned, verdicts
+from tests.simulation.run import Outcome, run
+from tests.simulation.seeds import first_violation, planned, verdicts
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def main() -> int:
         return look_for_bugs()
     if chosen.load_plan is not None:
         with BUGS[chosen.bug].plant() if chosen.bug else nullcontext():
-            return _told(Verdict(0, run(load(chosen.load_plan))), chosen.bug)
+            return _told(run(load(chosen.load_plan)), f"--load-plan {chosen.load_plan}", chosen.bug)
     return simulate(range(chosen.first, chosen.first + chosen.seeds), chosen.jobs, chosen.bug, chosen.save_plan)
 
 
@@ -67,7 +67,7 @@ def simulate(seeds: range, jobs: int, bug: str | None, keep: Path | None) -> int
                         plan = shrunk(plan, lambda fewer: bool(run(fewer).violation))
                     save(plan, keep)
                     console.print(f"{len(plan.events)} events are enough, kept in {keep}")
-                return _told(verdict, bug)
+                return _told(outcome, f"--first {verdict.seed} --seeds 1", bug)
     took = time.monotonic() - began
     print(
         f"simulation: {count} seeds from {seeds.start}, 0 violations, {commits} operations, {steps} steps, "
@@ -89,14 +89,14 @@ def look_for_bugs() -> int:
     return 1 if missed else 0
 
 
-def _told(verdict: Verdict, bug: str | None) -> int:
-    outcome = verdict.outcome
+def _told(outcome: Outcome, again: str, bug: str | None) -> int:
+    """``again``: the options that show it once more."""
     if not outcome.violation:
         print(f"no violation: {outcome.commits} operations, {outcome.seconds:.0f} virtual s, trace {outcome.trace}")
         return 0
     planted = f" --bug {bug!r}" if bug else ""
-    print(f"seed {verdict.seed}, {outcome.seconds:.3f} virtual s: {outcome.violation}")
-    print(f"replay with: python -m tests.simulation --first {verdict.seed} --seeds 1{planted}")
+    print(f"{outcome.seconds:.3f} virtual s: {outcome.violation}")
+    print(f"replay with: python -m tests.simulation {again}{planted}")
     return 1
 
 

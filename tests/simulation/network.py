@@ -18,6 +18,9 @@ from coscribe.gateway.connection import Connection
 from coscribe.gateway.gateway import Gateway
 from tests.simulation.virtual_loop import Process, VirtualLoop
 
+LATENCY = 0.02
+"""Seconds that a frame takes on a good day, about."""
+
 HIGH_WATER = 2_000
 """Bytes on the way down after which a server's transport says that it is full."""
 
@@ -34,7 +37,7 @@ class Network:
         self.loop = loop
         self.world = world
         self.rng = rng
-        self.latency = 0.02
+        self.latency = LATENCY
         self.unruly = 0.0
         self.gateway: Gateway | None = None
         self.server: Process | None = None

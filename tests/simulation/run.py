@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
+from tests.simulation.network import LATENCY
 from tests.simulation.plan import Event, Plan
 from tests.simulation.world import Liar, World, quiet
 
@@ -41,9 +42,9 @@ class Outcome(NamedTuple):
     trace: str
 
 
-def run(plan: Plan, folder: Path | None = None) -> Outcome:
+def run(plan: Plan) -> Outcome:
     """One world from its beginning to its rest."""
-    place = Path(tempfile.mkdtemp(dir=folder or ("/dev/shm" if Path("/dev/shm").is_dir() else None)))
+    place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
         with quiet():
             return _run(plan, place)
@@ -90,14 +91,9 @@ async def _live(world: World) -> None:
     for event in world.plan.events:
         await asyncio.sleep(max(0.0, event.at - world.loop.time()))
         deeds.do(event)
-        _fail_if_troubled(world)
+        world.check()
     await world.come_to_rest()
-    _fail_if_troubled(world)
-
-
-def _fail_if_troubled(world: World) -> None:
-    if world.loop.troubles:
-        raise AssertionError(world.loop.troubles[0])
+    world.check()
 
 
 class Deeds:
@@ -177,7 +173,7 @@ class Deeds:
                 self._trouble_disk(event)
             case "slow_network":
                 world.network.latency = 0.5
-                self._after(event.amount, lambda: setattr(world.network, "latency", 0.02))
+                self._after(event.amount, lambda: setattr(world.network, "latency", LATENCY))
             case "unruly":
                 world.network.unruly = 0.1
                 self._after(event.amount, lambda: setattr(world.network, "unruly", 0.0))

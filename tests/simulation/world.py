@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from coscribe.client.client import Client, ClientSettings, Surroundings
-from coscribe.client.document import Document, Patch, State
+from coscribe.client.document import Document, State
 from coscribe.client.link import Link, Received
 from coscribe.client.pending import PendingFile
 from coscribe.client.replica import Batching
@@ -33,7 +33,7 @@ from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
 from tests.client.network import Alphabet
 from tests.simulation.disk import Disk, FaultyStorage
-from tests.simulation.network import Network, Wire
+from tests.simulation.network import LATENCY, Network
 from tests.simulation.oracle import Book, Oracle, require
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import Process, VirtualLoop
@@ -69,7 +69,7 @@ class World:
         self._salts = random.Random(rng.random())
         self.disk.committed = self.oracle.committed
         self.disk.forgotten = self.oracle.forgotten
-        self.network.sent = self._sent
+        self.network.sent = lambda wire, frame: self.oracle.sent(frame)
         self.network.asked = lambda wire, frame: self.oracle.asked(frame)
 
     def number(self) -> int:
@@ -145,8 +145,9 @@ class World:
             if is_alone and self.roles[user_id] in (None, "viewer"):
                 self.oracle.denied[user_id] = self.loop.time()
 
-    def _sent(self, wire: Wire, frame: bytes) -> None:
-        self.oracle.sent(frame)
+    def check(self) -> None:
+        """Whether something has failed that nobody waits for, a check of the oracle's among it."""
+        require(not self.loop.troubles, "something was not looked after")
 
     # ---- the end
 
@@ -154,7 +155,7 @@ class World:
         """Nothing fails any more, and everybody comes back: what must hold then?"""
         self.disk.heal()
         self.network.unruly = 0.0
-        self.network.latency = 0.02
+        self.network.latency = LATENCY
         for person in self.people:
             self.roles[person.user_id] = "editor"
         for old in self.old_servers:
@@ -184,7 +185,7 @@ class World:
     async def until(self, reached: Callable[[], bool], what: str) -> None:
         deadline = self.loop.time() + AT_REST_SECONDS
         while not reached():
-            require(not self.loop.troubles, "something was not looked after")
+            self.check()
             require(self.loop.time() < deadline, f"{what}: not in {AT_REST_SECONDS} s; {self.describe()}")
             await asyncio.sleep(0.25)
             for person in self.people:
@@ -275,7 +276,6 @@ class Person:
         self.process = Process(user_id)
         self.documents: dict[str, Document] = {}
         self.client: Client | None = None
-        self._patches: list[Patch] = []
 
     def start(self) -> None:
         """A new client process, with what the one before has left in its folder."""

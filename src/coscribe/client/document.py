@@ -546,6 +546,7 @@ class Document:
     def _end(self, error: CoscribeError, fates: Sequence[messages.OperationFate] = ()) -> None:
         """Access is gone: what is not in the log goes back to its author, and nothing follows."""
         self._hand_back(error.code, error.detail, {fate.operation_id for fate in fates if fate.fate == "committed"})
+        self._forget_early()
         self.role = "viewer"
         self.participants.clear()
         self._failed = AccessEnded(error, self.patches)
