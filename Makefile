@@ -9,7 +9,7 @@ APP := src/coscribe/web/built/index.html
 APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
 
-.PHONY: help setup serve check test test-long simulate shows bench lock migration generate format clean
+.PHONY: help setup serve check test test-long simulate shows bench bench-peers lock migration generate format clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,10 @@ shows: $(READY) $(APP) ## Print every figure that the issues ask for
 
 bench: $(READY) ## The performance scenarios only
 	@$(BIN)/coscribe bench
+
+bench-peers: $(READY) ## Beside the peers, into docs/benchmarks.md: make bench-peers SECONDS=10 REPEAT=5 HISTORY=20000
+	@bench/peers/install.sh $(BIN)
+	@$(BIN)/python -m bench.peers --seconds $(or $(SECONDS),10) --repeat $(or $(REPEAT),5) --history $(or $(HISTORY),20000)
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
