@@ -218,13 +218,24 @@ GATEWAY_LIMITS = [
     Limit("in_flight_ids", "ids that a join names", "`invalid_message`"),
     Limit("rate", "operations and chains a second", "`rate_limited`"),
     Limit("burst", "of them at once after a rest", "`rate_limited`"),
+    Limit("ask_rate", "messages a second that are no edits; reading a long text counts for more", "they wait"),
+    Limit("ask_burst", "of them at once after a rest", "they wait"),
     Limit("inbox_messages", "messages that wait behind one that asks storage", "`inbox_full`"),
     Limit("inbox_bytes", "bytes of them", "`inbox_full`"),
     Limit("buffer_bytes", "bytes that wait to be read by a client", "`slow_consumer`"),
     Limit("lag_seconds", "seconds that a client may be behind", "`slow_consumer`"),
     Limit("idle_seconds", "seconds of silence until the server pings", "a WebSocket ping"),
     Limit("silent_seconds", "seconds of silence until it gives up", "close 1001"),
+    Limit("message_seconds", "seconds for all fragments of a message", "close 1008"),
+    Limit("connections", "connections in all", "503 at the handshake"),
+    Limit("connections_per_address", "of them from one address (IPv6: a /64)", "429 at the handshake"),
+    Limit("connections_per_account", "of them of one account", "`too_many_requests`"),
+    Limit("unauthenticated", "connections that have not said hello", "`hello_timeout` for the oldest"),
 ]
+OF_REQUESTS = {
+    *("http_connections", "http_connections_per_address", "http_seconds", "http_rate", "head_bytes", "head_seconds"),
+}
+"""Limits of requests by HTTP, with which the protocol has nothing to do (docs/limits.md has them)."""
 
 
 def page_file() -> str:
@@ -301,7 +312,7 @@ def limits_table() -> str:
     rows = [(limit, getattr(Limits(), limit.name)) for limit in FILE_LIMITS]
     rows += [(limit, getattr(GatewayLimits(), limit.name)) for limit in GATEWAY_LIMITS]
     described = {limit.name for limit, _ in rows}
-    left_out = {*Limits._fields, *GatewayLimits._fields} ^ described
+    left_out = ({*Limits._fields, *GatewayLimits._fields} - OF_REQUESTS) ^ described
     assert not left_out, f"limits without a row, or rows without a limit: {left_out}"
     lines = ["| what | default | beyond it |", "|---|---|---|"]
     lines += [f"| {limit.meaning} | {value:,.10g} | {limit.beyond} |" for limit, value in rows]

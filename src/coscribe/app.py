@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import gc
 import os
 import secrets
+import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +28,10 @@ from starlette.websockets import WebSocket
 from coscribe.access.mail import Mailer
 from coscribe.config import Settings, is_loopback
 from coscribe.documents.collaboration import Collaboration
-from coscribe.documents.ports import Access, Authenticator
+from coscribe.documents.compaction import Compaction
+from coscribe.documents.document_router import DocumentRouter
+from coscribe.documents.ports import Access, Authenticator, SegmentSize
+from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.asgi import serve_websocket
 from coscribe.gateway.auth import RoleOfToken, SignedTokens
 from coscribe.gateway.connection import Context
@@ -41,6 +46,9 @@ from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.web import make_pages
 
 Storage = SqliteStorage | MemoryStorage
+
+PROBE_SECONDS = 1.0
+"""How long the database may take for nothing before the server says that it is not ready; and how long it says so."""
 
 
 class FolderInUse(Exception):
@@ -69,7 +77,7 @@ class Coscribe:
         self._lock: IO[str] | None = None
         self._people: People | None = None
         if storage is None:
-            self._lock = _lock_folder(settings.folder)
+            self._lock = lock_folder(settings.folder)
             migrate(settings.database)
             turn = threading.Lock()
             storage = SqliteStorage(settings.database, turn)
@@ -77,6 +85,7 @@ class Coscribe:
                 self._people = People(settings, token_secret(settings), turn, mailer, hasher)
                 authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
+        self._readiness = Readiness(lambda: storage.append(()), time.monotonic)
         self.collaboration = Collaboration(
             storage,
             storage,
@@ -87,7 +96,12 @@ class Coscribe:
             clock=lambda: time.time_ns() // 1_000,
             now=time.monotonic,
             salts=_Salts(),
+            budgets=settings.budgets,
+            quotas=settings.quotas,
+            quota_source=self._people.quotas if self._people is not None else None,
         )
+        if settings.policy.segments_per_sweep:
+            self.collaboration.snapshots.compact_with(_compaction(storage, self.collaboration.router, settings.policy))
         context = Context(
             self.collaboration,
             authenticator or SignedTokens(token_secret(settings)),
@@ -114,6 +128,7 @@ class Coscribe:
         try:
             yield
         finally:
+            self._readiness.drain()
             await self.gateway.stop(self.settings.retry_after_ms)
             if self._people is not None:
                 await self._people.stop()
@@ -131,15 +146,25 @@ class Coscribe:
         """A one-time link to make the first administrator; None: there is one, or the host looks after people."""
         return await self._people.services.accounts.setup_link() if self._people is not None else None
 
+    async def _ready(self, _: Request) -> Response:
+        """Whether it can serve; 503 and why where it cannot. For whatever decides where requests go."""
+        trouble = await self._readiness.trouble()
+        if trouble:
+            return JSONResponse({"status": "not ready", "reason": trouble}, 503)
+        return JSONResponse({"status": "ready"})
+
     async def _metrics(self, request: Request) -> Response:
         """What there is to measure tells how busy people are: for this machine, unless the settings say otherwise."""
         if self.settings.open_metrics or (request.client is not None and is_loopback(request.client.host)):
+            metrics.ready.set(not await self._readiness.trouble())
+            _measure(self.settings)
             return _exported()
         return PlainTextResponse("set COSCRIBE_OPEN_METRICS=true to read them from another machine\n", 403)
 
     def _routes(self) -> Sequence[BaseRoute]:
         routes: list[BaseRoute] = [
             Route("/healthz", _health),
+            Route("/readyz", self._ready),
             Route("/metrics", self._metrics),
             WebSocketRoute(WEBSOCKET_PATH, self._websocket),
         ]
@@ -149,6 +174,49 @@ class Coscribe:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         await serve_websocket(self.gateway, websocket.scope, websocket.receive, websocket.send)
+
+
+class Readiness:
+    """Whether a server can serve. ``probe`` does nothing, but the way that a commit goes; ``now``: monotonic seconds.
+
+    However many ask, there is one probe at a time, and what it has shown counts for `PROBE_SECONDS`.
+    """
+
+    def __init__(self, probe: Callable[[], Awaitable[object]], now: Callable[[], float]) -> None:
+        self._probe = probe
+        self._now = now
+        self._probing: asyncio.Task[None] | None = None
+        self._draining = False
+        self._trouble = ""
+        self._good_until = 0.0
+
+    async def trouble(self) -> str:
+        """Why it cannot serve; empty: it can."""
+        if self._draining:
+            return "the server is stopping"
+        if self._now() >= self._good_until:
+            self._trouble = await self._ask()
+            self._good_until = self._now() + PROBE_SECONDS
+        return self._trouble
+
+    def drain(self) -> None:
+        """From now on it cannot: it is stopping."""
+        self._draining = True
+        if self._probing is not None:
+            self._probing.cancel()
+
+    async def _ask(self) -> str:
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.get_running_loop().create_task(self._go())
+        probing = self._probing
+        await asyncio.wait({probing}, timeout=PROBE_SECONDS)
+        if not probing.done() or probing.cancelled():
+            return f"the database has not answered for {PROBE_SECONDS:g} s"
+        error = probing.exception()
+        return "" if error is None else f"the database refuses: {error}"
+
+    async def _go(self) -> None:
+        await self._probe()
 
 
 def _either(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
@@ -187,7 +255,8 @@ def _make_key(path: Path) -> None:
     draft.unlink(missing_ok=True)
 
 
-def _lock_folder(folder: Path) -> IO[str]:
+def lock_folder(folder: Path) -> IO[str]:
+    """Takes a data folder for this process, until what it returns is closed. Raises FolderInUse."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("w")
     try:
@@ -196,6 +265,11 @@ def _lock_folder(folder: Path) -> IO[str]:
         lock.close()
         raise FolderInUse(f"another server is using {folder}") from None
     return lock
+
+
+def _compaction(storage: Storage, router: DocumentRouter, policy: SnapshotPolicy) -> Compaction:
+    size = SegmentSize(policy.segment_entries, policy.segment_bytes, policy.segment_entries)
+    return Compaction(storage, router, size, policy.segments_per_sweep)
 
 
 class _Salts:
@@ -218,12 +292,24 @@ async def _home(request: Request) -> Response:
     return PlainTextResponse(
         "Coscribe is running.\n\n"
         f"WebSocket  ws://{request.url.netloc}{WEBSOCKET_PATH}   (protocol: docs/protocol.md)\n"
-        "Health     /healthz\nMetrics    /metrics\n\nTry: coscribe watch notes\n"
+        "Health     /healthz, /readyz\nMetrics    /metrics\n\nTry: coscribe watch notes\n"
     )
 
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+def _measure(settings: Settings) -> None:
+    """What is only looked at when somebody asks. Without a folder there is nothing to see."""
+    if settings.folder.is_dir():
+        metrics.disk_free.set(shutil.disk_usage(settings.folder).free)
+        metrics.database_bytes.set(_size(settings.database))
+        metrics.wal_bytes.set(_size(settings.database.with_name(f"{settings.database.name}-wal")))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _exported() -> Response:

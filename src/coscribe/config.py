@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coscribe.core.document_state import Limits
+from coscribe.documents.budget import Budgets
+from coscribe.documents.quota import Quotas
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import GatewayLimits
 
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     policy: SnapshotPolicy = SnapshotPolicy()
     gateway: GatewayLimits = GatewayLimits()
+    budgets: Budgets = Budgets()
+    quotas: Quotas = Quotas()
     max_backlog: int = 50_000
     retry_after_ms: int = 1_000
     token_secret: str = ""

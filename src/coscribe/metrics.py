@@ -1,12 +1,24 @@
-"""Every metric the process exports, in one place."""
+"""Every metric the process exports, in one place.
+
+Histograms are fed once a commit group, a join or a snapshot, and by one turn in `TIMED_TURNS`: never by each operation,
+of which there are tens of thousands a second.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+TIMED_TURNS = 64
+"""One turn in so many is timed."""
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_TURN_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1_024, 4_096)
 
 
 class Metrics:
-    """Counters and gauges of one process. Names are prefixed with ``coscribe_``."""
+    """Counters, gauges and histograms of one process. Names are prefixed with ``coscribe_``."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -37,6 +49,53 @@ class Metrics:
         self.mails_sent = Counter("coscribe_mails_sent", "Mails handed on", registry=registry)
         self.mails_failed = Counter("coscribe_mails_failed", "Mails given up after the last try", registry=registry)
         self.mails_dropped = Counter("coscribe_mails_dropped", "Mails a full or ending outbox lost", registry=registry)
+        self.strangers = Gauge("coscribe_connections_unauthenticated", "Open before hello", registry=registry)
+        self.shed = Counter(
+            "coscribe_connections_shed", "Refused or closed to protect the others, by why", ["why"], registry=registry
+        )
+        self.budget_keys = Gauge("coscribe_budget_keys", "Accounts whose rate is remembered", registry=registry)
+        self.over_budget = Counter("coscribe_over_budget", "Messages over a rate, by whose", ["of"], registry=registry)
+        self.over_quota = Counter(
+            "coscribe_over_quota", "Edits refused as too much, by what", ["of"], registry=registry
+        )
+        self.long_logs = Counter("coscribe_long_logs", "Documents whose log grew past the warning", registry=registry)
+
+        self.commit_seconds = Histogram(
+            "coscribe_commit_seconds", "From append to durable, per group", buckets=_SECONDS, registry=registry
+        )
+        self.group_size = Histogram(
+            "coscribe_commit_group_size", "Operations in a commit group", buckets=_SIZES, registry=registry
+        )
+        self.turn_seconds = Histogram(
+            "coscribe_turn_seconds", "Turns, one in 64 of them", buckets=_TURN_SECONDS, registry=registry
+        )
+        self.join_seconds = Histogram(
+            "coscribe_join_seconds", "From join to the text on its way", buckets=_SECONDS, registry=registry
+        )
+        self.snapshot_seconds = Histogram(
+            "coscribe_snapshot_seconds", "Snapshots being stored", buckets=_SECONDS, registry=registry
+        )
+        self.snapshots_saving = Gauge("coscribe_snapshots_saving", "Snapshots on their way to disk", registry=registry)
+        self.snapshots_failed = Counter("coscribe_snapshots_failed", "Snapshots not stored", registry=registry)
+        self.references = Gauge("coscribe_references", "Users whose reference in the log is known", registry=registry)
+        self.ready = Gauge("coscribe_ready", "1 where /readyz says so", registry=registry)
+        self.disk_free = Gauge("coscribe_disk_free_bytes", "Room on the disk of the data folder", registry=registry)
+        self.database_bytes = Gauge("coscribe_database_bytes", "Size of the database", registry=registry)
+        self.wal_bytes = Gauge("coscribe_wal_bytes", "Size of its write-ahead log", registry=registry)
+        ProcessCollector(namespace="coscribe", registry=registry)
+        self.segments = Counter("coscribe_segments", "Closed parts of logs compressed", registry=registry)
+        self.segment_bytes = Counter(
+            "coscribe_segment_bytes", "Bytes of them, as rows and as segments", ["as"], registry=registry
+        )
+        self.segments_failed = Counter("coscribe_segments_failed", "Closed parts left as they are", registry=registry)
+        self.segments_waiting = Gauge("coscribe_segments_waiting", "Logs to look for closed parts", registry=registry)
+        self.segments_unpacked = Counter("coscribe_segments_unpacked", "Segments read and unpacked", registry=registry)
+        self.workspace_bytes = Gauge(
+            "coscribe_workspace_bytes", "Bytes of texts and windows in memory, about", registry=registry
+        )
+        self.workspaces_evicted = Counter(
+            "coscribe_workspaces_evicted", "Idle workspaces let go to make room", registry=registry
+        )
 
 
 metrics = Metrics()

@@ -27,6 +27,7 @@ from coscribe.access.links import Links
 from coscribe.access.mail import ConsoleMailer, Mailer, Outbox, SmtpMailer
 from coscribe.access.members import Members
 from coscribe.access.passwords import Passwords
+from coscribe.access.quotas import StoredQuotas
 from coscribe.access.requests import AccessRequests
 from coscribe.access.sessions import Sessions
 from coscribe.access.throttle import LoginGuard
@@ -70,6 +71,7 @@ class People:
         self.notes = Notes(self.database)
         self.authentication = Authentication(self.database, self.keys, SignedTokens(secret))
         self.admission = Admission(self.database, self.notes)
+        self.quotas = StoredQuotas(self.database, settings.quotas)
         self._passwords = Passwords(hasher, workers=settings.password_workers or None)
         self._expiring: asyncio.Task[None] | None = None
         self._outbox = Outbox(mailer or _mailer(settings.mail))
@@ -97,7 +99,7 @@ class People:
             Administration(database, self.keys, changed),
             Sessions(database, self.keys, changed),
             ApiTokens(database, changed),
-            Documents(database, changed, collaboration.forget),
+            Documents(database, changed, collaboration.forget, settings.quotas.documents),
             Members(database, changed),
             Groups(database, changed),
             Invitations(database, changed, self._outbox.put, public_url=settings.url),
@@ -153,6 +155,7 @@ class People:
         await self._passwords.close()
         await self.authentication.close()
         await self.notes.close()
+        await self.quotas.close()
         await self.database.close()
 
 

@@ -11,6 +11,7 @@ import uvicorn
 from coscribe.app import Coscribe, tune_interpreter
 from coscribe.config import Settings
 from coscribe.gateway.fast import websocket_switch
+from coscribe.gateway.patience import patient_http
 from coscribe.protocol.messages import WEBSOCKET_PATH
 
 
@@ -39,6 +40,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[str | No
         ssl_keyfile=settings.tls_key,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
+        http=patient_http(settings.gateway),
         ws=websocket_switch(coscribe.gateway, WEBSOCKET_PATH),  # type: ignore[arg-type]  # any callable will do
         log_level="warning",
         access_log=False,

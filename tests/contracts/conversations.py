@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar, cast
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents import collaboration as collaboration_module
+from coscribe.documents.budget import Budgets
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import (
     AccessChange,
@@ -169,6 +170,7 @@ class Server:
         gateway_limits: GatewayLimits | None = None,
         max_backlog: int = 50_000,
         rights: Rights | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self.log, port = held(storage)
         self.rights = rights or Rights()
@@ -186,6 +188,7 @@ class Server:
             clock=lambda: int(self.time * 1_000_000),
             now=lambda: self.time,
             salts=lambda wanted: [next(self._numbers).to_bytes(SALT_BYTES, "big") for _ in range(wanted)],
+            budgets=budgets,
         )
         context = Context(
             self.collaboration,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 import pytest
 
 from coscribe.core.dedup import Record
-from coscribe.documents.ports import Append, AppendResult, OpLog
-from coscribe.model import GENESIS, LogEntry, Workspace
+from coscribe.documents.ports import Append, AppendResult, OpLog, SegmentSize, StorageError
+from coscribe.model import GENESIS, LogEntry, Workspace, link
 
 
 def entry(sequence: int, operation_id: str, *, file_key: int, author_ref: int, version: int | None = None) -> LogEntry:
@@ -44,6 +45,44 @@ async def appended(op_log: OpLog, workspace: Workspace, ids: list[str], previous
     append = Append(workspace.key, workspace.epoch, previous, rows[-1].digest, rows)
     assert await op_log.append([append]) == [AppendResult.COMMITTED]
     return rows
+
+
+async def extended(
+    op_log: OpLog, workspace: Workspace, ids: list[str], previous: LogEntry | None = None
+) -> list[LogEntry]:
+    """As `appended`, with digests that fit the chain; ``previous`` is the last entry so far."""
+    author = await op_log.author("ann")
+    file = workspace.files[0]
+    first = previous.sequence + 1 if previous else 1
+    rows: list[LogEntry] = []
+    for sequence, name in enumerate(ids, first):
+        row = entry(sequence, name, file_key=file.key, author_ref=author)
+        before = rows[-1] if rows else previous
+        digest = link(
+            before.digest if before else GENESIS,
+            row.sequence,
+            row.version,
+            row.base_version,
+            row.author_ref,
+            row.time,
+            file.file_id.encode(),
+            row.operation_id.encode(),
+            row.salt,
+            row.payload,
+        )
+        rows.append(row._replace(digest=digest))
+    append = Append(workspace.key, workspace.epoch, first - 1, rows[-1].digest, rows)
+    assert await op_log.append([append]) == [AppendResult.COMMITTED]
+    return rows
+
+
+async def compacted(op_log: OpLog, workspace: Workspace, through: int, size: SegmentSize) -> None:
+    """Compresses all that may be."""
+    while await op_log.compact(workspace.key, through, size) is not None:
+        pass
+
+
+SMALL = SegmentSize(entries=7, bytes=1_000, least=2)
 
 
 class OpLogContract:
@@ -170,3 +209,69 @@ class OpLogContract:
             await op_log.create(name, name, name, 1)
         assert await op_log.workspaces() == ["a", "b", "c"]
         assert await op_log.exists("b")
+
+    async def test_a_compressed_log_reads_as_before(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await extended(op_log, workspace, [f"{'ab'[n % 3 == 0]}:{n}" for n in range(1, 31)])
+        await compacted(op_log, workspace, 20, SMALL)
+        key, file_key = workspace.key, workspace.files[0].key
+        for after in range(31):
+            for through in (0, 6, 7, 8, 19, 20, 21, 30, 99):
+                for limit in (1, 5, 99):
+                    expected = rows[after:through][:limit]
+                    assert await op_log.read(key, after, through=through, limit=limit) == expected
+                    assert await op_log.read(key, after, through=through, limit=limit, file_key=file_key) == expected
+                    assert await op_log.read_versions(file_key, after, through, limit) == expected
+        assert await op_log.read(key, 0, through=99, limit=99, file_key=10**6) == []
+        assert await op_log.read_versions(10**6, 0, 99, 99) == []
+        again = await op_log.acquire("notes")
+        assert again is not None
+        assert (again.last_sequence, again.chain_hash) == (30, rows[-1].digest)
+
+    async def test_a_compressed_log_goes_on(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await extended(op_log, workspace, [f"a:{n}" for n in range(1, 21)])
+        await compacted(op_log, workspace, 99, SMALL)
+        assert await op_log.read(workspace.key, 19, through=20, limit=1) == rows[19:]
+        rows += await extended(op_log, workspace, [f"a:{n}" for n in range(21, 41)], rows[-1])
+        await compacted(op_log, workspace, 35, SMALL)
+        assert await op_log.read(workspace.key, 0, through=99, limit=99) == rows
+
+    async def test_ids_in_a_compressed_log_stay_known(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        ids = ["a:1", "plain", "a:2", "x:y:7", "a:007", "a:0", "a:9", "b:5", "b:4", "a:3", "a:12", "c:1000000", "b:7"]
+        rows = await extended(op_log, workspace, [*ids, "last:1"])
+        await compacted(op_log, workspace, len(ids), SMALL)
+        for row in rows:
+            expected = Record(row.operation_id, "ann", row.request, "notes", row.sequence, row.version)
+            assert await op_log.find(workspace.key, row.operation_id) == expected
+        for name in ("a:4", "a:8", "a:10", "a:13", "b:6", "b:3", "b:8", "plain:1", "a", "x:7", "c:999999", ""):
+            assert await op_log.find(workspace.key, name) is None
+        highest = {"a": 12, "b": 7, "c": 1_000_000, "plain": 0, "a:007": 0, "x:y": 7, "d": -1}
+        assert {series: await op_log.highest(workspace.key, series) for series in highest} == highest
+
+    async def test_an_id_in_a_compressed_log_is_refused(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        other = await acquired(op_log, "other")
+        rows = await extended(op_log, workspace, ["a:1", "a:2", "b:1", "a:5", "plain", "last:1"])
+        await compacted(op_log, workspace, 5, SMALL)
+        for name in ("a:1", "a:2", "a:5", "b:1", "plain"):
+            new = [entry(7, "new:1", file_key=rows[0].file_key, author_ref=rows[0].author_ref)]
+            new.append(entry(8, name, file_key=rows[0].file_key, author_ref=rows[0].author_ref))
+            beside = entry(1, name, file_key=other.files[0].key, author_ref=rows[0].author_ref)
+            appends = [
+                Append(workspace.key, workspace.epoch, 6, new[-1].digest, new),
+                Append(other.key, other.epoch, 0, beside.digest, [beside]),
+            ]
+            assert await op_log.append(appends) == [AppendResult.REFUSED, AppendResult.COMMITTED]
+            assert await op_log.read(workspace.key, 0, through=99, limit=99) == rows
+            other = await acquired(op_log, f"other{name}")
+        rows += await extended(op_log, workspace, ["a:3", "a:4", "b:2", "new:1"], rows[-1])
+        assert await op_log.read(workspace.key, 0, through=99, limit=99) == rows
+
+    async def test_a_log_that_does_not_fit_its_chain_is_left_as_it_is(self, op_log: OpLog) -> None:
+        workspace = await acquired(op_log)
+        rows = await appended(op_log, workspace, [f"a:{n}" for n in range(1, 21)])
+        with suppress(StorageError):
+            assert await op_log.compact(workspace.key, 20, SMALL) is None
+        assert await op_log.read(workspace.key, 0, through=99, limit=99) == rows

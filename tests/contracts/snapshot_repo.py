@@ -41,3 +41,11 @@ class SnapshotRepoContract:
         await storage.save(snapshot(two, 2), keep=1)
         assert await storage.newest(one) == snapshot(one, 1)
         assert await storage.newest(one, skip=1) is None
+
+    async def test_a_log_is_closed_up_to_where_it_is_loaded_from(self, storage: AnyStorage) -> None:
+        one, two = await acquired(storage, "one"), await acquired(storage, "two")
+        assert await storage.closed(one.key) == 0
+        await storage.save(snapshot(one.files[0].key, 9), keep=3)
+        await storage.save(snapshot(one.files[0].key, 7), keep=3)
+        assert await storage.closed(one.key) == 8
+        assert await storage.closed(two.key) == 0

@@ -19,12 +19,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from coscribe.core.dedup import Record, split_id
-from coscribe.documents.ports import Append, AppendResult, StorageError
+from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize, StorageError
 from coscribe.model import FileSnapshot, LogEntry, Workspace
 from coscribe.persistence.memory import MemoryStorage
 from tests.simulation.virtual_loop import Process
 
 _T = TypeVar("_T")
+
+
+SLOWNESS = 0.002
+"""Seconds that a good disk takes for anything, about."""
 
 
 class Disk:
@@ -35,7 +39,7 @@ class Disk:
         self.storage = MemoryStorage("one", bytes(range(16)))
         self.failing = 0.0
         self.unknown = 0.0
-        self.slowness = 0.002
+        self.slowness = SLOWNESS
         self.damaging = 0.0
         self.full = False
         self.lying = False
@@ -50,7 +54,7 @@ class Disk:
     def heal(self) -> None:
         """From now on it is a good disk. What it lied about stays as uncertain as it was."""
         self.failing = self.unknown = self.damaging = 0.0
-        self.slowness = 0.002
+        self.slowness = SLOWNESS
         self.full = False
         self.lying = False
 
@@ -180,6 +184,12 @@ class FaultyStorage:
 
     async def workspaces(self) -> list[str]:
         return await self._read(self._storage.workspaces)
+
+    async def closed(self, workspace_key: int) -> int:
+        return await self._read(lambda: self._storage.closed(workspace_key))
+
+    async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
+        return await self._write(lambda: self._storage.compact(workspace_key, through, size))
 
     async def close(self) -> None:
         """Nothing to let go of."""

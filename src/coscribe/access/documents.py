@@ -51,9 +51,6 @@ from coscribe.protocol.messages import Role
 Which = Literal["all", "mine", "shared", "recent"]
 Status = Literal["active", "archived", "trashed"]
 
-MAX_DOCUMENTS = 10_000
-"""Documents one person may have made and not deleted."""
-
 MAX_EXPORTED = 1_000
 MAX_EXPORTED_BYTES = 500_000_000
 """Documents in one export, and about how long their texts may be together."""
@@ -86,10 +83,13 @@ class Exported(NamedTuple):
 
 class Documents:
     """The catalogue. ``changed`` returns when open sockets have felt what was changed, ``forget`` when a document is
-    not in memory any more."""
+    not in memory any more. ``most``: documents one person may have made and not deleted."""
 
-    def __init__(self, database: Database, changed: Changed, forget: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, database: Database, changed: Changed, forget: Callable[[str], Awaitable[None]], most: int
+    ) -> None:
         self._database = database
+        self._most = most
         self._changed = changed
         self._forget = forget
 
@@ -113,8 +113,8 @@ class Documents:
             if mine is not None:
                 return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
             made = select(func.count()).where(workspaces.c.created_by == account, workspaces.c.status != "deleted")
-            if (connection.execute(made).scalar() or 0) >= MAX_DOCUMENTS:
-                raise CoscribeError(Code.QUOTA_EXCEEDED, f"{MAX_DOCUMENTS} documents")
+            if (connection.execute(made).scalar() or 0) >= self._most:
+                raise CoscribeError(Code.QUOTA_EXCEEDED, f"{self._most} documents; delete one first")
             _insert(connection, document_id, name, account, at)
             record(connection, by(caller, "document.made", workspace_id=document_id))
             return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))

@@ -10,10 +10,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
 from typing import Generic, NamedTuple, TypeVar
 
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.gateway.address import address_key as address_key
 from coscribe.metrics import metrics
 
 _V = TypeVar("_V")
@@ -61,19 +61,6 @@ class Throttled(CoscribeError):
         super().__init__(Code.TOO_MANY_REQUESTS, detail)
         self.retry_after = retry_after
         self.level = level
-
-
-def address_key(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, since every home has a whole one. Anything else stays as it is."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address[:_KEY_LENGTH]
-    if isinstance(ip, IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return f"{ip_address(int(ip) >> 64 << 64)}/64"
 
 
 class _Memory(Generic[_V]):

@@ -175,6 +175,8 @@ def _bad_frame(scope: MutableMapping[str, Any], bound: int) -> CoscribeError | N
         return CoscribeError(Code.TOKEN_IN_URL)
     if "\0" in scope["path"] or "\0" in query or "%00" in query:
         return CoscribeError(Code.INVALID_REQUEST, "an address has no NUL")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return CoscribeError(Code.UNSUPPORTED_MEDIA_TYPE, "send the body as it is: no Content-Encoding")
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > bound:
         return CoscribeError(Code.REQUEST_TOO_LARGE, f"{length} bytes, at most {bound}")

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import typer
 
-from coscribe.cli import bench, documents, events, members, read, replay, serve, session, token, tokens, users, verify
+from coscribe.cli import (
+    backup,
+    bench,
+    doctor,
+    documents,
+    events,
+    members,
+    read,
+    replay,
+    restore,
+    serve,
+    session,
+    token,
+    tokens,
+    users,
+    vacuum,
+    verify,
+)
 
 app = typer.Typer(
     name="coscribe",
@@ -21,6 +38,10 @@ app.command("cat")(read.cat)
 app.command("watch")(read.watch)
 app.command("log")(read.log)
 app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
+app.command("doctor")(doctor.doctor)
+app.command("vacuum")(vacuum.vacuum)
 app.command("bench")(bench.bench)
 app.command("login")(session.login)
 app.command("logout")(session.logout)

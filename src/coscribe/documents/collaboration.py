@@ -25,15 +25,16 @@ import structlog
 from coscribe.core.dedup import Answer, split_id
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.op_window import Committed
+from coscribe.documents.budget import AccountBuckets, Budgets
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.past import TextAt, text_at
 from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, StorageError, Subscriber
+from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
-from coscribe.metrics import metrics
+from coscribe.metrics import TIMED_TURNS, metrics
 from coscribe.model import GENESIS, committed_from, content_hash
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Lineage, OperationFate, Participant, Place, Role
@@ -107,19 +108,27 @@ class Collaboration:
         clock: Callable[[], int],
         now: Callable[[], float],
         salts: Callable[[int], Sequence[bytes]],
+        budgets: Budgets | None = None,
+        quotas: Quotas | None = None,
+        quota_source: QuotaSource | None = None,
     ) -> None:
         self.limits = limits
         self.generation = 0
         self._op_log = op_log
         self._access = access
         self._clock = clock
+        self._now = now
         self._salts = salts
-        self._committer = Committer(op_log, self._session_lost, max_backlog)
+        self._budgets = budgets or Budgets()
+        self._accounts = AccountBuckets(self._budgets)
+        self._committer = Committer(op_log, self._session_lost, max_backlog, now)
         self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
+        self.router.bound(self._budgets, quotas or Quotas(), quota_source)
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
         self._moved: dict[OpenFile, dict[Subscriber, None]] = {}
         self._news: dict[tuple[OpenFile, Subscriber], Participant] = {}
         self._references: dict[str, int] = {}
+        self._turns = 0
 
     # ---- operations
 
@@ -135,15 +144,35 @@ class Collaboration:
         session, file = member.session, member.file
         if session.lost:
             raise CoscribeError(Code.NOT_JOINED, "the file was let go; join it again")
+        self._turns += 1
+        began = None if self._turns % TIMED_TURNS else self._now()
         outcome = session.submit(
             file, message, member.author, member.role, within_rate, self._clock(), self._salts, evidence
         )
+        if began is not None:
+            metrics.turn_seconds.observe(self._now() - began)
         if isinstance(outcome, Duplicate):
             metrics.duplicates.inc(len(outcome.places))
             ack = codec.encode(messages.Ack(file.state.file_id, outcome.places))
             session.act(lambda: member.subscriber.deliver(ack))
         else:
             self.snapshots.consider(session, file)
+
+    def within_budget(self, identity: Identity, session: WorkspaceSession) -> bool:
+        """Whether somebody's account and the document may send one more edit; it counts. To be asked once for each
+        message, before it is submitted."""
+        now = self._now()
+        account = self._accounts.of(identity.account, now) if identity.account else None
+        if account is not None and not account.has_some(now):
+            metrics.over_budget.labels("account").inc()
+            return False
+        if not session.budget.has_some(now):
+            metrics.over_budget.labels("document").inc()
+            return False
+        if account is not None:
+            account.take()
+        session.budget.take()
+        return True
 
     async def gather(self, member: Membership, missing: Missing, evidence: Evidence) -> None:
         """Asks storage for what a turn was missing and adds it to the evidence. Errors: ``storage_unavailable``."""
@@ -188,6 +217,7 @@ class Collaboration:
         ``storage_unavailable``.
         """
         codec.check_file_id(message.file_id)
+        began = self._now()
         user_id = identity.user_id
         while True:
             generation = self.generation
@@ -212,6 +242,7 @@ class Collaboration:
             self._go_live(member, have.server_sequence_id, fates)
         else:
             self._send_snapshot(member, fates, lineage_lost=have is not None and not known)
+        metrics.join_seconds.observe(self._now() - began)
         return member
 
     def snapshot_applied(self, member: Membership, sequence: int) -> None:
@@ -241,6 +272,7 @@ class Collaboration:
             if len(self._references) >= MAX_REFERENCES:
                 del self._references[next(iter(self._references))]
             self._references[user_id] = reference
+            metrics.references.set(len(self._references))
         return reference
 
     async def _role(self, identity: Identity, file_id: str) -> Role | None:
@@ -364,7 +396,7 @@ class Collaboration:
             if member.left or member.ending is not None:  # it may be, after waiting for the disk
                 return
             if tail:
-                member.subscriber.deliver(_tail_frame(state.file_id, after, tail))
+                member.subscriber.deliver(file.tail_frame(after, tail))
             member.subscriber.deliver(codec.encode(live), last_sequence)
             file.subscribers[member.subscriber] = None
             self._tell_presence(file, member.participant, but=member.subscriber)
@@ -380,7 +412,7 @@ class Collaboration:
             return False
         tail = [entry for entry in window.entries_after(after) if entry.sequence <= member.session.durable_sequence]
         if tail:
-            member.subscriber.deliver(_tail_frame(member.file.state.file_id, after, tail), tail[-1].sequence)
+            member.subscriber.deliver(member.file.tail_frame(after, tail), tail[-1].sequence)
         return True
 
     async def resend(self, member: Membership, message: messages.Resend) -> bytes:
@@ -512,6 +544,7 @@ class Collaboration:
                         return places
                     raise
                 generation, evidence = self.generation, Evidence()
+                within_rate = within_rate and self.within_budget(identity, session)
                 while generation == self.generation and not session.lost:
                     try:
                         outcome = session.submit(
@@ -731,6 +764,7 @@ class Collaboration:
                     self.snapshots.take(session, file)
         await self._committer.drain()
         await self.snapshots.settle()
+        await self.router.settle()
 
     async def forget(self, file_id: str) -> None:
         """Lets a document go whose rows are about to be deleted; nobody has the right to open it any more."""
@@ -759,7 +793,3 @@ def _storage_as_refusal() -> Iterator[None]:
     except StorageError as error:
         log.error("storage_failed", error=str(error))
         raise CoscribeError(Code.STORAGE_UNAVAILABLE) from error
-
-
-def _tail_frame(file_id: str, after: int, tail: Sequence[Committed]) -> bytes:
-    return codec.committed_frame(file_id, after, tail[-1].digest, [codec.encode_entry(entry) for entry in tail])

@@ -33,12 +33,18 @@ is none: its writers wait for their acknowledgements.
 
 
 class Committer:
-    """Makes what sessions have pending durable, then visible. ``lost`` is told of sessions that cannot go on."""
+    """Makes what sessions have pending durable, then visible.
 
-    def __init__(self, op_log: OpLog, lost: Callable[[WorkspaceSession], None], max_backlog: int) -> None:
+    ``lost`` is told of sessions that cannot go on; ``now`` gives monotonic seconds.
+    """
+
+    def __init__(
+        self, op_log: OpLog, lost: Callable[[WorkspaceSession], None], max_backlog: int, now: Callable[[], float]
+    ) -> None:
         self._op_log = op_log
         self._lost = lost
         self._max_backlog = max_backlog
+        self._now = now
         self._waiting: list[WorkspaceSession] = []
         self._running: asyncio.Task[None] | None = None
         self._ends: list[asyncio.Future[None]] = []
@@ -98,8 +104,9 @@ class Committer:
         """Makes a group durable, then visible; returns how many workspaces had something to write."""
         writing = [(session, pending) for session, pending in group if pending.entries]
         results: list[AppendResult] = []
+        count = sum(len(pending.entries) for _, pending in writing)
+        began, took = self._now(), 0.0
         if writing:
-            count = sum(len(pending.entries) for _, pending in writing)
             try:
                 results = await self._op_log.append([_append(session, pending) for session, pending in writing])
             except Exception as error:
@@ -109,6 +116,7 @@ class Committer:
                 for session, _ in group:
                     self._lose(session, CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm"))
                 return len(writing)
+            took = self._now() - began
             metrics.groups.inc()
             metrics.operations.inc(count)
         for (session, pending), result in zip(writing, results, strict=True):
@@ -121,6 +129,9 @@ class Committer:
         for session, pending in group:
             if not session.lost:
                 _release(session, pending)
+        if writing:  # only now: acknowledgements do not wait for it
+            metrics.commit_seconds.observe(took)
+            metrics.group_size.observe(count)
         return len(writing)
 
     def _lose(self, session: WorkspaceSession, error: CoscribeError) -> None:

@@ -13,7 +13,9 @@ import structlog
 
 from coscribe.core.document_state import FileState, Limits
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.budget import Bucket, Budgets
 from coscribe.documents.ports import OpLog, SnapshotRepo
+from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Committing, OpenFile, WorkspaceSession
 from coscribe.metrics import metrics
 from coscribe.model import GENESIS, File, FileSnapshot, Workspace, committed_from, content_hash
@@ -40,8 +42,16 @@ class DocumentRouter:
         self._limits = limits
         self._committer = committer
         self._clock = clock
+        self._budgets = Budgets()
+        self._quotas = Quotas()
+        self._quota_source: QuotaSource | None = None
+        self._measuring: set[asyncio.Task[None]] = set()
         self._loading: dict[str, asyncio.Task[WorkspaceSession]] = {}
         self.sessions: dict[str, WorkspaceSession] = {}
+
+    def bound(self, budgets: Budgets, quotas: Quotas, source: QuotaSource | None) -> None:
+        """What sessions that are loaded from now on may take."""
+        self._budgets, self._quotas, self._quota_source = budgets, quotas, source
 
     async def open(self, file_id: str) -> tuple[WorkspaceSession, OpenFile]:
         """The session of the workspace that holds the file. Errors: ``file_not_found``, ``file_damaged``."""
@@ -67,15 +77,30 @@ class DocumentRouter:
         workspace = await self._op_log.acquire(workspace_id)
         if workspace is None:
             raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {workspace_id!r}")
-        session = WorkspaceSession(workspace, self._limits, self._committer)
+        budget = Bucket(self._budgets.document_rate, self._budgets.document_burst, self._clock())
+        session = WorkspaceSession(workspace, self._limits, self._committer, budget, self._quotas)
         for file in workspace.files:
             session.files[file.file_id] = await self._load_file(session, workspace, file)
         if len(workspace.files) == 1 and session.files[workspace_id].last_digest != workspace.chain_hash:
             raise CoscribeError(Code.FILE_DAMAGED, "the log does not end where its head says", file_id=workspace_id)
         session.trim()
+        if self._quota_source is not None:
+            session.allowance = await self._quota_source.allowance(workspace_id)
+            measuring = asyncio.get_running_loop().create_task(self._measure(self._quota_source, session))
+            self._measuring.add(measuring)
+            measuring.add_done_callback(self._measuring.discard)
         self.sessions[workspace_id] = session
         metrics.workspaces.set(len(self.sessions))
         return session
+
+    async def settle(self) -> None:
+        """Returns when every log that is in memory has been measured."""
+        await asyncio.gather(*self._measuring)
+
+    async def _measure(self, source: QuotaSource, session: WorkspaceSession) -> None:
+        """How long the log is; a long one takes a moment, for which nobody has to wait."""
+        through = session.workspace.last_sequence
+        session.log_has_grown(await source.log_bytes(session.workspace.key, through))
 
     async def _load_file(self, session: WorkspaceSession, workspace: Workspace, file: File) -> OpenFile:
         base = await self._base(workspace, file)

@@ -30,6 +30,25 @@ class AppendResult(Enum):
     REFUSED = "refused"
 
 
+class SegmentSize(NamedTuple):
+    """What goes into one segment of the log: at most ``entries``, no further one behind so many ``bytes`` of payload,
+    and nothing below ``least`` entries."""
+
+    entries: int
+    bytes: int
+    least: int
+
+
+class Segment(NamedTuple):
+    """Part of a log that is compressed now. Bytes: about what its rows took, and what it takes itself."""
+
+    first_sequence: int
+    last_sequence: int
+    entries: int
+    bytes_before: int
+    bytes_after: int
+
+
 class StorageError(Exception):
     """Storage failed. After an append the outcome is unknown: it must not be retried, only read back."""
 
@@ -78,6 +97,19 @@ class OpLog(Protocol):
 
     async def workspaces(self) -> list[str]:
         """All workspace ids, in order."""
+        ...
+
+    async def closed(self, workspace_key: int) -> int:
+        """The last sequence that loading the workspace leaves unread: what lies before every file's newest snapshot."""
+        ...
+
+    async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
+        """Puts the oldest part of a log that is not compressed yet, up to ``through``, into one segment.
+
+        Whatever is asked of the log has the same answer afterwards. None: there is not enough, or the adapter does not
+        compress. The newest entry stays as it is. Raises StorageError; where the entries do not fit their hash chain
+        they are left as they are.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -21,7 +21,10 @@ from coscribe.core.document_state import FileState, Limits, Request
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed, Concurrent
 from coscribe.core.operation import Operation
+from coscribe.documents.budget import Bucket
 from coscribe.documents.ports import Subscriber
+from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas, added_bytes, needed_bytes
+from coscribe.metrics import metrics
 from coscribe.model import LogEntry, Workspace, encode_payload, link, request_digest
 from coscribe.protocol import codec
 from coscribe.protocol.messages import Chain, Participant, Place, Role
@@ -76,6 +79,7 @@ class Frame:
     def __call__(self) -> None:
         file, entries = self.file, self.entries
         file.durable_version = entries[-1].version
+        file.tail, file.tail_of = b"", (-1, -1)
         if file.subscribers:
             last = entries[-1]
             frame = codec.committed_frame(
@@ -121,6 +125,8 @@ class OpenFile:
         "snapshot_version",
         "state",
         "subscribers",
+        "tail",
+        "tail_of",
     )
 
     def __init__(self, file_key: int, state: FileState, last_digest: bytes) -> None:
@@ -135,6 +141,17 @@ class OpenFile:
         self.oldest_since = 0
         self.snapshot_json = b""
         self.snapshot_version = -1
+        self.tail = b""
+        self.tail_of = (-1, -1)
+
+    def tail_frame(self, after: int, tail: Sequence[Committed]) -> bytes:
+        """The frame of operations behind ``after``; the last one is kept: many may be equally far behind."""
+        wanted = after, tail[-1].sequence
+        if self.tail_of != wanted:
+            entries = [codec.encode_entry(entry) for entry in tail]
+            self.tail = codec.committed_frame(self.state.file_id, after, tail[-1].digest, entries)
+            self.tail_of = wanted
+        return self.tail
 
     def content_json(self) -> bytes:
         """The text as JSON, kept while nothing changes and the text is long."""
@@ -164,20 +181,30 @@ class WorkspaceSession:
         "_committer",
         "_forgotten",
         "_undecided",
+        "allowance",
+        "budget",
         "chain_hash",
         "durable_sequence",
         "files",
         "last_sequence",
         "last_used",
         "limits",
+        "log_bytes",
         "lost",
         "pending",
+        "quotas",
         "registry",
         "workspace",
     )
 
-    def __init__(self, workspace: Workspace, limits: Limits, committer: Committing) -> None:
+    def __init__(
+        self, workspace: Workspace, limits: Limits, committer: Committing, budget: Bucket, quotas: Quotas
+    ) -> None:
         self.workspace = workspace
+        self.budget = budget
+        self.quotas = quotas
+        self.allowance: Allowance | None = None
+        self.log_bytes = 0
         self.limits = limits
         self.last_sequence = self.durable_sequence = workspace.last_sequence
         self.chain_hash = workspace.chain_hash
@@ -227,6 +254,7 @@ class WorkspaceSession:
         if any(max(request.restores, default=0) > self.durable_sequence for request in requests):
             raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")
         concurrent = self._concurrent(state, message.base_version, len(requests), evidence)
+        self._check_quotas(requests)
         self._committer.admit(len(requests))
         previous = state.last_sequence
         entries = state.commit(
@@ -260,6 +288,13 @@ class WorkspaceSession:
             return None
         return known
 
+    def log_has_grown(self, size: int) -> None:
+        """Counts bytes of the log; a metric tells when there are many."""
+        before, warning = self.log_bytes, self.quotas.log_warning_bytes
+        self.log_bytes += size
+        if before <= warning < self.log_bytes:
+            metrics.long_logs.inc()
+
     def trim(self) -> None:
         """Lets the windows drop what is durable and beyond their bounds."""
         for file in self.files.values():
@@ -282,6 +317,24 @@ class WorkspaceSession:
                 subscriber.evict(error)
 
     # ---- steps
+
+    def _check_quotas(self, requests: Sequence[Request]) -> None:
+        """Errors: ``quota_exceeded``."""
+        first = requests[0].operation_id
+        if self.log_bytes >= self.quotas.log_bytes:
+            metrics.over_quota.labels("log").inc()
+            raise CoscribeError(Code.QUOTA_EXCEEDED, "the history of this document is full", operation_id=first)
+        allowance = self.allowance
+        if allowance is not None:
+            needed = needed_bytes([request.operation for request in requests])
+            if needed > 0 and allowance.used + needed > allowance.most:
+                metrics.over_quota.labels("text").inc()
+                allowance.look_again()
+                raise CoscribeError(
+                    Code.QUOTA_EXCEEDED,
+                    f"the documents of whoever made this one have about {allowance.used} bytes of {allowance.most}",
+                    operation_id=first,
+                )
 
     def _places(
         self, file: OpenFile, requests: Sequence[Request], author: str, digest: bytes, evidence: Evidence
@@ -368,6 +421,7 @@ class WorkspaceSession:
         file_id = file.state.file_id
         file_id_bytes = file_id.encode()
         digest = self.chain_hash
+        size = 0
         for entry, salt in zip(entries, salts, strict=True):
             payload = encode_payload(entry.operation, entry.removed, entry.restores)
             digest = entry.digest = link(
@@ -383,7 +437,7 @@ class WorkspaceSession:
                 payload,
             )
             self.registry.add(file_id, entry)
-            file.size_since += len(payload)
+            size += len(payload)
             pending.entries.append(
                 LogEntry(
                     entry.sequence,
@@ -401,6 +455,10 @@ class WorkspaceSession:
                 )
             )
         frame.entries.extend(entries)
+        file.size_since += size
+        self.log_has_grown(size + ROW_BYTES * len(entries))
+        if self.allowance is not None:
+            self.allowance.used += sum(added_bytes(entry.operation, entry.removed) for entry in entries)
         if not file.operations_since:
             file.oldest_since = time
         file.operations_since += len(entries)

@@ -2,6 +2,9 @@
 
 A snapshot is due after so many operations, so many bytes of log, or so long after the first operation that the last
 snapshot lacks. It is taken inside a turn and stored as an action, so it only ever shows a durable sequence.
+
+Nobody's workspace is let go while somebody has it open. Of the others those used longest ago leave first: after a
+while, or at once where there are too many of them or their texts and windows take too much room.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
+from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.ports import SnapshotRepo
 from coscribe.documents.session import OpenFile, WorkspaceSession
@@ -21,8 +25,16 @@ from coscribe.model import FileSnapshot, content_hash
 log = structlog.get_logger(__name__)
 
 
+AT_A_TIME = 1_000
+"""Workspaces that are measured between two looks at the event loop."""
+
+
 class SnapshotPolicy(NamedTuple):
-    """Times are seconds; ``keep`` snapshots stay per file."""
+    """Times are seconds; ``keep`` snapshots stay per file; ``max_bytes`` bounds texts and windows in memory, about.
+
+    A segment of the log has at most ``segment_entries`` and not many more than ``segment_bytes`` of payload;
+    ``segments_per_sweep`` are made at a time, none if it is 0.
+    """
 
     operations: int = 4_096
     log_bytes: int = 1_000_000
@@ -30,6 +42,10 @@ class SnapshotPolicy(NamedTuple):
     keep: int = 3
     idle_seconds: float = 300.0
     max_workspaces: int = 20_000
+    max_bytes: int = 512_000_000
+    segment_entries: int = 2_048
+    segment_bytes: int = 2_000_000
+    segments_per_sweep: int = 4
 
 
 class SnapshotManager:
@@ -51,6 +67,11 @@ class SnapshotManager:
         self._clock = clock
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
+        self._compaction: Compaction | None = None
+
+    def compact_with(self, compaction: Compaction) -> None:
+        """From now on it is told of snapshots, and does its part in every sweep."""
+        self._compaction = compaction
 
     def consider(self, session: WorkspaceSession, file: OpenFile) -> None:
         """Called after each message that was taken in."""
@@ -68,25 +89,43 @@ class SnapshotManager:
         file.operations_since = file.size_since = 0
 
         def store() -> None:
-            saving = asyncio.get_running_loop().create_task(self._save(snapshot))
+            saving = asyncio.get_running_loop().create_task(self._save(session, snapshot))
             self._saving.add(saving)
-            saving.add_done_callback(self._saving.discard)
+            metrics.snapshots_saving.inc()
+            saving.add_done_callback(self._saved)
 
         session.act(store)
 
     async def sweep(self) -> None:
-        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first."""
+        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts."""
         policy, sessions = self._policy, self._router.sessions
         old = self._clock() - int(policy.seconds * 1_000_000)
         for session in list(sessions.values()):
             for file in session.files.values():
                 if file.operations_since and file.oldest_since <= old:
                     self.take(session, file)
+        await self._let_go()
+        if self._compaction is not None:
+            await self._compaction.step()
+
+    async def _let_go(self) -> None:
+        policy, sessions = self._policy, self._router.sessions
+        held = 0
+        for number, session in enumerate(list(sessions.values()), 1):
+            held += bytes_of(session)
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
         idle = sorted((s for s in sessions.values() if _is_idle(s)), key=lambda s: s.last_used)
-        excess = len(sessions) - policy.max_workspaces
-        for index, session in enumerate(idle):
-            if index < excess or session.last_used + policy.idle_seconds <= self._now():
-                await self.unload(session)
+        for session in idle:
+            too_much = len(sessions) > policy.max_workspaces or held > policy.max_bytes
+            if not too_much and session.last_used + policy.idle_seconds > self._now():
+                break
+            size = bytes_of(session)
+            await self.unload(session)
+            if session.lost:
+                held -= size
+                metrics.workspaces_evicted.inc(too_much)
+        metrics.workspace_bytes.set(held)
 
     async def unload(self, session: WorkspaceSession) -> None:
         """Lets a workspace go, with a snapshot of what the last one lacks."""
@@ -102,12 +141,28 @@ class SnapshotManager:
         """Returns when all saves that were under way are done."""
         await asyncio.gather(*self._saving, return_exceptions=True)
 
-    async def _save(self, snapshot: FileSnapshot) -> None:
+    def _saved(self, saving: asyncio.Task[None]) -> None:
+        self._saving.discard(saving)
+        metrics.snapshots_saving.dec()
+
+    async def _save(self, session: WorkspaceSession, snapshot: FileSnapshot) -> None:
+        began = self._now()
         try:
             await self._repo.save(snapshot, keep=self._policy.keep)
             metrics.snapshots.inc()
+            metrics.snapshot_seconds.observe(self._now() - began)
+            if self._compaction is not None:
+                self._compaction.snapshot_stored(session, snapshot.sequence)
         except Exception:
+            metrics.snapshots_failed.inc()
             log.exception("snapshot_not_stored", file_key=snapshot.file_key, sequence=snapshot.sequence)
+
+
+def bytes_of(session: WorkspaceSession) -> int:
+    """About what a workspace's texts and windows take: cheap to say, and right for text that is mostly ASCII."""
+    return sum(
+        len(file.state.content) + file.state.window.bytes + len(file.snapshot_json) for file in session.files.values()
+    )
 
 
 def _is_idle(session: WorkspaceSession) -> bool:

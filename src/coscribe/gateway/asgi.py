@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from coscribe.gateway.address import has_secret
 from coscribe.gateway.connection import Connection
+from coscribe.gateway.gatekeeper import RETRY_AFTER, Refusal
 from coscribe.gateway.gateway import Gateway
 
 HIGH_WATER = 1_000_000
@@ -74,11 +75,17 @@ async def serve_websocket(gateway: Gateway, scope: Scope, receive: Receive, send
     if not gateway.accepts(headers.get("origin"), headers.get("host")):
         await send({"type": "websocket.close", "code": 1008, "reason": "origin"})
         return
-    await send({"type": "websocket.accept"})
+    address = (scope.get("client") or ("", 0))[0]
+    refusal = gateway.refusal(address)
+    if refusal is not None:
+        await _refuse(refusal, scope, send)
+        return
     transport = _AsgiTransport(send)
-    connection = transport.connection = gateway.open(transport)
-    pump = asyncio.create_task(transport.pump())
+    connection = transport.connection = gateway.open(transport, address)
+    pump: asyncio.Task[None] | None = None
     try:
+        await send({"type": "websocket.accept"})
+        pump = asyncio.create_task(transport.pump())
         while (event := await receive())["type"] == "websocket.receive":
             text = event.get("text")
             if text is None:
@@ -87,4 +94,15 @@ async def serve_websocket(gateway: Gateway, scope: Scope, receive: Receive, send
                 connection.receive(text.encode(errors="surrogatepass"))
     finally:
         gateway.lost(connection)
-        pump.cancel()
+        if pump is not None:
+            pump.cancel()
+
+
+async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
+    """Refuses a handshake; with the status where the server can say it (an extension of ASGI)."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1013, "reason": refusal.reason})
+        return
+    headers = [(b"retry-after", b"%d" % RETRY_AFTER), (b"content-type", b"text/plain")]
+    await send({"type": "websocket.http.response.start", "status": refusal.status.value, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": refusal.reason.encode()})

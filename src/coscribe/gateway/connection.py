@@ -27,9 +27,11 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.budget import Bucket
 from coscribe.documents.collaboration import Collaboration, Membership
 from coscribe.documents.ports import Authenticator, Identity, StorageError
 from coscribe.documents.session import Evidence, Missing
+from coscribe.gateway.gatekeeper import Gatekeeper
 from coscribe.metrics import metrics
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
@@ -37,12 +39,23 @@ from coscribe.protocol.messages import PROTOCOL_VERSIONS
 log = structlog.get_logger(__name__)
 
 
+ASK_PAUSE = 0.05
+"""Seconds after which it is looked whether one who asks too much may go on."""
+
+TEXT_COST = 1 / 50_000
+"""What reading a code point of a text counts, in messages."""
+
 Work = Callable[[], Coroutine[Any, Any, None]]
 """The slow part of a message."""
 
 
 class GatewayLimits(NamedTuple):
-    """Sizes in bytes, times in seconds, rates in messages per second."""
+    """Sizes in bytes, times in seconds, rates in messages per second.
+
+    ``ask_rate``, ``ask_burst``: of messages that are no edits; who sends more is made to wait, and what reads a whole
+    text counts for more. ``message_seconds``: for all fragments of a message. ``head``, ``http``: of requests by HTTP;
+    below ``http_rate`` bytes per second, looked at every ``http_seconds``, a body or who reads an answer is too slow.
+    """
 
     message_bytes: int = 8_000_000
     hello_bytes: int = 16_384
@@ -53,10 +66,23 @@ class GatewayLimits(NamedTuple):
     in_flight_ids: int = 1_024
     rate: float = 5_000.0
     burst: float = 10_000.0
+    ask_rate: float = 500.0
+    ask_burst: float = 5_000.0
     buffer_bytes: int = 64_000_000
     lag_seconds: float = 30.0
     idle_seconds: float = 20.0
     silent_seconds: float = 60.0
+    message_seconds: float = 60.0
+    connections: int = 20_000
+    connections_per_address: int = 2_000
+    connections_per_account: int = 200
+    unauthenticated: int = 1_000
+    http_connections: int = 5_000
+    http_connections_per_address: int = 500
+    head_bytes: int = 65_536
+    head_seconds: float = 10.0
+    http_seconds: float = 20.0
+    http_rate: float = 2_000.0
 
 
 class Transport(Protocol):
@@ -145,12 +171,16 @@ class Connection:
     """One client. The shell calls `receive`, `pause`, `resume` and `lost`; everything else follows."""
 
     __slots__ = (
+        "_asks",
+        "_budget",
         "_busy",
+        "_gatekeeper",
         "_inbox",
         "_inbox_bytes",
         "_subscriptions",
-        "_tokens",
-        "_tokens_at",
+        "account",
+        "address",
+        "began_at",
         "closed",
         "connection_id",
         "context",
@@ -163,22 +193,25 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, context: Context, transport: Transport) -> None:
+    def __init__(self, context: Context, transport: Transport, gatekeeper: Gatekeeper, address: str) -> None:
         self.context = context
         self.transport = transport
+        self.address = address
+        self.account = ""
+        self._gatekeeper = gatekeeper
         self.connection_id = context.connection_id()
         self.identity: Identity | None = None
         self.paused = False
         self.closed = False
         self.pinged = False
         self.opened_at = self.heard_at = context.now()
-        self.expires_at = inf
+        self.expires_at = self.began_at = inf
         self._subscriptions: dict[str, Subscription] = {}
         self._inbox: deque[bytes] | None = None
         self._inbox_bytes = 0
         self._busy: asyncio.Task[None] | None = None
-        self._tokens = context.limits.burst
-        self._tokens_at = self.opened_at
+        self._asks = Bucket(context.limits.ask_rate, context.limits.ask_burst, self.opened_at)
+        self._budget = Bucket(context.limits.rate, context.limits.burst, self.opened_at)
 
     # ---- from the shell
 
@@ -187,6 +220,7 @@ class Connection:
         if self.closed:
             return
         self.heard_at = self.context.now()
+        self.began_at = inf
         self.pinged = False
         limits = self.context.limits
         if len(raw) > (limits.message_bytes if self.identity else limits.hello_bytes):
@@ -200,6 +234,10 @@ class Connection:
             self._inbox_bytes += len(raw)
             if len(self._inbox) > limits.inbox_messages or self._inbox_bytes > limits.inbox_bytes:
                 self._refuse(CoscribeError(Code.INBOX_FULL, f"{len(self._inbox)} messages wait"))
+
+    def begin(self) -> None:
+        """The first part of a message is there; `receive` gets the whole. One that takes too long closes."""
+        self.began_at = self.context.now()
 
     def receive_binary(self) -> None:
         """A binary frame, which the protocol has no use for."""
@@ -236,11 +274,15 @@ class Connection:
         """Called every few seconds: timeouts and liveness."""
         limits = self.context.limits
         if self.identity is None and self._busy is None and now - self.opened_at > limits.hello_seconds:
+            metrics.shed.labels("hello").inc()
             self._refuse(CoscribeError(Code.HELLO_TIMEOUT))
         elif self.context.clock() >= self.expires_at:
             self._refuse(CoscribeError(Code.SESSION_ENDED, "it has expired"))
         elif now - self.heard_at > limits.silent_seconds:
             self.close(1001, "silent")
+        elif now - self.began_at > limits.message_seconds:
+            metrics.shed.labels("message").inc()
+            self.close(1008, "a message took too long")
         elif any(s.lagging_since and now - s.lagging_since > limits.lag_seconds for s in self._subscriptions.values()):
             self.too_slow()
         elif now - self.heard_at > limits.idle_seconds and not self.pinged:
@@ -251,6 +293,10 @@ class Connection:
         """A pong came in."""
         self.heard_at = self.context.now()
         self.pinged = False
+
+    def give_way(self) -> None:
+        """Too many say nothing, and others need the room."""
+        self._refuse(CoscribeError(Code.HELLO_TIMEOUT, "too many have said no hello"))
 
     def goodbye(self, retry_after: int) -> None:
         """The server is going down."""
@@ -340,6 +386,11 @@ class Connection:
         except CoscribeError as error:
             self._refuse(error)
             return
+        if not isinstance(message, _EDITS):
+            if not self._asks.has_some(self.context.now()):
+                self._wait_with(raw)
+                return
+            self._asks.take()
         file_id: str | None = getattr(message, "file_id", None)
         try:
             if self.identity is None:
@@ -359,7 +410,7 @@ class Connection:
             elif isinstance(message, messages.SetPresence):
                 self.context.collaboration.move(self._member(message.file_id), message)
             elif isinstance(message, messages.GetChecksum):
-                self.context.collaboration.checksum(self._member(message.file_id))
+                self._checksum(self._member(message.file_id))
             elif isinstance(message, messages.Resend):
                 self._later(partial(self._resend, message), file_id)
             elif isinstance(message, messages.Ping):
@@ -368,6 +419,15 @@ class Connection:
                 raise CoscribeError(Code.HELLO_REPEATED)
         except CoscribeError as error:
             self._refuse(error, file_id, _operation_id(message))
+
+    def _wait_with(self, raw: bytes) -> None:
+        """Too much is asked: this message and those behind it wait, at the end of which is a full inbox."""
+        metrics.over_budget.labels("asks").inc()
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.appendleft(raw)
+        self._inbox_bytes += len(raw)
+        self._later(partial(asyncio.sleep, ASK_PAUSE), None)
 
     def _later(self, work: Work, file_id: str | None, operation_id: str | None = None) -> None:
         self._busy = asyncio.get_running_loop().create_task(self._finish(work, file_id, operation_id))
@@ -407,6 +467,12 @@ class Connection:
             generation = collaboration.generation
             if not await authenticator.is_valid(identity):
                 raise CoscribeError(Code.SESSION_ENDED)
+        if not self._gatekeeper.named(self, identity.account):
+            error = CoscribeError(Code.TOO_MANY_REQUESTS, "too many connections of this account are open")
+            self._refuse(error)
+            self.close(1013, error.code.value.code)
+            return
+        self.account = identity.account
         self.identity = identity
         self.expires_at = identity.expires_at
         gateway, files = self.context.limits, collaboration.limits
@@ -437,6 +503,7 @@ class Connection:
             self.drop(subscription)
             raise
         subscription.member = member
+        self._asks.take(len(member.file.state.content) * TEXT_COST)
         if self.closed:
             self.context.collaboration.leave(member)
 
@@ -444,7 +511,7 @@ class Connection:
         member = self._member(message.file_id)
         if message.user_id != identity.user_id:
             raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
-        within_rate = self._take_token()
+        within_rate = self._within_rate() and self.context.collaboration.within_budget(identity, member.session)
         try:
             self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate)
         except Missing as missing:
@@ -467,6 +534,10 @@ class Connection:
             except Missing as still_missing:
                 missing = still_missing
 
+    def _checksum(self, member: Membership) -> None:
+        self._asks.take(len(member.file.state.content) * TEXT_COST)
+        self.context.collaboration.checksum(member)
+
     def _leave(self, file_id: str) -> None:
         subscription = self._subscriptions.get(file_id)
         if subscription is None or subscription.member is None:
@@ -485,16 +556,11 @@ class Connection:
             raise _not_joined(file_id)
         return member
 
-    def _take_token(self) -> bool:
-        """The rate limit: a bucket of ``burst`` that refills with ``rate`` per second, looked at when it is empty."""
-        if self._tokens < 1.0:
-            limits, now = self.context.limits, self.heard_at
-            self._tokens = min(limits.burst, self._tokens + (now - self._tokens_at) * limits.rate)
-            self._tokens_at = now
-            if self._tokens < 1.0:
-                return False
-        self._tokens -= 1.0
-        return True
+    def _within_rate(self) -> bool:
+        within = self._budget.has_some(self.heard_at)
+        if within:
+            self._budget.take()
+        return within
 
 
 _NO_EVIDENCE = Evidence()

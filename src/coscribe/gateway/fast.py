@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -25,10 +26,12 @@ from picows import (
     WSUpgradeResponseWithListener,
 )
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in the stubs; pinned to 2.x
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from coscribe.gateway.address import has_secret
+from coscribe.gateway.address import Proxies, client_of, has_secret
 from coscribe.gateway.connection import Connection
+from coscribe.gateway.gatekeeper import RETRY_AFTER
 from coscribe.gateway.gateway import Gateway
 
 HIGH_WATER = 1_000_000
@@ -37,6 +40,9 @@ LOW_WATER = 250_000
 
 READ_BUFFER = 2_048
 """Bytes of read buffer an idle connection holds; it grows with the messages."""
+
+CLOSE_SECONDS = 10.0
+"""How long one who is closed may take to read what was sent before; then the rest is dropped."""
 
 _TEXT = WSMsgType.TEXT
 
@@ -70,21 +76,23 @@ class _PicowsTransport:
     def close(self, code: int, reason: str) -> None:
         self._websocket.send_close(WSCloseCode(code), reason.encode())
         self._websocket.disconnect()
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._stream.abort)
 
 
 class _Listener(WSListener):
     """Hands what picows reads to the connection. Fragments of a message are put together first."""
 
-    __slots__ = ("_connection", "_fragments", "_fragments_size", "_gateway")
+    __slots__ = ("_address", "_connection", "_fragments", "_fragments_size", "_gateway")
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, address: str) -> None:
         self._gateway = gateway
+        self._address = address
         self._connection: Connection | None = None
         self._fragments: list[bytes] | None = None
         self._fragments_size = 0
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self._connection = self._gateway.open(_PicowsTransport(transport))
+        self._connection = self._gateway.open(_PicowsTransport(transport), self._address)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self._connection
@@ -119,6 +127,7 @@ class _Listener(WSListener):
     def _add_fragment(self, connection: Connection, frame: WSFrame) -> None:
         if self._fragments is None:
             self._fragments = []
+            connection.begin()
         self._fragments.append(frame.get_payload_as_bytes())
         self._fragments_size += frame.payload_size
         too_large = self._fragments_size > connection.context.limits.message_bytes
@@ -130,21 +139,41 @@ class _Listener(WSListener):
 def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Protocol]:
     """What to give uvicorn as ``ws``: makes the protocol that takes over an upgraded connection."""
 
-    def listener(request: WSUpgradeRequest) -> Any:
+    def listener(peer: str, proxies: Proxies | None, request: WSUpgradeRequest) -> Any:
         headers = request.headers
         if has_secret(request.path.partition(b"?")[2].decode("latin-1")):
             refusal = WSUpgradeResponse.create_error_response(HTTPStatus.BAD_REQUEST, b"no token in an address")
             return WSUpgradeResponseWithListener(refusal, None)
-        if gateway.accepts(headers.get("Origin"), headers.get("Host")):
-            return _Listener(gateway)
-        refusal = WSUpgradeResponse.create_error_response(HTTPStatus.FORBIDDEN, b"this origin may not connect")
-        return WSUpgradeResponseWithListener(refusal, None)
+        if not gateway.accepts(headers.get("Origin"), headers.get("Host")):
+            refusal = WSUpgradeResponse.create_error_response(HTTPStatus.FORBIDDEN, b"this origin may not connect")
+            return WSUpgradeResponseWithListener(refusal, None)
+        address = client_of(peer, ", ".join(headers.getall("X-Forwarded-For", [])), proxies)
+        full = gateway.refusal(address)
+        if full is not None:
+            wait = {"Retry-After": str(RETRY_AFTER)}
+            refusal = WSUpgradeResponse.create_error_response(full.status, full.reason.encode(), wait)
+            return WSUpgradeResponseWithListener(refusal, None)
+        return _Listener(gateway, address)
 
-    def picows_protocol() -> WSProtocol:
+    def picows_protocol(peer: str, proxies: Proxies | None) -> WSProtocol:
         no_ping = WSAutoPingStrategy.PING_WHEN_IDLE  # the gateway looks after liveness itself
         frame_bytes = 2 * gateway.context.limits.message_bytes
         return WSProtocol(
-            None, None, False, listener, _logger, True, 5, False, 20, 20, no_ping, True, frame_bytes, None, READ_BUFFER
+            None,
+            None,
+            False,
+            partial(listener, peer, proxies),
+            _logger,
+            True,
+            5,
+            False,
+            20,
+            20,
+            no_ping,
+            True,
+            frame_bytes,
+            None,
+            READ_BUFFER,
         )
 
     class WebSocketSwitch(asyncio.Protocol):
@@ -160,7 +189,9 @@ def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Proto
         def data_received(self, data: bytes) -> None:
             target = data.split(b" ", 2)[1].split(b"?")[0]
             if target == path.encode():
-                protocol = picows_protocol()
+                config = self._uvicorn["config"]
+                peer = (get_remote_addr(self._transport) or ("", 0))[0]
+                protocol = picows_protocol(peer, proxies_of(config))
                 protocol.connection_made(self._transport)
                 _feed(protocol, data)
             else:
@@ -171,6 +202,17 @@ def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Proto
             asyncio.get_running_loop().call_soon(self._transport.set_protocol, protocol)
 
     return WebSocketSwitch
+
+
+def proxies_of(config: Any) -> Proxies | None:
+    """Whose word about addresses uvicorn believes: the same as for requests by HTTP."""
+    named = config.forwarded_allow_ips
+    return _proxies(named if isinstance(named, str) else tuple(named)) if config.proxy_headers else None
+
+
+@lru_cache(maxsize=8)
+def _proxies(named: str | tuple[str, ...]) -> Proxies:
+    return Proxies(named if isinstance(named, str) else list(named))
 
 
 def _feed(protocol: WSProtocol, data: bytes) -> None:

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 from coscribe.documents.collaboration import Membership
 from coscribe.documents.ports import AccessChange
+from coscribe.gateway.address import counted_key
 from coscribe.gateway.connection import Connection, Context, Transport
+from coscribe.gateway.gatekeeper import Gatekeeper, Refusal
 from coscribe.metrics import metrics
 
 CHECK_INTERVAL = 5.0
@@ -37,6 +39,13 @@ class Gateway:
         self.context = context
         self._origins = origins
         self._connections: dict[Connection, None] = {}
+        limits = context.limits
+        self._gatekeeper = Gatekeeper(
+            most=limits.connections,
+            per_address=limits.connections_per_address,
+            per_account=limits.connections_per_account,
+            strangers=limits.unauthenticated,
+        )
         self._checking: asyncio.Task[None] | None = None
         self._applying: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -53,15 +62,24 @@ class Gateway:
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc == host and origin.count("/") == 2
 
-    def open(self, transport: Transport) -> Connection:
-        connection = Connection(self.context, transport)
+    def refusal(self, address: str) -> Refusal | None:
+        """Whether an address has to be refused at the handshake, as there are too many connections; None: it may
+        come in, if `open` follows at once."""
+        return self._gatekeeper.refusal(counted_key(address))
+
+    def open(self, transport: Transport, address: str = "") -> Connection:
+        """``address``: whose it is; "": of this machine."""
+        connection = Connection(self.context, transport, self._gatekeeper, counted_key(address))
         self._connections[connection] = None
+        self._gatekeeper.came(connection, connection.address)
         metrics.connections.set(len(self._connections))
         return connection
 
     def lost(self, connection: Connection) -> None:
         connection.lost()
-        self._connections.pop(connection, None)
+        if connection in self._connections:
+            del self._connections[connection]
+            self._gatekeeper.went(connection, connection.address, connection.account)
         metrics.connections.set(len(self._connections))
 
     async def access_changed(self, change: AccessChange) -> None:

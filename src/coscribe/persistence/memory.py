@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coscribe.core.dedup import Record, split_id
-from coscribe.documents.ports import Append, AppendResult
+from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize
 from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
 
 
@@ -107,6 +107,13 @@ class MemoryStorage:
 
     async def workspaces(self) -> list[str]:
         return sorted(self._by_id)
+
+    async def closed(self, workspace_key: int) -> int:
+        newest = [self._snapshots.get(file.key, [])[:1] for file in self._by_key[workspace_key].files]
+        return max(0, min(kept[0].sequence if kept else 0 for kept in newest) - 1)
+
+    async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
+        return None
 
     async def close(self) -> None:
         """Nothing to let go of."""

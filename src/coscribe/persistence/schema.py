@@ -7,6 +7,9 @@ operation with fifty people.) How far a series has come is then asked of `operat
 that is only written every few hundred operations. Authors are opaque references; dropping ``user_id`` of one erases
 the person and leaves the log as it was.
 
+Closed parts of a log are moved from its table into segments. Their ids stay known as runs: counters of a series that
+follow each other, none missing. Both go with the head of their workspace.
+
 The second half is about people: who they are, how they prove it, what they may reach. Secrets are there as digests
 only. All times are microseconds since 1970, UTC.
 """
@@ -108,6 +111,38 @@ operation_series = Table(
     Column("workspace_key", _Key, primary_key=True, autoincrement=False),
     Column("series", String(128), primary_key=True),
     Column("ceiling", BigInteger, nullable=False, comment="no counter of the series is above it"),
+    sqlite_with_rowid=False,
+)
+
+log_segments = Table(
+    "log_segments",
+    metadata,
+    Column("segment_key", _Key, primary_key=True, autoincrement=True),
+    Column("workspace_key", _Key, ForeignKey("heads.workspace_key", ondelete="CASCADE"), nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("chain_hash", LargeBinary(32), nullable=False, comment="digest of its last entry"),
+    Column("format", Integer, nullable=False, comment="how the content is packed"),
+    Column("checksum", LargeBinary(32), nullable=False, comment="SHA-256 over place, chain hash and content"),
+    Column("content", LargeBinary, nullable=False),
+    UniqueConstraint("workspace_key", "last_sequence"),
+)
+
+operation_runs = Table(
+    "operation_runs",
+    metadata,
+    Column(
+        "workspace_key",
+        _Key,
+        ForeignKey("heads.workspace_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("series", String(128), primary_key=True),
+    Column("last_counter", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_counter", BigInteger, nullable=False, comment="it and all up to the last are in the segment"),
+    Column("segment_key", _Key, nullable=False),
     sqlite_with_rowid=False,
 )
 

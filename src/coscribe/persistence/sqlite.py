@@ -2,7 +2,8 @@
 
 WAL with synchronous=FULL: a commit has returned only after fsync. Group commit above makes that cheap. SQL is compiled
 once from the tables of `schema`; rows go in many at a time, because every step of a statement lets go of Python's
-global lock and has to win it back from a busy event loop.
+global lock and has to win it back from a busy event loop. Closed parts of a log are in segments (`closed_log`); whoever
+reads sees one moment of both, and one log.
 
 A commit that raises has an unknown outcome. The connection is thrown away then: a failed fsync may have dropped pages
 that SQLite believes written, so only what a fresh connection reads back is the truth.
@@ -26,8 +27,17 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.expression import ClauseElement
 
 from coscribe.core.dedup import Record, join_id, split_id
-from coscribe.documents.ports import Append, AppendResult, StorageError
+from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize, StorageError
 from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
+from coscribe.persistence.closed_log import (
+    Closable,
+    ClosedLog,
+    Signatures,
+    closable,
+    closed_through,
+    highest_closed,
+    move,
+)
 from coscribe.persistence.schema import (
     authors,
     file_operation_log,
@@ -37,6 +47,7 @@ from coscribe.persistence.schema import (
     operation_series,
     workspaces,
 )
+from coscribe.persistence.segments import Packed, Row, Run, bytes_of, pack, runs_of
 
 _T = TypeVar("_T")
 _Row = tuple[Any, ...]
@@ -125,7 +136,7 @@ _READ_VERSIONS = (
     + _LIMIT
 )
 _FIND = _sql(
-    select(authors.c.user_id, _log.request, files.c.file_id, _log.sequence, _log.version)
+    select(authors.c.user_id, _log.author_ref, _log.request, files.c.file_id, _log.sequence, _log.version)
     .join(authors, authors.c.author_ref == _log.author_ref)
     .join(files, files.c.file_key == _log.file_key)
     .where(
@@ -157,6 +168,8 @@ _RAISE_CEILING = (
     " ON CONFLICT (workspace_key, series) DO UPDATE SET ceiling = max(ceiling, excluded.ceiling)"
 )
 _AUTHOR = _sql(select(authors.c.author_ref).where(authors.c.user_id == bindparam("user")))
+_FILE_ID = _sql(select(files.c.file_id).where(files.c.file_key == bindparam("file")))
+_FILE_WORKSPACE = _sql(select(files.c.workspace_key).where(files.c.file_key == bindparam("file")))
 _ALL = _sql(select(workspaces.c.workspace_id).order_by(workspaces.c.workspace_id))
 _SNAPSHOTS = _sql(
     select(file_snapshots.c.version, file_snapshots.c.sequence, file_snapshots.c.content, file_snapshots.c.content_hash)
@@ -194,8 +207,15 @@ _INSERT_SNAPSHOT = _sql(
 
 
 def _insert_entries(rows: int) -> str:
+    """Inserts so many rows, but for those whose id is in a segment: the table's own index only knows what is in it."""
     one = "(" + ",".join("?" * len(_COLUMNS)) + ")"
-    return f"INSERT INTO file_operation_log ({','.join(_COLUMNS)}) VALUES {','.join([one] * rows)}"
+    key, series, counter = (f"new.column{_COLUMNS.index(name) + 1}" for name in ("workspace_key", "series", "counter"))
+    return (
+        f"INSERT INTO file_operation_log ({','.join(_COLUMNS)})"
+        f" SELECT * FROM (VALUES {','.join([one] * rows)}) AS new WHERE NOT EXISTS (SELECT 1 FROM operation_runs"
+        f" WHERE operation_runs.workspace_key = {key} AND operation_runs.series = {series}"
+        f" AND last_counter >= {counter} AND first_counter <= {counter})"
+    )
 
 
 _INSERT_ENTRIES = {1 << power: _insert_entries(1 << power) for power in range(_MAX_ROWS.bit_length())}
@@ -283,6 +303,7 @@ class SqliteStorage:
 
     def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
         self._ceilings: dict[tuple[int, str], int] = {}
+        self._closed = ClosedLog()
         self._writer = _Worker(path, "sqlite-writer", turn or threading.Lock())
         self._reader = _Worker(path, "sqlite-reader", nullcontext())
 
@@ -301,21 +322,26 @@ class SqliteStorage:
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
     ) -> list[LogEntry]:
-        arguments = {"key": workspace_key, "after": after, "through": through, "file": file_key, "count": limit}
-        return await self._reader.run(lambda db: [_entry(row) for row in db.execute(_READ, arguments)])
+        return await self._reader.run(
+            lambda db: _at_one_moment(
+                db, lambda: list(_read(db, self._closed, workspace_key, after, through, limit, file_key))
+            )
+        )
 
     async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        arguments = {"file": file_key, "after": after_version, "through": through, "count": limit}
-        return await self._reader.run(lambda db: [_entry(row) for row in db.execute(_READ_VERSIONS, arguments)])
+        return await self._reader.run(
+            lambda db: _at_one_moment(
+                db, lambda: list(_read_versions(db, self._closed, file_key, after_version, through, limit))
+            )
+        )
 
     async def find(self, workspace_key: int, operation_id: str) -> Record | None:
-        series, counter = split_id(operation_id)
-        arguments = {"key": workspace_key, "series": series, "counter": counter}
-        row = await self._reader.run(lambda db: db.execute(_FIND, arguments).fetchone())
-        return None if row is None else Record(operation_id, *row)
+        return await self._reader.run(
+            lambda db: _at_one_moment(db, lambda: _find(db, self._closed, workspace_key, operation_id))
+        )
 
     async def highest(self, workspace_key: int, series: str) -> int:
-        return await self._reader.run(lambda db: _highest(db, workspace_key, series))
+        return await self._reader.run(lambda db: _at_one_moment(db, lambda: _highest(db, workspace_key, series)))
 
     async def author(self, user_id: str) -> int:
         found = await self._reader.run(lambda db: db.execute(_AUTHOR, {"user": user_id}).fetchone())
@@ -328,6 +354,23 @@ class SqliteStorage:
 
     async def workspaces(self) -> list[str]:
         return await self._reader.run(lambda db: [row[0] for row in db.execute(_ALL)])
+
+    async def closed(self, workspace_key: int) -> int:
+        return await self._reader.run(lambda db: closed_through(db, workspace_key))
+
+    async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
+        found = await self._reader.run(
+            lambda db: _at_one_moment(db, lambda: closable(db, workspace_key, through, size))
+        )
+        if found is None:
+            return None
+        try:
+            packed, runs, before = await asyncio.to_thread(_packed, workspace_key, found)
+        except ValueError as error:
+            raise StorageError(f"this part of the log is left as it is: {error}") from error
+        if not await self._writer.run(lambda db: move(db, packed, runs)):
+            return None
+        return Segment(packed.first_sequence, packed.last_sequence, packed.entries, before, len(packed.content))
 
     async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
         await self._writer.run(lambda db: _in_transaction(db, lambda: _save(db, snapshot, keep)))
@@ -344,6 +387,14 @@ class SqliteStorage:
 
 def _in_transaction(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
     db.execute("BEGIN IMMEDIATE")
+    result = work()
+    db.execute("COMMIT")
+    return result
+
+
+def _at_one_moment(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
+    """What several statements read of the same state of the database."""
+    db.execute("BEGIN")
     result = work()
     db.execute("COMMIT")
     return result
@@ -381,7 +432,66 @@ def _highest(db: sqlite3.Connection, key: int, series: str) -> int:
     found = db.execute(_CEILING, {"key": key, "series": series}).fetchone()
     above, ceiling = (found[0] - _CEILING_STEP, found[0]) if found else (-1, 0)
     row = db.execute(_HIGHEST, {"key": key, "series": series, "above": above, "ceiling": ceiling}).fetchone()
-    return int(row[0]) if row else -1
+    return max(int(row[0]) if row else -1, highest_closed(db, key, series))
+
+
+def _read(
+    db: sqlite3.Connection,
+    closed: ClosedLog,
+    key: int,
+    after: int,
+    through: int,
+    limit: int,
+    file_key: int | None,
+) -> Iterator[LogEntry]:
+    """At most ``limit`` entries (-1: all), from segments and rows, as they are asked for."""
+    signatures = Signatures(db)
+    for row in closed.rows(db, key, after, through):
+        if limit == 0:
+            return
+        if file_key is None or row.file_key == file_key:
+            limit -= 1
+            yield _closed_entry(row, signatures)
+    arguments = {"key": key, "after": after, "through": through, "file": file_key, "count": limit}
+    yield from map(_entry, db.execute(_READ, arguments))
+
+
+def _read_versions(
+    db: sqlite3.Connection, closed: ClosedLog, file_key: int, after_version: int, through: int, limit: int
+) -> Iterator[LogEntry]:
+    workspace = db.execute(_FILE_WORKSPACE, {"file": file_key}).fetchone()
+    if workspace is None:
+        return
+    signatures = Signatures(db)
+    # A version is at most the sequence at which the file came to it.
+    for row in closed.rows(db, workspace[0], after_version, through):
+        if limit == 0:
+            return
+        if row.file_key == file_key and row.version > after_version:
+            limit -= 1
+            yield _closed_entry(row, signatures)
+    arguments = {"file": file_key, "after": after_version, "through": through, "count": limit}
+    yield from map(_entry, db.execute(_READ_VERSIONS, arguments))
+
+
+def _find(db: sqlite3.Connection, closed: ClosedLog, key: int, operation_id: str) -> Record | None:
+    series, counter = split_id(operation_id)
+    found = db.execute(_FIND, {"key": key, "series": series, "counter": counter}).fetchone()
+    if found is None:
+        row = closed.find(db, key, series, counter)
+        if row is None:
+            return None
+        (file_id,) = db.execute(_FILE_ID, {"file": row.file_key}).fetchone()
+        user_id = Signatures(db).user_id(row.author_ref)
+        found = (user_id, row.author_ref, row.request, file_id, row.sequence, row.version)
+    user_id, author_ref, *rest = found
+    return Record(operation_id, _author(user_id, author_ref), *rest)
+
+
+def _packed(key: int, found: Closable) -> tuple[Packed, list[Run], int]:
+    """A segment, the ids in it, and about what its rows took. Raises ValueError."""
+    packed = pack(key, found.rows, found.previous, found.file_ids)
+    return packed, runs_of(found.rows), bytes_of(found.rows)
 
 
 def _append_all(
@@ -462,7 +572,9 @@ def _insert(db: sqlite3.Connection, rows: list[_Row]) -> None:
     start = 0
     while start < len(rows):
         size = min(_MAX_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
-        db.execute(_INSERT_ENTRIES[size], tuple(chain.from_iterable(rows[start : start + size])))
+        inserted = db.execute(_INSERT_ENTRIES[size], tuple(chain.from_iterable(rows[start : start + size])))
+        if inserted.rowcount != size:
+            raise sqlite3.IntegrityError("an id is in a segment")
         start += size
 
 
@@ -487,14 +599,13 @@ def _log_row(key: int, entry: LogEntry) -> _Row:
 
 def _entry(row: _Row) -> LogEntry:
     sequence, file_key, version, base, series, counter, user_id, author_ref, request, time, payload, salt, digest = row
-    author = user_id if user_id is not None else f"erased-{author_ref}"
     return LogEntry(
         sequence,
         file_key,
         version,
         base,
         join_id(series, counter),
-        author,
+        _author(user_id, author_ref),
         author_ref,
         request,
         time,
@@ -502,6 +613,14 @@ def _entry(row: _Row) -> LogEntry:
         salt,
         digest,
     )
+
+
+def _author(user_id: str | None, author_ref: int) -> str:
+    return user_id if user_id is not None else f"erased-{author_ref}"
+
+
+def _closed_entry(row: Row, signatures: Signatures) -> LogEntry:
+    return _entry((*row[:6], signatures.user_id(row.author_ref), *row[6:]))
 
 
 def _save(db: sqlite3.Connection, snapshot: FileSnapshot, keep: int) -> None:
@@ -541,8 +660,7 @@ def iterate(
     db: sqlite3.Connection, workspace_key: int, *, after: int = 0, file_key: int | None = None
 ) -> Iterator[LogEntry]:
     """The entries behind sequence ``after``, oldest first, as they are asked for."""
-    arguments = {"key": workspace_key, "after": after, "through": 2**62, "file": file_key, "count": -1}
-    return map(_entry, db.execute(_READ, arguments))
+    return _read(db, ClosedLog(), workspace_key, after, 2**62, -1, file_key)
 
 
 def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot]:

@@ -1,0 +1,172 @@
+"""A copy of a data folder, made while a server runs on it.
+
+One read transaction is held from the first page to the last. So the copy shows one moment, whatever is committed
+meanwhile, and SQLite has no reason to begin anew, as it does with a source that changes between two steps. Nobody who
+writes waits for one who reads; what they write stays in the write-ahead log until the copy is done.
+
+A backup is a folder: the database, the key, and a manifest. It appears under its name when it is whole and on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from hashlib import file_digest
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from coscribe.cli.store import reading
+from coscribe.config import Settings
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+KEY = "token.key"
+
+STEP_PAGES = 1_024
+"""Pages copied at a time (4 MB); after each step they are synced, so that no long sync holds up the server's own."""
+
+
+class FolderError(Exception):
+    """A backup or a restore that cannot be done: what is wrong, and what to do."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """How far the log of a workspace had come; ``chain_hash`` is hexadecimal."""
+
+    workspace_id: str
+    incarnation: str
+    last_sequence: int
+    chain_hash: str
+
+
+class Manifest(msgspec.Struct, rename="camel"):
+    """What a backup holds. ``made_at``: the moment it shows, ISO 8601 in UTC. ``schema``: the newest migration in it.
+
+    ``token_key``: whether the key that signs tokens is in it; otherwise it was a setting of the server.
+    """
+
+    format: int
+    made_at: str
+    coscribe: str
+    python: str
+    sqlite: str
+    schema: str
+    token_key: bool
+    database_bytes: int
+    database_sha256: str
+    workspaces: list[Head]
+
+
+def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) -> Manifest:
+    """Copies the data folder to ``target``, which is made and must not exist or be empty.
+
+    ``progress`` is told pages done and pages in all. Raises FolderError; ends with advice where there is no database.
+    """
+    with reading(folder) as source, whole(target) as draft:
+        manifest = _manifest(source, folder)
+        copy = Settings(folder=draft).database
+        try:
+            _copy(source, copy, progress)
+            if manifest.token_key:
+                _write(draft / KEY, (folder / KEY).read_bytes())
+            manifest.database_bytes = copy.stat().st_size
+            manifest.database_sha256 = digest(copy)
+            _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        except (sqlite3.Error, OSError) as error:
+            raise FolderError(
+                f"the copy failed: {error}", f"Is there room, and may you write, in {target.parent}?"
+            ) from error
+    return manifest
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A draft beside ``target`` that takes its name when the block is through, synced; or vanishes if that raises.
+
+    Only its owner can read it. Raises FolderError.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FolderError(
+            f"{target} is not empty", "Nothing is ever overwritten: name a folder that does not exist yet."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise FolderError(f"cannot write in {target.parent}: {error.strerror}", "Name another place.") from error
+    try:
+        yield draft
+        for path in (*draft.iterdir(), draft):
+            _sync(path)
+        draft.rename(target)
+        _sync(target.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(source: sqlite3.Connection, folder: Path) -> Manifest:
+    """What the source is at this moment; the first query is what fixes the moment."""
+    made_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    (schema,) = source.execute("SELECT version_num FROM alembic_version").fetchone()
+    heads = source.execute(
+        "SELECT workspace_id, incarnation, last_sequence, chain_hash FROM workspaces JOIN heads USING (workspace_key)"
+        " ORDER BY workspace_id"
+    )
+    return Manifest(
+        FORMAT,
+        made_at,
+        version("coscribe"),
+        sys.version.split()[0],
+        sqlite3.sqlite_version,
+        schema,
+        (folder / KEY).exists(),
+        0,
+        "",
+        [Head(workspace_id, incarnation, last, chain.hex()) for workspace_id, incarnation, last, chain in heads],
+    )
+
+
+def _copy(source: sqlite3.Connection, path: Path, progress: Callable[[int, int], None]) -> None:
+    path.touch(mode=0o600)
+    with path.open("rb+") as file, closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        # A copy that was interrupted is thrown away: it needs no journal, and is synced by hand.
+        copy.execute("PRAGMA journal_mode = OFF")
+        copy.execute("PRAGMA synchronous = OFF")
+
+        def step(_: int, remaining: int, total: int) -> None:
+            os.fsync(file.fileno())
+            progress(total - remaining, total)
+
+        source.backup(copy, pages=STEP_PAGES, progress=step)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

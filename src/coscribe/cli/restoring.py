@@ -1,0 +1,220 @@
+"""A data folder made of a backup: checked, cut where asked for, and with logs that are known to be others.
+
+    copy --digest--> is it what was backed up? --migrate--> --audit--> is it whole?
+         --cut-----> every log ends at a moment --audit-->
+         --------->  a new incarnation of every log; then the folder takes its name
+
+Numbers behind the end of a restored log will be given out a second time, for other operations. A client names the
+incarnation with the number it has, so it notices (``lineageLost``), takes the text of the server and hands what it has
+not got through back to its author.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DatabaseError
+
+from coscribe.access.events import Event, record
+from coscribe.cli.backing_up import FORMAT, KEY, MANIFEST, FolderError, Manifest, digest, whole
+from coscribe.cli.verifying import verify_events, verify_folder
+from coscribe.config import Settings
+from coscribe.model import GENESIS
+from coscribe.persistence.migrate import current, head, migrate
+from coscribe.persistence.segments import Packed, Row, unpack
+from coscribe.persistence.sqlite import connect
+
+MAX_NAMED = 5
+"""Damaged files that are named."""
+
+_LAST_ROW = (
+    "SELECT sequence, version, digest FROM file_operation_log WHERE workspace_key = ? AND time <= ?"
+    " ORDER BY sequence DESC LIMIT 1"
+)
+_SEGMENT = f"SELECT {', '.join(Packed._fields)} FROM log_segments WHERE segment_key = ?"
+_INSERT_ROW = (
+    f"INSERT INTO file_operation_log (workspace_key, {', '.join(Row._fields)}) VALUES (?{', ?' * len(Row._fields)})"
+)
+
+
+class Cut(msgspec.Struct, rename="camel"):
+    """A log that ends earlier than in the backup: ``kept`` is its last sequence, ``removed`` so many came behind."""
+
+    workspace_id: str
+    kept: int
+    removed: int
+
+
+class Restored(msgspec.Struct, rename="camel"):
+    """What was made of a backup. ``made_at``: when it was; ``at``: the moment that was asked for, both ISO 8601."""
+
+    folder: str
+    made_at: str
+    at: str | None
+    workspaces: int
+    token_key: bool
+    cuts: list[Cut]
+
+
+def restore(backup: Path, folder: Path, at: datetime | None) -> Restored:
+    """Makes ``folder``, which must not exist or be empty, of a backup; ``at`` has a time zone. Raises FolderError."""
+    manifest = _read_manifest(backup)
+    if at is not None and at > datetime.fromisoformat(manifest.made_at):
+        raise FolderError(
+            f"the backup was made at {manifest.made_at}, before {_iso(at)}", "Take a later backup, or leave out --at."
+        )
+    cuts: list[Cut] = []
+    with whole(folder) as draft:
+        database = Settings(folder=draft).database
+        try:
+            _take(backup, draft, manifest)
+            _assert_whole(draft, "the backup is damaged")
+            with closing(connect(database)) as db:
+                if at is not None:
+                    cuts = cut(db, int(at.timestamp() * 1_000_000))
+                start_new_incarnations(db)
+            if cuts:
+                _assert_whole(draft, "what was cut does not fit together")
+            _note(database, manifest, at, cuts)
+        except (sqlite3.Error, DatabaseError, OSError) as error:
+            raise FolderError(
+                f"the copy failed: {error}", f"Is there room, and may you write, in {folder.parent}?"
+            ) from error
+    asked = None if at is None else _iso(at)
+    return Restored(str(folder), manifest.made_at, asked, len(manifest.workspaces), manifest.token_key, cuts)
+
+
+def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
+    """Ends every log at its last entry not later than ``at`` (microseconds since 1970), in one transaction.
+
+    With the entries go their operation ids, the snapshots that show them and the names of versions that they made.
+    """
+    cuts: list[Cut] = []
+    db.execute("BEGIN IMMEDIATE")
+    heads = db.execute(
+        "SELECT workspace_key, workspace_id, last_sequence FROM workspaces JOIN heads USING (workspace_key)"
+        " ORDER BY workspace_id"
+    ).fetchall()
+    for key, workspace_id, last in heads:
+        kept, version, chain_hash = _last_by(db, key, at)
+        if kept < last:
+            _cut_workspace(db, key, kept, version, chain_hash)
+            cuts.append(Cut(workspace_id, kept, last - kept))
+    db.execute("COMMIT")
+    return cuts
+
+
+def start_new_incarnations(db: sqlite3.Connection) -> None:
+    """Every log is another one from now on, for whoever has seen it before."""
+    db.execute("UPDATE workspaces SET incarnation = lower(hex(randomblob(8)))")
+
+
+def _last_by(db: sqlite3.Connection, key: int, at: int) -> tuple[int, int, bytes]:
+    """Sequence, version and digest of the last entry of a log that is not later than ``at``.
+
+    It is a row of the table when this returns, as the last entry of a log has to be: the segment that it was in is
+    opened, and those behind it are gone.
+    """
+    found: tuple[int, int, bytes] | None = db.execute(_LAST_ROW, (key, at)).fetchone()
+    if found is not None:
+        return found
+    segments = db.execute(
+        "SELECT segment_key FROM log_segments WHERE workspace_key = ? ORDER BY last_sequence DESC", (key,)
+    ).fetchall()
+    for (segment_key,) in segments:
+        rows = unpack(Packed(*db.execute(_SEGMENT, (segment_key,)).fetchone()))
+        db.execute("DELETE FROM operation_runs WHERE workspace_key = ? AND segment_key = ?", (key, segment_key))
+        db.execute("DELETE FROM log_segments WHERE segment_key = ?", (segment_key,))
+        while rows and rows[-1].time > at:
+            rows.pop()
+        if rows:
+            db.executemany(_INSERT_ROW, [(key, *row) for row in rows])
+            return rows[-1].sequence, rows[-1].version, rows[-1].digest
+    return 0, 0, GENESIS
+
+
+def _cut_workspace(db: sqlite3.Connection, key: int, kept: int, version: int, chain_hash: bytes) -> None:
+    behind = {"key": key, "kept": kept}
+    db.execute("DELETE FROM file_operation_log WHERE workspace_key = :key AND sequence > :kept", behind)
+    db.execute(
+        "DELETE FROM file_snapshots WHERE sequence > :kept"
+        " AND file_key IN (SELECT file_key FROM files WHERE workspace_key = :key)",
+        behind,
+    )
+    db.execute("DELETE FROM named_versions WHERE workspace_key = ? AND version > ?", (key, version))
+    # How far a series has come is looked for closely below its ceiling: a ceiling left too high would hide it.
+    db.execute("DELETE FROM operation_series WHERE workspace_key = ?", (key,))
+    db.execute(
+        "INSERT INTO operation_series (workspace_key, series, ceiling) SELECT workspace_key, series, max(counter)"
+        " FROM file_operation_log WHERE workspace_key = ? GROUP BY workspace_key, series",
+        (key,),
+    )
+    db.execute("UPDATE heads SET last_sequence = ?, chain_hash = ? WHERE workspace_key = ?", (kept, chain_hash, key))
+
+
+def _read_manifest(backup: Path) -> Manifest:
+    advice = "Give a folder that `coscribe backup` has made."
+    try:
+        manifest = msgspec.json.decode((backup / MANIFEST).read_bytes(), type=Manifest)
+    except OSError:
+        raise FolderError(f"{backup} is no backup: it has no {MANIFEST}", advice) from None
+    except msgspec.MsgspecError as error:
+        raise FolderError(f"the {MANIFEST} of {backup} cannot be read: {error}", advice) from None
+    if manifest.format != FORMAT or manifest.schema > head():
+        raise FolderError(
+            f"{backup} was made by Coscribe {manifest.coscribe}, which is newer", "Restore it with that version."
+        )
+    return manifest
+
+
+def _take(backup: Path, draft: Path, manifest: Manifest) -> None:
+    """Copies the backup and brings the copy's schema up to date. Raises FolderError where it is not what was made."""
+    source, database = Settings(folder=backup).database, Settings(folder=draft).database
+    for name in (source.name, KEY) if manifest.token_key else (source.name,):
+        (draft / name).touch(mode=0o600)
+        try:
+            shutil.copyfile(backup / name, draft / name)
+        except FileNotFoundError:
+            raise FolderError(f"{backup} has no {name}", "Take another backup: this one is not whole.") from None
+    if digest(database) != manifest.database_sha256:
+        raise FolderError(
+            f"{source} is not the file that was backed up", "It was changed or damaged since: take another backup."
+        )
+    if current(database) != head():
+        migrate(database)
+
+
+def _assert_whole(folder: Path, what: str) -> None:
+    """As `coscribe verify` does. Raises FolderError."""
+    damaged = [verdict for verdict in verify_folder(folder) if not verdict.clean]
+    events = verify_events(folder)
+    where = [
+        f"{verdict.file or 'database'}: {verdict.findings[0].detail if verdict.findings else 'see `coscribe verify`'}"
+        for verdict in damaged[:MAX_NAMED]
+    ]
+    if not events.clean:
+        where.append(f"access events: {events.unreadable or 'the chain does not fit'}")
+    if where:
+        more = f"\n  and {len(damaged) - MAX_NAMED:,} more" if len(damaged) > MAX_NAMED else ""
+        raise FolderError(
+            f"{what}:\n  " + "\n  ".join(where) + more, "Nothing was restored. Take another backup; keep this one."
+        )
+
+
+def _note(database: Path, manifest: Manifest, at: datetime | None, cuts: list[Cut]) -> None:
+    """Puts it among the access events: it explains why what they tell of is not there any more."""
+    detail = {"madeAt": manifest.made_at, "at": None if at is None else _iso(at), "cut": len(cuts)}
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        record(connection, Event("server.restored", "server", detail=detail))
+    engine.dispose()
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

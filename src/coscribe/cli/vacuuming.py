@@ -1,0 +1,120 @@
+"""Makes a data folder smaller, while no server runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from sqlalchemy.exc import DatabaseError
+
+from coscribe.app import FolderInUse, lock_folder
+from coscribe.cli.common import err, fail
+from coscribe.config import Settings
+from coscribe.documents.ports import SegmentSize, StorageError
+from coscribe.model import Workspace
+from coscribe.persistence.closed_log import closed_through, last_closed
+from coscribe.persistence.migrate import migrate
+from coscribe.persistence.sqlite import SqliteStorage, connect, stored_workspaces
+
+LEAST = 256
+"""Entries that are worth a segment; a server waits until one is full."""
+
+
+class Vacuumed(msgspec.Struct, rename="camel"):
+    """What was done. ``left``: workspaces of which something could not be compressed, and why."""
+
+    entries: int
+    segments: int
+    bytes_before: int
+    bytes_after: int
+    left: dict[str, str]
+
+
+def vacuum_folder(folder: Path) -> Vacuumed:
+    """Ends with advice where there is nothing to vacuum, a server runs on it, or it cannot be read or written."""
+    settings = Settings(folder=folder)
+    path = settings.database
+    if not path.exists():
+        fail(f"there is no database in {folder}", "Give --data with the folder that a server has run on.")
+    try:
+        lock = lock_folder(folder)
+    except FolderInUse as error:
+        fail(str(error), "Stop it first. (A running server compresses its log by itself, and uses free space again.)")
+    with lock:
+        try:
+            before = _size(path)
+            migrate(path)
+            policy = settings.policy
+            size = SegmentSize(policy.segment_entries, policy.segment_bytes, min(LEAST, policy.segment_entries))
+            with _progress() as progress:
+                entries, segments, left = _compress(path, size, progress)
+                progress.add_task("giving space back", total=None)
+                _give_back(path)
+            return Vacuumed(entries, segments, before, _size(path), left)
+        except (sqlite3.DatabaseError, DatabaseError, StorageError) as error:
+            fail(
+                f"the database cannot be made smaller: {error}",
+                f"It is as good as it was. Is the disk full? See what is wrong: coscribe verify --data {folder}",
+            )
+
+
+def _compress(path: Path, size: SegmentSize, progress: Progress) -> tuple[int, int, dict[str, str]]:
+    """Entries and segments that were made of closed parts, and the workspaces that were left."""
+    with closing(connect(path, read_only=True)) as db:
+        closed = [
+            (workspace, through, through - last_closed(db, workspace.key))
+            for workspace in stored_workspaces(db)
+            if (through := closed_through(db, workspace.key))
+        ]
+    task = progress.add_task("compressing", total=sum(entries for _, _, entries in closed))
+    made = asyncio.run(
+        _compact_all(
+            path,
+            size,
+            [(workspace, through) for workspace, through, _ in closed],
+            lambda entries: progress.advance(task, entries),
+        )
+    )
+    progress.remove_task(task)
+    return made
+
+
+async def _compact_all(
+    path: Path, size: SegmentSize, closed: list[tuple[Workspace, int]], advance: Callable[[int], None]
+) -> tuple[int, int, dict[str, str]]:
+    storage = SqliteStorage(path)
+    entries = segments = 0
+    left: dict[str, str] = {}
+    try:
+        for workspace, through in closed:
+            try:
+                while (segment := await storage.compact(workspace.key, through, size)) is not None:
+                    entries += segment.entries
+                    segments += 1
+                    advance(segment.entries)
+            except StorageError as error:
+                left[workspace.workspace_id] = str(error)
+    finally:
+        await storage.close()
+    return entries, segments, left
+
+
+def _give_back(path: Path) -> None:
+    with closing(connect(path)) as db:
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _size(path: Path) -> int:
+    """Bytes of the database and of what has not been carried over into it yet."""
+    return sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
+
+
+def _progress() -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,0 +1,76 @@
+"""Quotas: how much may be kept. For good, unlike budgets: what is over one is refused as ``quota_exceeded``.
+
+    documents of an account   counted where they are made                     access/documents.py
+    text of an account        all documents it has made share an Allowance    here, asked in the turn
+    log of a document         only grows; a metric warns first                here, asked in the turn
+
+An edit that makes no text longer is let through even where there is too much already: that is how room is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from coscribe.core.operation import Operation, to_edits
+
+ROW_BYTES = 100
+"""What a log entry takes beside its payload, about."""
+
+
+class Quotas(NamedTuple):
+    """``documents`` one account may have made and not deleted; ``text_bytes`` of UTF-8 in all of them together.
+
+    ``log_bytes`` of one document's log, and ``log_warning_bytes`` from which on a metric tells.
+    """
+
+    documents: int = 10_000
+    text_bytes: int = 4_000_000_000
+    log_warning_bytes: int = 2_000_000_000
+    log_bytes: int = 20_000_000_000
+
+
+class Allowance:
+    """``used`` of ``most`` bytes, shared by all documents of an account that are in memory.
+
+    ``used`` is about right: what was written before is estimated from what is stored. ``look_again`` is called when
+    something was refused: room may have been made since.
+    """
+
+    __slots__ = ("__weakref__", "look_again", "most", "used")
+
+    def __init__(self, most: int, used: int, look_again: Callable[[], None]) -> None:
+        self.most = most
+        self.used = used
+        self.look_again = look_again
+
+
+class QuotaSource(Protocol):
+    """Where a session learns how much is kept already. Neither raises: what cannot be looked up is not limited."""
+
+    async def allowance(self, workspace_id: str) -> Allowance | None:
+        """That of whoever made the workspace; None: nobody with an account."""
+        ...
+
+    async def log_bytes(self, workspace_key: int, through: int) -> int:
+        """About how long the log is, up to a sequence."""
+        ...
+
+
+def needed_bytes(operations: Sequence[Operation]) -> int:
+    """By how many bytes a text grows at most; 0 where it gets no longer, in code points."""
+    needed = grown = 0
+    for operation in operations:
+        for _, deleted, inserted in to_edits(operation):
+            needed += utf8_length(inserted) - deleted
+            grown += len(inserted) - deleted
+    return needed if grown > 0 else 0
+
+
+def added_bytes(operation: Operation, removed: str) -> int:
+    """By how many bytes a text has grown; ``removed`` is what the operation has deleted."""
+    return sum(utf8_length(inserted) for _, _, inserted in to_edits(operation)) - utf8_length(removed)
+
+
+def utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

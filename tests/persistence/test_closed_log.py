@@ -1,0 +1,316 @@
+"""Logs of which a part is in segments, in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coscribe.documents.ports import Append, AppendResult, SegmentSize, StorageError
+from coscribe.metrics import metrics
+from coscribe.model import LogEntry, Workspace
+from coscribe.persistence.closed_log import MAX_UNPACKED
+from coscribe.persistence.memory import MemoryStorage
+from coscribe.persistence.sqlite import SqliteStorage, connect, iterate
+from tests.contracts.op_log import SMALL, acquired, compacted, entry, extended
+from tests.migrated import fresh_database
+
+COUNT = 40
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[SqliteStorage]:
+    made = SqliteStorage(fresh_database(tmp_path / "log.db"))
+    yield made
+    await made.close()
+
+
+def execute(folder: Path, statement: str, *arguments: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(folder / "log.db")) as db, db:
+        db.execute("PRAGMA foreign_keys = ON")
+        return db.execute(statement, arguments).fetchall()
+
+
+def counts(folder: Path) -> tuple[int, int]:
+    """Entries in segments, and rows."""
+    ((entries,),) = execute(folder, "SELECT coalesce(sum(entries), 0) FROM log_segments")
+    ((rows,),) = execute(folder, "SELECT count(*) FROM file_operation_log")
+    assert isinstance(entries, int)
+    assert isinstance(rows, int)
+    return entries, rows
+
+
+def unpacked() -> float:
+    return metrics.registry.get_sample_value("coscribe_segments_unpacked_total") or 0.0
+
+
+async def filled(storage: SqliteStorage, name: str = "notes") -> tuple[Workspace, list[LogEntry]]:
+    workspace = await acquired(storage, name)
+    return workspace, await extended(storage, workspace, [f"a:{n}" for n in range(1, COUNT + 1)])
+
+
+async def test_rows_become_segments(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await filled(storage)
+    segment = await storage.compact(workspace.key, 30, SMALL)
+    assert segment is not None
+    assert (segment.first_sequence, segment.last_sequence, segment.entries) == (1, 7, 7)
+    assert segment.bytes_before > sum(len(row.payload) + 64 for row in rows[:7])
+    assert counts(tmp_path) == (7, COUNT - 7)
+    await compacted(storage, workspace, 30, SMALL)
+    assert counts(tmp_path) == (30, COUNT - 30)
+    assert execute(tmp_path, "SELECT series, first_counter, last_counter FROM operation_runs ORDER BY 2")[:2] == [
+        ("a", 1, 7),
+        ("a", 8, 14),
+    ]
+
+
+async def test_the_newest_entry_stays_a_row(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    await compacted(storage, workspace, 10**6, SegmentSize(7, 1_000, 1))
+    assert counts(tmp_path) == (COUNT - 1, 1)
+
+
+async def test_too_few_are_left(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    assert await storage.compact(workspace.key, 6, SegmentSize(7, 1_000, 7)) is None
+    assert await storage.compact(workspace.key + 1, 6, SMALL) is None
+    assert counts(tmp_path) == (0, COUNT)
+
+
+async def test_long_entries_make_short_segments(storage: SqliteStorage) -> None:
+    workspace, rows = await filled(storage)
+    segment = await storage.compact(workspace.key, COUNT, SegmentSize(30, 3 * len(rows[0].payload), 2))
+    assert segment is not None
+    assert segment.entries == 3
+
+
+async def test_a_compressed_log_can_be_iterated(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    with closing(connect(tmp_path / "log.db", read_only=True)) as db:
+        assert list(iterate(db, workspace.key)) == rows
+        assert list(iterate(db, workspace.key, after=10, file_key=rows[0].file_key)) == rows[10:]
+        assert list(iterate(db, workspace.key, file_key=10**6)) == []
+
+
+async def test_an_author_erased_later_has_no_name_in_segments_either(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    execute(tmp_path, "UPDATE authors SET user_id = NULL")
+    name = f"erased-{rows[0].author_ref}"
+    assert await storage.read(workspace.key, 0, through=99, limit=99) == [row._replace(author=name) for row in rows]
+    for operation_id in ("a:1", f"a:{COUNT}"):
+        found = await storage.find(workspace.key, operation_id)
+        assert found is not None
+        assert found.author == name
+
+
+async def test_segments_go_with_their_document(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    kept, rows = await filled(storage, "kept")
+    for each in (workspace, kept):
+        await compacted(storage, each, 30, SMALL)
+    execute(tmp_path, "DELETE FROM heads WHERE workspace_key = ?", workspace.key)
+    for table in ("log_segments", "operation_runs"):
+        assert execute(tmp_path, f"SELECT DISTINCT workspace_key FROM {table}") == [(kept.key,)]
+    assert await storage.read(kept.key, 0, through=99, limit=99) == rows
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE log_segments SET content = substr(content, 1, 50) WHERE first_sequence = 8",
+        "UPDATE log_segments SET content = zeroblob(length(content)) WHERE first_sequence = 8",
+        "UPDATE log_segments SET content = (SELECT content FROM log_segments WHERE first_sequence = 1)"
+        " WHERE first_sequence = 8",
+        "UPDATE log_segments SET content = 'text' WHERE first_sequence = 8",
+        "UPDATE log_segments SET checksum = zeroblob(32) WHERE first_sequence = 8",
+        "UPDATE log_segments SET first_sequence = 7 WHERE first_sequence = 8",
+        "UPDATE log_segments SET entries = 6 WHERE first_sequence = 8",
+    ],
+)
+async def test_a_damaged_segment_is_a_failure_of_storage(storage: SqliteStorage, tmp_path: Path, harm: str) -> None:
+    workspace, rows = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    execute(tmp_path, harm)
+    with pytest.raises(StorageError, match="segment"):
+        await storage.read(workspace.key, 0, through=99, limit=99)
+    with pytest.raises(StorageError, match="segment"):
+        await storage.read_versions(rows[0].file_key, 8, 99, 99)
+    with pytest.raises(StorageError, match="segment"):
+        await storage.find(workspace.key, "a:10")
+    assert await storage.read(workspace.key, 0, through=6, limit=99) == rows[:6]
+    assert await storage.read(workspace.key, 14, through=99, limit=99) == rows[14:]
+    new = entry(COUNT + 1, "a:10", file_key=rows[0].file_key, author_ref=rows[0].author_ref)
+    append = Append(workspace.key, workspace.epoch, COUNT, new.digest, [new])
+    assert await storage.append([append]) == [AppendResult.REFUSED]
+
+
+async def test_a_deleted_segment_is_not_taken_for_the_next_one(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    await compacted(storage, workspace, 7, SMALL)
+    await storage.read(workspace.key, 0, through=7, limit=7)
+    execute(tmp_path, "DELETE FROM heads WHERE workspace_key = ?", workspace.key)
+    other, rows = await filled(storage, "other")
+    await compacted(storage, other, 7, SMALL)
+    assert execute(tmp_path, "SELECT segment_key FROM log_segments") == [(1,)]
+    assert await storage.read(other.key, 0, through=99, limit=99) == rows
+    found = await storage.find(other.key, "a:1")
+    assert found is not None
+    assert found.file_id == "other"
+
+
+async def test_an_id_whose_segment_is_gone_is_a_failure_of_storage(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    execute(tmp_path, "DELETE FROM log_segments WHERE first_sequence = 8")
+    with pytest.raises(StorageError, match="lacks the id a:10"):
+        await storage.find(workspace.key, "a:10")
+
+
+async def test_an_id_that_its_segment_lacks_is_a_failure_of_storage(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    execute(tmp_path, "UPDATE operation_runs SET first_counter = 7 WHERE first_counter = 8")
+    execute(tmp_path, "DELETE FROM operation_runs WHERE first_counter = 1")
+    with pytest.raises(StorageError, match="lacks the id a:7"):
+        await storage.find(workspace.key, "a:7")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE file_operation_log SET payload = x'00' WHERE sequence = 3",
+        "UPDATE file_operation_log SET digest = zeroblob(32) WHERE sequence = 3",
+        "UPDATE file_operation_log SET request = 'text' WHERE sequence = 3",
+        "DELETE FROM file_operation_log WHERE sequence = 3",
+        "DELETE FROM file_operation_log WHERE sequence = 1",
+    ],
+)
+async def test_damaged_rows_stay_rows(storage: SqliteStorage, tmp_path: Path, harm: str) -> None:
+    workspace, _ = await filled(storage)
+    execute(tmp_path, harm)
+    before = execute(tmp_path, "SELECT * FROM file_operation_log")
+    with pytest.raises(StorageError):
+        await storage.compact(workspace.key, 30, SMALL)
+    assert execute(tmp_path, "SELECT * FROM file_operation_log") == before
+    assert counts(tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "BEFORE DELETE ON file_operation_log WHEN OLD.sequence = 5",
+        "BEFORE INSERT ON operation_runs",
+        "AFTER INSERT ON log_segments",
+    ],
+)
+async def test_it_happens_whole_or_not_at_all(storage: SqliteStorage, tmp_path: Path, trigger: str) -> None:
+    workspace, rows = await filled(storage)
+    execute(tmp_path, f"CREATE TRIGGER stop {trigger} BEGIN SELECT RAISE(ABORT, 'no'); END")
+    assert await storage.compact(workspace.key, 30, SMALL) is None
+    assert counts(tmp_path) == (0, COUNT)
+    assert execute(tmp_path, "SELECT * FROM operation_runs") == []
+    execute(tmp_path, "DROP TRIGGER stop")
+    await compacted(storage, workspace, 30, SMALL)
+    assert await storage.read(workspace.key, 0, through=99, limit=99) == rows
+
+
+async def test_two_who_compress_the_same_log(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await filled(storage)
+    other = SqliteStorage(tmp_path / "log.db")
+    for _ in range(5):
+        await storage.compact(workspace.key, 30, SMALL)
+        await other.compact(workspace.key, 30, SMALL)
+    await other.close()
+    assert counts(tmp_path) == (30, COUNT - 30)
+    assert await storage.read(workspace.key, 0, through=99, limit=99) == rows
+
+
+async def test_few_unpacked_segments_are_remembered(storage: SqliteStorage) -> None:
+    workspace, rows = await filled(storage)
+    await compacted(storage, workspace, 36, SegmentSize(6, 10_000, 6))
+    start = unpacked()
+    for _ in range(3):
+        assert await storage.read(workspace.key, 0, through=6 * MAX_UNPACKED, limit=99) == rows[: 6 * MAX_UNPACKED]
+    assert unpacked() - start == MAX_UNPACKED
+    await storage.read(workspace.key, 6 * MAX_UNPACKED, through=36, limit=99)
+    await storage.read(workspace.key, 0, through=6, limit=99)
+    assert unpacked() - start == 6 + 1
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from("ab"), st.integers(1, 9)),
+        st.tuples(st.just("compact"), st.sampled_from("ab"), st.integers(0, 70)),
+        st.tuples(st.just("repeat"), st.sampled_from("ab"), st.integers(0, 70)),
+        st.tuples(st.just("restart"), st.just("a"), st.just(0)),
+    ),
+    max_size=14,
+)
+SERIES = ("x", "y", "z:1")
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=STEPS,
+    reads=st.lists(st.tuples(*[st.integers(0, 70)] * 3), max_size=10),
+    size=st.builds(SegmentSize, st.integers(1, 12), st.integers(1, 150), st.integers(1, 5)),
+)
+async def test_compressing_at_any_time_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, str, int]],
+    reads: list[tuple[int, int, int]],
+    size: SegmentSize,
+) -> None:
+    """Random appends, compactions and restarts, beside a log in memory to which only the appends happen."""
+    path = fresh_database(tmp_path_factory.mktemp("random") / "log.db")
+    sqlite, memory = SqliteStorage(path), MemoryStorage()
+    plain = {name: await acquired(memory, name) for name in "ab"}
+    real = {name: await acquired(sqlite, name) for name in "ab"}
+    logs: dict[str, list[LogEntry]] = {"a": [], "b": []}
+    number = 0
+    for step, name, argument in steps:
+        log = logs[name]
+        if step == "append":
+            # Every third id is left out, and the series take turns: runs end at all sorts of places.
+            ids = [f"{SERIES[n % 3]}:{n + n // 3}" for n in range(number + 1, number + 1 + argument)]
+            number += argument
+            rows = await extended(sqlite, real[name], ids, log[-1] if log else None)
+            assert await extended(memory, plain[name], ids, log[-1] if log else None) == rows
+            log += rows
+        elif step == "compact":
+            await compacted(sqlite, real[name], argument, size)
+        elif step == "repeat" and log:
+            old = log[argument % len(log)]
+            again = old._replace(sequence=len(log) + 1)
+            results = [
+                await storage.append([Append(each.key, each.epoch, len(log), again.digest, [again])])
+                for storage, each in ((sqlite, real[name]), (memory, plain[name]))
+            ]
+            assert results == [[AppendResult.REFUSED]] * 2
+        elif step == "restart":
+            await sqlite.close()
+            sqlite = SqliteStorage(path)
+    for name in "ab":
+        one, other, file_key = real[name], plain[name], real[name].files[0].key
+        for after, through, limit in [*reads, (0, 10**6, 10**6)]:
+            assert await sqlite.read(one.key, after, through=through, limit=limit) == await memory.read(
+                other.key, after, through=through, limit=limit
+            )
+            assert await sqlite.read_versions(file_key, after, through, limit) == await memory.read_versions(
+                file_key, after, through, limit
+            )
+        for series in SERIES:
+            assert await sqlite.highest(one.key, series) == await memory.highest(other.key, series)
+            for counter in range(0, 100, 7):
+                operation_id = f"{series}:{counter}"
+                assert await sqlite.find(one.key, operation_id) == await memory.find(other.key, operation_id)
+        for row in logs[name]:
+            assert await sqlite.find(one.key, row.operation_id) == await memory.find(other.key, row.operation_id)
+    await sqlite.close()
