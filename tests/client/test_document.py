@@ -349,14 +349,13 @@ async def test_what_the_bridge_brings_is_told_although_it_breaks() -> None:
     notes.disconnected()
     notes.insert(4, "!")
     client.others((0, 0, "one "))
+    client.others((4, 0, "two "))
     notes.connected()
     client.snapshot()
     told: list[Change] = []
     notes.listen(told.append)
-    operations = codec.decode_server(client.server.frame_after(0))
-    assert isinstance(operations, messages.Committed)
-    notes.receive(messages.Resent(FILE, 0, operations.chain_hash, True, operations.operations))
-    assert told == [Change([(0, 0, "one ")], operations.operations[0].user_id)]
+    client.resent(through=1)
+    assert told == [Change([(0, 0, "one ")], "bob")]
     assert notes.text == "one text!"
 
 
@@ -394,6 +393,42 @@ async def test_a_past_that_takes_several_answers_to_bridge() -> None:
             assert client.sent == [messages.Resend(FILE, messages.Lineage(INCARNATION, number + 1, digest), 3)]
     assert client.sent == [messages.SnapshotApplied(FILE, 3)]
     assert notes.text == "210text!"
+
+
+async def test_an_answer_for_an_older_snapshot_does_not_end_the_bridge_to_a_newer_one() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, "!")
+    client.others((0, 0, "1"))
+    notes.connected()
+    client.snapshot()
+    client.others((0, 0, "2"))
+    client.snapshot()  # joined anew meanwhile
+    client.frames.clear()
+    client.resent(through=1)
+    assert (notes.state, client.sent) == (State.BRIDGING, [])
+    client.resent()
+    assert client.sent == [messages.SnapshotApplied(FILE, 2)]
+    assert notes.text == "21text!"
+
+
+async def test_a_bridge_that_has_gone_beyond_its_snapshot_heals() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    notes.disconnected()
+    notes.insert(4, "!")
+    client.others((0, 0, "1"))
+    older = client.server.snapshot()
+    client.others((0, 0, "2"))
+    notes.connected()
+    notes.receive(older)
+    client.frames.clear()
+    client.resent()
+    assert kinds(client.sent) == ["Leave", "Join"]
+    client.snapshot()
+    client.live()
+    assert (notes.text, notes.pending, notes.patches) == ("21text!", 1, [])
 
 
 async def test_a_log_that_does_not_know_our_past_hands_the_edits_back() -> None:

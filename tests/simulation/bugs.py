@@ -115,8 +115,8 @@ def _one_change_short(original: Any) -> object:
 
 
 def _at_the_wrong_sequence(original: Any) -> object:
-    async def save(self: SnapshotManager, snapshot: FileSnapshot) -> None:
-        await original(self, snapshot._replace(sequence=max(0, snapshot.sequence - 1)))
+    async def save(self: SnapshotManager, session: WorkspaceSession, snapshot: FileSnapshot) -> None:
+        await original(self, session, snapshot._replace(sequence=max(0, snapshot.sequence - 1)))
 
     return save
 

@@ -429,10 +429,14 @@ class Document:
         if self._replica.buffer is not None:
             for change in applied:
                 self._tell(change)
-        if message.more:
-            self._ask_resend(snapshot)
-        else:
+        # An answer may be to what was asked for an older snapshot: what is pending is not where this one is then.
+        missing = snapshot.snapshot_sequence_id - self._replica.sequence
+        if missing < 0:
+            raise OutOfStep
+        if not missing:
             self._adopt(snapshot)
+        elif message.more:
+            self._ask_resend(snapshot)
 
     def _adopt(self, snapshot: messages.Snapshot) -> None:
         self._snapshot = None

@@ -623,8 +623,11 @@ export class Document implements Kept {
     if (snapshot === null) return;
     const applied = this.#replica.receive(message.operations, message.previousSequenceId, message.chainHash);
     if (this.#replica.buffer !== null) this.#tellApplied(applied, "remote");
-    if (message.more) this.#askResend(snapshot);
-    else this.#adopt(snapshot);
+    // An answer may be to what was asked for an older snapshot: what is pending is not where this one is then.
+    const missing = snapshot.snapshotSequenceId - this.#replica.sequence;
+    if (missing < 0) throw new OutOfStep("the replica is beyond the snapshot");
+    if (missing === 0) this.#adopt(snapshot);
+    else if (message.more) this.#askResend(snapshot);
   }
 
   #adopt(snapshot: Snapshot): void {

@@ -323,6 +323,25 @@ test("asked to join again while a join is on its way: the second is refused, and
   expect(server.text).toBe(`${".".repeat(50)}abc`);
 });
 
+test("joined anew while the past is bridged: an answer for the older snapshot does not end the bridge", async () => {
+  const { clock, server, person } = scene("ab");
+  const { document, network } = await person("ann", { delay: 40 });
+  server.window = 2;
+  network.isUp = false;
+  network.cut();
+  await clock.pass(10);
+  document.edit(insert(2, "c"));
+  for (let i = 0; i < 5; i += 1) server.commit({ position: 0, deleted: 0, inserted: "." });
+  network.isUp = true;
+  await clock.until(() => server.received.filter((message) => message.type === "join").length === 2);
+  server.commit({ position: 0, deleted: 0, inserted: "," });
+  server.snapshotAgain();
+  await clock.until(() => document.status.isSaved);
+  expect(document.status).toMatchObject({ heals: 0, patches: [] });
+  expect(server.text).toBe(`,${".".repeat(5)}abc`);
+  expect(document.text).toBe(server.text);
+});
+
 test("access is taken away: what is not in the log is a patch, and nothing follows", async () => {
   const { clock, server, person } = scene("");
   const { document } = await person("ann", { delay: 20 });

@@ -182,6 +182,13 @@ export class OrderingServer {
     }
   }
 
+  /** As if everybody who is joining had left and joined once more before the answer was there. */
+  snapshotAgain(): void {
+    for (const seat of this.#seats) {
+      if (seat.state === "joining") this.#snapshot(seat, this.#role(seat) ?? "viewer", [], false);
+    }
+  }
+
   /** Loses what would have been told to whoever is live. */
   forgetToTell(action: () => void): void {
     const states = [...this.#seats].map((seat) => [seat, seat.state] as const);
@@ -246,6 +253,10 @@ export class OrderingServer {
       return;
     }
     seat.state = "joining";
+    this.#snapshot(seat, role, fates, have !== null && !isKnown);
+  }
+
+  #snapshot(seat: Seat, role: Role, fates: OperationFate[], lineageLost: boolean): void {
     this.#send(seat, {
       type: "snapshot",
       fileId: FILE,
@@ -255,7 +266,7 @@ export class OrderingServer {
       chainHash: this.chainHash(),
       role,
       fates,
-      lineageLost: have !== null && !isKnown,
+      lineageLost,
       content: this.text,
     });
   }
