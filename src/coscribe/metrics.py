@@ -53,6 +53,9 @@ class Metrics:
         self.shed = Counter(
             "coscribe_connections_shed", "Refused or closed to protect the others, by why", ["why"], registry=registry
         )
+        self.housekeeping_failed = Counter(
+            "coscribe_housekeeping_failed", "Unexpected errors while looking after what is open", registry=registry
+        )
         self.budget_keys = Gauge("coscribe_budget_keys", "Accounts whose rate is remembered", registry=registry)
         self.over_budget = Counter("coscribe_over_budget", "Messages over a rate, by whose", ["of"], registry=registry)
         self.over_quota = Counter(

@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from coscribe.access.throttle import Attempt, Buckets, Level, LoginGuard, Throttled, address_key
+from coscribe.access.throttle import Attempt, Buckets, Level, LoginGuard, Throttled
 from coscribe.core.errors import Code
+from coscribe.gateway.address import address_key
 from coscribe.metrics import metrics
 from tests.access.clock import Clock
 

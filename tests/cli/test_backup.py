@@ -110,6 +110,40 @@ def test_a_backup_overwrites_nothing(run: Run, folder: Path, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
+def test_a_folder_that_is_there_is_filled(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume cannot be renamed to, nor the folder that one is in, nor a link."""
+    for place in ("here", "linked", "again"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "linked")
+    monkeypatch.chdir(tmp_path / "here")
+    backed_up(run, folder, Path("."))
+    backed_up(run, folder, tmp_path / "link")
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"coscribe.db", "manifest.json"}
+    monkeypatch.chdir(tmp_path / "again")
+    restored(run, tmp_path / "linked", Path("."))
+    assert run("verify", "--data", tmp_path / "again").exit_code == 0
+
+
+def test_a_backup_can_be_read_where_nothing_can_be_written(run: Run, folder: Path, tmp_path: Path) -> None:
+    backed_up(run, folder, tmp_path / "copy")
+    with closing(sqlite3.connect(f"{database(tmp_path / 'copy').as_uri()}?mode=ro", uri=True)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert run("verify", "--data", tmp_path / "copy").exit_code == 0
+    assert {path.name for path in (tmp_path / "copy").iterdir()} == {"coscribe.db", "manifest.json"}
+
+
+def test_a_document_that_is_half_deleted_is_in_nobodys_way(run: Run, folder: Path, tmp_path: Path) -> None:
+    with closing(connect(database(folder))) as db:
+        db.execute("UPDATE workspaces SET status = 'deleted'")
+        db.execute("DELETE FROM file_operation_log WHERE sequence < 5")
+    assert backed_up(run, folder, tmp_path / "copy")["workspaces"] == []
+    assert restored(run, tmp_path / "copy", tmp_path / "new")["workspaces"] == 0
+    at = datetime.now(UTC).replace(year=2000).isoformat()
+    assert restored(run, tmp_path / "copy", tmp_path / "old", "--at", at)["cuts"] == []
+
+
 def test_nothing_looks_like_a_backup_that_failed(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "token.key").mkdir()  # cannot be copied
     result = run("backup", "--data", folder, tmp_path / "target")

@@ -45,7 +45,13 @@ class Site(NamedTuple):
 
 @asynccontextmanager
 async def open_site(
-    folder: Path, limits: GatewayLimits, *, shell: str = "picows", proxies: tuple[str, ...] = (), **settings: Any
+    folder: Path,
+    limits: GatewayLimits,
+    *,
+    shell: str = "picows",
+    proxies: tuple[str, ...] = (),
+    keep_alive_seconds: int = 5,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
     """``shell``: picows, or asgi, as where it is embedded."""
     coscribe = Coscribe(Settings(folder=folder, token_secret=SECRET, gateway=limits, **settings))
@@ -58,6 +64,7 @@ async def open_site(
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),
         log_level="error",
+        timeout_keep_alive=keep_alive_seconds,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

@@ -25,9 +25,6 @@ from tests.contracts.conversations import SECRET, RecordingTransport, Server
 from tests.gateway.site import PATIENCE, Site, live, metric, open_site, token
 
 SHED = "coscribe_connections_shed_total"
-HASTY = GatewayLimits(
-    head_seconds=0.3, http_seconds=0.3, head_bytes=4_096, silent_seconds=0.5, message_seconds=0.5, idle_seconds=0.2
-)
 UPGRADE = (
     "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -43,9 +40,14 @@ def brief_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with open_site(tmp_path, HASTY) as site:
+async def site(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    """With the limits that the test is about, and no other short ones."""
+    async with open_site(tmp_path, getattr(request, "param", GatewayLimits())) as site:
         yield site
+
+
+def limited(**limits: float) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("site", [GatewayLimits(**limits)], indirect=True, ids=[""])  # type: ignore[arg-type]  # whole numbers stay whole
 
 
 # ---- slowly, byte by byte
@@ -53,6 +55,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", UPGRADE + "X-Slow: "])
+@limited(head_seconds=0.3)
 async def test_a_head_that_trickles_is_closed(site: Site, start: str) -> None:
     """Of a request or of an upgrade; and so is a connection that sends nothing at all."""
     before = metric(SHED, why="head")
@@ -65,6 +68,7 @@ async def test_a_head_that_trickles_is_closed(site: Site, start: str) -> None:
 
 
 @pytest.mark.slow
+@limited(head_seconds=0.3)
 async def test_a_second_head_that_trickles_is_closed(site: Site) -> None:
     reader, writer = await site.raw()
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nX-Slow: ")
@@ -74,6 +78,7 @@ async def test_a_second_head_that_trickles_is_closed(site: Site) -> None:
 
 
 @pytest.mark.slow
+@limited(head_bytes=4_096)
 async def test_a_head_without_end_is_refused(site: Site) -> None:
     reader, writer = await site.raw()
     writer.write(b"GET /healthz HTTP/1.1\r\n" + b"X-Long: yes\r\n" * 1_000)
@@ -83,6 +88,7 @@ async def test_a_head_without_end_is_refused(site: Site) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framing", ["Content-Length: 500000", "Transfer-Encoding: chunked"])
+@limited(http_seconds=0.3)
 async def test_a_body_that_trickles_is_closed(site: Site, framing: str) -> None:
     before = metric(SHED, why="body")
     reader, writer = await site.raw()
@@ -94,25 +100,33 @@ async def test_a_body_that_trickles_is_closed(site: Site, framing: str) -> None:
 
 
 @pytest.mark.slow
-async def test_an_answer_that_nobody_reads_is_cut_off(tmp_path: Path) -> None:
+@limited(http_seconds=0.1)
+async def test_an_answer_that_nobody_reads_is_cut_off(site: Site) -> None:
     before = metric(SHED, why="answer")
-    async with open_site(tmp_path, HASTY) as site:
-        address = f"ws://{site.address}/ws"
-        async with Client(address, token("ann")) as ann:
-            notes = await ann.open("notes")
-            for _ in range(12):
-                notes.insert(0, "x" * 900_000)
-                await notes.synced()
-        reader, writer = await asyncio.open_connection(site.host, site.port, limit=1_024)
-        head = "GET /api/documents/notes/content HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n"
-        writer.write(f"{head}Authorization: Bearer {token('ann')}\r\n\r\n".encode())
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        await _until(lambda: metric(SHED, why="answer") == before + 1)
+    await _long_text(site)
+    reader, writer = await _asked(site)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    await _until(lambda: metric(SHED, why="answer") == before + 1)
+    writer.close()
+
+
+@pytest.mark.slow
+async def test_an_answer_that_is_read_without_haste_comes_whole(tmp_path: Path) -> None:
+    """Longer than connections are kept after an answer, and than closing may take; faster than the rate."""
+    async with open_site(tmp_path, GatewayLimits(http_seconds=0.3), keep_alive_seconds=0) as site:
+        await _long_text(site)
+        reader, writer = await _asked(site)
+        got = 0
+        while piece := await reader.read(100_000):
+            got += len(piece)
+            await asyncio.sleep(0.02)  # 5 MB a second at most: the pace is what is tested
+        assert got > 10_800_000
         writer.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("said_hello", [False, True])
+@limited(silent_seconds=0.5, idle_seconds=0.2)
 async def test_a_frame_that_trickles_is_closed(site: Site, said_hello: bool) -> None:
     """A frame of 1 MB, a byte at a time: no whole message ever comes, and no pong can come in between."""
     reader, writer = await _upgraded(site)
@@ -125,6 +139,7 @@ async def test_a_frame_that_trickles_is_closed(site: Site, said_hello: bool) -> 
 
 
 @pytest.mark.slow
+@limited(message_seconds=0.5)
 async def test_fragments_that_trickle_are_closed(site: Site) -> None:
     """Small fragments without a last one, with a pong in between each: the connection is alive, the message is not."""
     before = metric(SHED, why="message")
@@ -141,10 +156,8 @@ async def test_one_who_is_closed_and_does_not_read_goes_with_all_that_waits_for_
     """Closing waits for the peer to take what was sent before; one who takes nothing is cut off."""
     limits = GatewayLimits(buffer_bytes=4_000_000)
     async with open_site(tmp_path, limits) as site, Client(f"ws://{site.address}/ws", token("ann")) as ann:
-        notes = await ann.open("notes")
-        for _ in range(12):
-            notes.insert(0, "x" * 900_000)
-            await notes.synced()
+        await ann.open("notes")
+        await _long_text(site)
         reader, writer = await asyncio.open_connection(site.host, site.port, limit=1_024)
         writer.write((UPGRADE + "\r\n").encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 101")
@@ -420,6 +433,23 @@ def _frame(payload: bytes, *, first: int = 0x81) -> bytes:
     if size >= 65_536:
         length = bytes([0xFF]) + struct.pack(">Q", size)
     return bytes([first]) + length + bytes(4) + payload
+
+
+async def _long_text(site: Site) -> None:
+    """10.8 MB, more than the buffers of a connection hold."""
+    async with Client(f"ws://{site.address}/ws", token("ann")) as ann:
+        notes = await ann.open("notes")
+        for _ in range(12):
+            notes.insert(0, "x" * 900_000)
+            await notes.synced()
+
+
+async def _asked(site: Site) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request for that text by one who takes in little at a time."""
+    reader, writer = await asyncio.open_connection(site.host, site.port, limit=1_024)
+    head = "GET /api/documents/notes/content HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n"
+    writer.write(f"{head}Authorization: Bearer {token('ann')}\r\n\r\n".encode())
+    return reader, writer
 
 
 async def _upgraded(site: Site) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.selector_events
 import json
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in the stubs
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -21,7 +26,7 @@ from coscribe.gateway.gatekeeper import Counts, Gatekeeper
 from coscribe.persistence.memory import MemoryStorage
 from tests.contracts.conversations import SECRET as CONVERSATION_SECRET
 from tests.contracts.conversations import RecordingTransport, Server
-from tests.gateway.site import PATIENCE, hello, metric, open_site
+from tests.gateway.site import PATIENCE, hello, live, metric, open_site
 
 SHED = "coscribe_connections_shed_total"
 
@@ -153,6 +158,76 @@ async def test_who_never_says_hello_is_closed_and_counted(tmp_path: Path, shell:
                 await silent.recv()
         await _until(lambda: not site.coscribe.gateway._connections)
     assert metric(SHED, why="hello") == before + 1
+
+
+@pytest.mark.slow
+async def test_who_resets_the_connection_in_the_upgrade_leaves_nothing(tmp_path: Path, brief_looks: None) -> None:
+    async with open_site(tmp_path, GatewayLimits()) as site:
+        gateway = site.coscribe.gateway
+        for _ in range(20):
+            with socket.create_connection((site.host, site.port)) as rude:
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                rude.sendall(
+                    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+        async with site.connect() as last:
+            await hello(last, "ann")
+            await _until(lambda: len(gateway._connections) == 1)
+        await _until(lambda: gateway._gatekeeper._open == 0)
+        assert gateway._checking is not None
+        assert not gateway._checking.done()
+
+
+@pytest.mark.slow
+async def test_what_comes_before_the_loop_has_set_the_protocol_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a rush of upgrades the loop reads hellos, and ends, before it comes to that; here it never does."""
+    of_transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]  # private
+    set_protocol = of_transport.set_protocol
+
+    def later(transport: Any, protocol: asyncio.BaseProtocol) -> None:
+        if not isinstance(protocol, WSProtocol):
+            set_protocol(transport, protocol)
+
+    monkeypatch.setattr(of_transport, "set_protocol", later)
+    async with open_site(tmp_path, GatewayLimits()) as site:
+        async with asyncio.timeout(PATIENCE), site.connect() as early:
+            await live(early, "ann", "notes")
+        await _until(lambda: not site.coscribe.gateway._connections)
+
+
+async def test_an_unexpected_error_ends_no_housekeeping(brief_looks: None) -> None:
+    before = metric("coscribe_housekeeping_failed_total")
+    server = Server(MemoryStorage(), gateway_limits=GatewayLimits(hello_seconds=0.0))
+
+    class Broken(RecordingTransport):
+        def send(self, frame: bytes) -> None:
+            raise RuntimeError("the handle is closed")
+
+    server.connect(Broken())
+    honest = RecordingTransport()
+    server.connect(honest)
+    server.time += 1
+    server.gateway.start()
+    await _until(lambda: honest.closed is not None)
+    assert server.gateway._checking is not None
+    assert not server.gateway._checking.done()
+    await server.gateway.stop(1_000)
+    assert metric("coscribe_housekeeping_failed_total") > before
+
+
+async def test_one_whose_hello_is_looked_up_need_not_make_room() -> None:
+    server = Server(MemoryStorage(), gateway_limits=GatewayLimits(unauthenticated=1))
+    waiting = RecordingTransport()
+    connection = server.connect(waiting)
+    said = {"type": "hello", "protocol": [1], "token": make_token(CONVERSATION_SECRET, "ann", "editor", 3_600)}
+    connection.receive(json.dumps(said).encode())
+    for _ in range(2):
+        server.connect(RecordingTransport())
+    await server.settle()
+    assert (_last(waiting)["type"], waiting.closed) == ("welcome", None)
 
 
 @pytest.mark.slow

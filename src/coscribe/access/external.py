@@ -29,9 +29,10 @@ from coscribe.access.invitations import find_open_by_secret
 from coscribe.access.names import HANDLE, RESERVED, checked_email, checked_name
 from coscribe.access.oidc import ANSWER_SECONDS, Profile, Provider
 from coscribe.access.sessions import Device, Opened, begin
-from coscribe.access.throttle import Buckets, address_key
+from coscribe.access.throttle import Buckets
 from coscribe.config import OidcProvider
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.gateway.address import address_key
 from coscribe.metrics import metrics
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import external_attempts, external_identities, sessions, users

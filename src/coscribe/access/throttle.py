@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.gateway.address import address_key as address_key
+from coscribe.gateway.address import address_key
 from coscribe.metrics import metrics
 
 _V = TypeVar("_V")

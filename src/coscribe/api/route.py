@@ -33,9 +33,10 @@ from coscribe.access.events import by
 from coscribe.access.ids import MICROSECONDS, now
 from coscribe.access.policy import RANK, Action, decide
 from coscribe.access.rights import authorise
-from coscribe.access.throttle import Buckets, Level, Throttled, address_key
+from coscribe.access.throttle import Buckets, Level, Throttled
 from coscribe.api.services import Services
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.gateway.address import address_key
 from coscribe.persistence.schema import idempotent_answers
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -95,23 +95,33 @@ def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) ->
 def whole(target: Path) -> Iterator[Path]:
     """A draft beside ``target`` that takes its name when the block is through, synced; or vanishes if that raises.
 
-    Only its owner can read it. Raises FolderError.
+    Where ``target`` is there already (an empty folder; a volume, which cannot be renamed to) the draft is in it, and
+    its files are moved up, the manifest last. Only its owner can read it. Raises FolderError.
     """
+    target = target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderError(
             f"{target} is not empty", "Nothing is ever overwritten: name a folder that does not exist yet."
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+        is_there = target.is_dir()
+        if not is_there:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target if is_there else target.parent))
     except OSError as error:
         raise FolderError(f"cannot write in {target.parent}: {error.strerror}", "Name another place.") from error
     try:
         yield draft
         for path in (*draft.iterdir(), draft):
             _sync(path)
-        draft.rename(target)
-        _sync(target.parent)
+        if is_there:
+            for path in sorted(draft.iterdir(), key=lambda path: path.name == MANIFEST):
+                path.rename(target / path.name)
+            draft.rmdir()
+            _sync(target)
+        else:
+            draft.rename(target)
+            _sync(target.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -129,7 +139,7 @@ def _manifest(source: sqlite3.Connection, folder: Path) -> Manifest:
     (schema,) = source.execute("SELECT version_num FROM alembic_version").fetchone()
     heads = source.execute(
         "SELECT workspace_id, incarnation, last_sequence, chain_hash FROM workspaces JOIN heads USING (workspace_key)"
-        " ORDER BY workspace_id"
+        " WHERE status != 'deleted' ORDER BY workspace_id"
     )
     return Manifest(
         FORMAT,
@@ -157,6 +167,8 @@ def _copy(source: sqlite3.Connection, path: Path, progress: Callable[[int, int],
             progress(total - remaining, total)
 
         source.backup(copy, pages=STEP_PAGES, progress=step)
+        copy.execute("PRAGMA journal_mode = DELETE")  # so that it can be read where nothing can be written
+        os.fsync(file.fileno())
 
 
 def _write(path: Path, content: bytes) -> None:

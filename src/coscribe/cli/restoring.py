@@ -99,7 +99,7 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
     db.execute("BEGIN IMMEDIATE")
     heads = db.execute(
         "SELECT workspace_key, workspace_id, last_sequence FROM workspaces JOIN heads USING (workspace_key)"
-        " ORDER BY workspace_id"
+        " WHERE status != 'deleted' ORDER BY workspace_id"
     ).fetchall()
     for key, workspace_id, last in heads:
         kept, version, chain_hash = _last_by(db, key, at)

@@ -535,6 +535,7 @@ class Collaboration:
         if message.user_id != identity.user_id:
             raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
         with _storage_as_refusal():
+            is_counted = False
             while True:
                 try:
                     author, role, session, file = await self._admitted(identity, message.file_id)
@@ -544,7 +545,9 @@ class Collaboration:
                         return places
                     raise
                 generation, evidence = self.generation, Evidence()
-                within_rate = within_rate and self.within_budget(identity, session)
+                if not is_counted:
+                    within_rate = within_rate and self.within_budget(identity, session)
+                    is_counted = True
                 while generation == self.generation and not session.lost:
                     try:
                         outcome = session.submit(

@@ -100,7 +100,7 @@ class DocumentRouter:
     async def _measure(self, source: QuotaSource, session: WorkspaceSession) -> None:
         """How long the log is; a long one takes a moment, for which nobody has to wait."""
         through = session.workspace.last_sequence
-        session.log_has_grown(await source.log_bytes(session.workspace.key, through))
+        session.log_bytes += await source.log_bytes(session.workspace.key, through)
 
     async def _load_file(self, session: WorkspaceSession, workspace: Workspace, file: File) -> OpenFile:
         base = await self._base(workspace, file)

@@ -76,9 +76,9 @@ class GatewayLimits(NamedTuple):
     connections: int = 20_000
     connections_per_address: int = 2_000
     connections_per_account: int = 200
-    unauthenticated: int = 1_000
-    http_connections: int = 5_000
-    http_connections_per_address: int = 500
+    unauthenticated: int = 4_000
+    http_connections: int = 20_000
+    http_connections_per_address: int = 4_000
     head_bytes: int = 65_536
     head_seconds: float = 10.0
     http_seconds: float = 20.0
@@ -396,6 +396,7 @@ class Connection:
             if self.identity is None:
                 if not isinstance(message, messages.Hello):
                     raise CoscribeError(Code.HELLO_EXPECTED)
+                self._gatekeeper.spoke(self)
                 self._later(partial(self._hello, message), None)
             elif isinstance(message, _EDITS):
                 self._submit(message, self.identity)
@@ -467,7 +468,7 @@ class Connection:
             generation = collaboration.generation
             if not await authenticator.is_valid(identity):
                 raise CoscribeError(Code.SESSION_ENDED)
-        if not self._gatekeeper.named(self, identity.account):
+        if not self._gatekeeper.named(identity.account):
             error = CoscribeError(Code.TOO_MANY_REQUESTS, "too many connections of this account are open")
             self._refuse(error)
             self.close(1013, error.code.value.code)

@@ -177,29 +177,51 @@ def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Proto
         )
 
     class WebSocketSwitch(asyncio.Protocol):
-        """Reads the upgrade request and hands the connection to the protocol that serves its path."""
+        """Reads the upgrade request and hands the connection to the protocol that serves its path.
+
+        uvicorn makes the switch the connection's protocol when this has read the request; the real one follows as soon
+        as the loop comes to it. Whatever happens before then is passed on: in a rush many events come between, the
+        hello or the end of the connection among them.
+        """
 
         def __init__(self, **uvicorn: Any) -> None:
             self._uvicorn = uvicorn
             self._transport: asyncio.Transport
+            self._chosen: WSProtocol | WebSocketsSansIOProtocol | None = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but does not say so
 
         def data_received(self, data: bytes) -> None:
-            target = data.split(b" ", 2)[1].split(b"?")[0]
-            if target == path.encode():
-                config = self._uvicorn["config"]
-                peer = (get_remote_addr(self._transport) or ("", 0))[0]
-                protocol = picows_protocol(peer, proxies_of(config))
-                protocol.connection_made(self._transport)
-                _feed(protocol, data)
+            if self._chosen is None:
+                self._chosen = self._choose(data)
+                self._chosen.connection_made(self._transport)
+                asyncio.get_running_loop().call_soon(self._transport.set_protocol, self._chosen)
+            if isinstance(self._chosen, WSProtocol):
+                _feed(self._chosen, data)
             else:
-                protocol = WebSocketsSansIOProtocol(**self._uvicorn)
-                protocol.connection_made(self._transport)
-                protocol.data_received(data)
-            # uvicorn makes this switch the protocol right after this call; the real one follows it.
-            asyncio.get_running_loop().call_soon(self._transport.set_protocol, protocol)
+                self._chosen.data_received(data)
+
+        def eof_received(self) -> bool | None:
+            return self._chosen.eof_received() if self._chosen is not None else None
+
+        def connection_lost(self, error: Exception | None) -> None:
+            if self._chosen is not None:
+                self._chosen.connection_lost(error)
+
+        def pause_writing(self) -> None:
+            if self._chosen is not None:
+                self._chosen.pause_writing()
+
+        def resume_writing(self) -> None:
+            if self._chosen is not None:
+                self._chosen.resume_writing()
+
+        def _choose(self, request: bytes) -> WSProtocol | WebSocketsSansIOProtocol:
+            if request.split(b" ", 2)[1].split(b"?")[0] != path.encode():
+                return WebSocketsSansIOProtocol(**self._uvicorn)
+            peer = (get_remote_addr(self._transport) or ("", 0))[0]
+            return picows_protocol(peer, proxies_of(self._uvicorn["config"]))
 
     return WebSocketSwitch
 

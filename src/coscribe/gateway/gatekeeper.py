@@ -51,7 +51,7 @@ RETRY_AFTER = 5
 
 
 class Stranger(Protocol):
-    """A connection that has not said who it is."""
+    """A connection that has not said hello."""
 
     def give_way(self) -> None:
         """Others need the room: closes it."""
@@ -91,13 +91,16 @@ class Gatekeeper:
             oldest.give_way()
         metrics.strangers.set(len(self._strangers))
 
-    def named(self, stranger: Stranger, account: str) -> bool:
-        """One has said who it is. False: there are too many of that account."""
+    def spoke(self, stranger: Stranger) -> None:
+        """One has said hello. Whether that is true is being looked up; it need not make room for others meanwhile."""
+        self._forget(stranger)
+
+    def named(self, account: str) -> bool:
+        """One is known to be of an account. False: there are too many of that account."""
         if self._accounts.is_full(account):
             metrics.shed.labels("account").inc()
             return False
         self._accounts.add(account)
-        self._forget(stranger)
         return True
 
     def went(self, stranger: Stranger, address: str, account: str) -> None:

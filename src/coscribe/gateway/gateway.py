@@ -9,9 +9,12 @@ time counts as a no. So however slow storage is, nobody keeps what was taken fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
+
+import structlog
 
 from coscribe.documents.collaboration import Membership
 from coscribe.documents.ports import AccessChange
@@ -19,6 +22,8 @@ from coscribe.gateway.address import counted_key
 from coscribe.gateway.connection import Connection, Context, Transport
 from coscribe.gateway.gatekeeper import Gatekeeper, Refusal
 from coscribe.metrics import metrics
+
+log = structlog.get_logger(__name__)
 
 CHECK_INTERVAL = 5.0
 """Seconds between two looks at every connection."""
@@ -98,7 +103,8 @@ class Gateway:
             self._checking.cancel()
         await self.context.collaboration.drain()
         for connection in tuple(self._connections):
-            connection.goodbye(retry_after)
+            with _at_its_own_cost(connection):
+                connection.goodbye(retry_after)
         while self._applying:
             await asyncio.gather(*self._applying, return_exceptions=True)
 
@@ -134,8 +140,24 @@ class Gateway:
             await asyncio.sleep(CHECK_INTERVAL)
             now = self.context.now()
             for connection in tuple(self._connections):
-                connection.check(now)
-            await self.context.collaboration.snapshots.sweep()
+                with _at_its_own_cost(connection):
+                    connection.check(now)
+            with _going_on("sweep"):
+                await self.context.collaboration.snapshots.sweep()
+
+
+@contextmanager
+def _going_on(what: str, **about: str) -> Iterator[None]:
+    """An error that nobody expects is told, and ends nothing else: everybody depends on the housekeeping."""
+    try:
+        yield
+    except Exception:
+        metrics.housekeeping_failed.inc()
+        log.exception("housekeeping_failed", what=what, **about)
+
+
+def _at_its_own_cost(connection: Connection) -> AbstractContextManager[None]:
+    return _going_on("connection", connection=connection.connection_id)
 
 
 async def _for_each(items: Sequence[_T], work: Callable[[_T], Awaitable[None]]) -> None:

@@ -2,7 +2,7 @@
 
     connected   the head of a request has to be there after `head_seconds`, in `head_bytes`       408, 431
     head        a body, while somebody waits for it, has to come at `http_rate` at least          408
-    answer      has to be read at that rate, too                                                  cut off
+    answer      has to be read at that rate, too, also when it is the last                        cut off
 
 Otherwise a client that sends a byte now and then holds a connection, and whatever is kept for it, for nothing
 ("slow-loris"). Upgrades to WebSockets come through here until their head is read.
@@ -11,6 +11,9 @@ Otherwise a client that sends a byte now and then holds a connection, and whatev
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +27,10 @@ from coscribe.gateway.gatekeeper import RETRY_AFTER, Counts
 from coscribe.metrics import metrics
 
 CLOSE_SECONDS = 10.0
-"""How long one who is closed may take to read the rest of an answer."""
+"""How long one may take to end a connection of which everything has been read."""
+
+ANSWER_LOOKS = 3
+"""An answer is looked at so many times less often than a body: systems tell late that something has been read."""
 
 _STATUS = {408: b"408 Request Timeout", 429: b"429 Too Many Requests", 431: b"431 Request Header Fields Too Large"}
 _STATUS[503] = b"503 Service Unavailable"
@@ -97,24 +103,27 @@ def patient_http(limits: GatewayLimits) -> type[HttpToolsProtocol]:
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if self.transport.is_closing() and self._timer is None:
-                self._wait(limits.http_seconds, self.transport.abort)
+                self._look_at_answer(self._unread())
 
         # ---- from the transport
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._look_at_answer(self.transport.get_write_buffer_size())
+            self._look_at_answer(self._unread())
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            if self._in_body:
+            if self.transport.is_closing():
+                self._look_at_answer(self._unread())
+            elif self._in_body:
                 self._expect_body()
             else:
                 self._stop_waiting()
 
         def timeout_keep_alive_handler(self) -> None:
             super().timeout_keep_alive_handler()
-            self._wait(CLOSE_SECONDS, self.transport.abort)
+            if self.transport.is_closing():  # an answer that is handed over may be on its way for long
+                self._look_at_answer(self._unread())
 
         # ---- deadlines
 
@@ -132,18 +141,29 @@ def patient_http(limits: GatewayLimits) -> type[HttpToolsProtocol]:
             self._body_bytes = 0
             self._wait(limits.http_seconds, self._look_at_body)
 
-        def _look_at_answer(self, waiting: int) -> None:
-            """Looks again whether ``waiting`` bytes have become fewer."""
+        def _look_at_answer(self, unread: int) -> None:
+            """Looks again whether ``unread`` bytes have become fewer."""
+            seconds = ANSWER_LOOKS * limits.http_seconds if unread else CLOSE_SECONDS
 
             def look() -> None:
-                left = self.transport.get_write_buffer_size()
-                if left > waiting - limits.http_rate * limits.http_seconds:
+                left = self._unread()
+                if left > max(0.0, unread - limits.http_rate * seconds) or not unread:
                     metrics.shed.labels("answer").inc()
                     self.transport.abort()
                 else:
                     self._look_at_answer(left)
 
-            self._wait(limits.http_seconds, look)
+            self._wait(seconds, look)
+
+        def _unread(self) -> int:
+            """Bytes that the client has not taken: those that wait here, and where the system tells those it has."""
+            waiting = self.transport.get_write_buffer_size()
+            socket = self.transport.get_extra_info("socket")
+            try:
+                held = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
+            except (OSError, ValueError):  # a system that does not tell; a socket that is closed
+                return waiting
+            return waiting + int.from_bytes(held, sys.byteorder)
 
         def _refuse(self, status: int, why: str) -> None:
             """Says so, where no answer has begun, and closes."""
@@ -155,7 +175,7 @@ def patient_http(limits: GatewayLimits) -> type[HttpToolsProtocol]:
                 line = b"HTTP/1.1 " + _STATUS[status] + b"\r\nconnection: close\r\ncontent-length: 0\r\n"
                 self.transport.write(line + wait + b"\r\n")
             self.transport.close()
-            self._wait(CLOSE_SECONDS, self.transport.abort)
+            self._look_at_answer(self._unread())
 
         def _wait(self, seconds: float, then: Callable[[], Any]) -> None:
             self._stop_waiting()

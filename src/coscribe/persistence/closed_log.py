@@ -51,7 +51,10 @@ _ROWS = (
     f"SELECT {', '.join(Row._fields)} FROM file_operation_log WHERE workspace_key = ? AND sequence <= ?"
     " ORDER BY sequence LIMIT ?"
 )
-_HEAD = "SELECT last_sequence FROM heads WHERE workspace_key = ?"
+_HEAD = (
+    "SELECT last_sequence FROM heads JOIN workspaces USING (workspace_key)"
+    " WHERE workspace_key = ? AND status != 'deleted'"
+)
 _DELETE_ROWS = "DELETE FROM file_operation_log WHERE workspace_key = ? AND sequence BETWEEN ? AND ?"
 
 
@@ -139,7 +142,8 @@ def closed_through(db: sqlite3.Connection, workspace_key: int) -> int:
 
 
 def closable(db: sqlite3.Connection, workspace_key: int, through: int, size: SegmentSize) -> Closable | None:
-    """The oldest rows up to ``through``, as many as a segment may hold; None: fewer than are worth one."""
+    """The oldest rows up to ``through``, as many as a segment may hold; None: fewer than are worth one, or the document
+    is being deleted."""
     head = db.execute(_HEAD, (workspace_key,)).fetchone()
     first = db.execute(_FIRST_ROW, (workspace_key,)).fetchone()
     if head is None or first is None:

@@ -171,6 +171,11 @@ _AUTHOR = _sql(select(authors.c.author_ref).where(authors.c.user_id == bindparam
 _FILE_ID = _sql(select(files.c.file_id).where(files.c.file_key == bindparam("file")))
 _FILE_WORKSPACE = _sql(select(files.c.workspace_key).where(files.c.file_key == bindparam("file")))
 _ALL = _sql(select(workspaces.c.workspace_id).order_by(workspaces.c.workspace_id))
+_KEPT = _sql(
+    select(workspaces.c.workspace_id)
+    .where(workspaces.c.status != literal_column("'deleted'"))
+    .order_by(workspaces.c.workspace_id)
+)
 _SNAPSHOTS = _sql(
     select(file_snapshots.c.version, file_snapshots.c.sequence, file_snapshots.c.content, file_snapshots.c.content_hash)
     .where(file_snapshots.c.file_key == bindparam("file"))
@@ -645,9 +650,10 @@ def _snapshot(file_key: int, row: _Row) -> FileSnapshot:
 
 
 def stored_workspaces(db: sqlite3.Connection) -> list[Workspace]:
-    """Every workspace with its head and its files, in the order of their ids."""
+    """Every workspace with its head and its files, in the order of their ids; but for those that are deleted, whose
+    log may be gone in part."""
     found: list[Workspace] = []
-    for (workspace_id,) in db.execute(_ALL).fetchall():
+    for (workspace_id,) in db.execute(_KEPT).fetchall():
         key, incarnation, secret = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
         # A head that somebody has deleted is one at which nothing has been written: it will not fit the log.
         epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS)
