@@ -9,7 +9,7 @@ APP := src/coscribe/web/built/index.html
 APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
 
-.PHONY: help setup serve check test test-long simulate shows bench bench-peers lock migration generate format clean
+.PHONY: help setup serve check test test-long simulate fuzz shows bench bench-peers lock migration generate format clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,7 @@ check: $(READY) $(PACKAGES) ## Types, lint, generated files, quick tests: under 
 test: $(READY) $(APP) ## Everything, under 20 minutes on 2 cores
 	@tools/check.sh $(BIN) --static-only
 	@$(BIN)/python tools/system_packages.py
-	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak" tests/core tests/protocol tests/documents
+	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak" tests/core tests/protocol tests/documents tests/fuzz
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
 test-long: $(READY) $(APP) ## Soaks and the nightly property profile
@@ -44,6 +44,9 @@ test-long: $(READY) $(APP) ## Soaks and the nightly property profile
 
 simulate: $(READY) ## Simulated worlds on virtual time: make simulate SEEDS=1000 FIRST=0
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)
+
+fuzz: $(READY) ## Fuzz frames, conversations and the core, one after the other: make fuzz SECONDS=600
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 shows: $(READY) $(APP) ## Print every figure that the issues ask for
 	@$(BIN)/python tools/shows.py

@@ -1,6 +1,6 @@
 """Prints every figure this project claims: `make shows`. Each part names its command; --only picks some.
 
-python tools/shows.py                      everything (about 45 minutes)
+python tools/shows.py                      everything (about 75 minutes)
 python tools/shows.py --only replay bench  some of it
 """
 
@@ -47,6 +47,7 @@ def main() -> int:
         "conformance": lambda: tests(
             "Python and TypeScript agree on every vector", "tests/protocol/test_same_vectors.py", "-s"
         ),
+        "fuzz": fuzz,
         "browser": browser,
         "bench": bench,
     }
@@ -103,6 +104,12 @@ def tests(what: str, paths: str, *options: str) -> bool:
         print(f"  {line}")
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
     return result.returncode == 0
+
+
+def fuzz() -> bool:
+    """Ten minutes of made-up inputs for each target; a crash or a hang is saved, and the line that replays it shown."""
+    title("fuzzing: frames, conversations, core", "python -m tests.fuzz --seconds 600")
+    return subprocess.run([PYTHON, "-m", "tests.fuzz", "--seconds", "600"], cwd=ROOT, check=False).returncode == 0
 
 
 def browser() -> bool:

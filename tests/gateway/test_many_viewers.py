@@ -178,3 +178,33 @@ async def test_who_stays_slow_for_too_long_goes_alone() -> None:
     await crowd.write("y")
     assert all(json.loads(transport.last)["operations"][0]["serverSequenceId"] == 2 for _, transport in fast)
     await asyncio.sleep(0)
+
+
+class FullTransport(CountingTransport):
+    """A peer that has read nothing for long."""
+
+    def buffered(self) -> int:
+        return GatewayLimits().buffer_bytes + 1
+
+
+async def test_who_is_closed_by_the_tail_of_a_join_is_not_among_the_viewers() -> None:
+    crowd = await _crowd(1)
+    transport = FullTransport()
+    connection = crowd.server.gateway.open(transport)
+    crowd.server.connections = [connection]
+    token = make_token(SECRET, "slow", "viewer", 3_600)
+    for hello in ({"type": "hello", "protocol": [1], "token": token}, {"type": "join", "fileId": "notes"}):
+        connection.receive(json.dumps(hello).encode())
+        await crowd.server.settle()
+    await crowd.write("x")
+    connection.pause()
+    connection.receive(b'{"type":"snapshotApplied","fileId":"notes","snapshotSequenceId":0}')
+    await crowd.server.settle()
+    assert transport.closed
+    assert json.loads(crowd.viewers[0][1].last)["type"] == "left"
+    said = transport.sent
+    connection.resume()
+    await crowd.write("y")
+    assert transport.sent == said
+    file = crowd.server.collaboration.router.sessions["notes"].files["notes"]
+    assert len(file.subscribers) == len(file.participants) == 2

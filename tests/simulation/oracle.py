@@ -92,9 +92,11 @@ class Oracle:
         except Exception:
             return
         if isinstance(message, messages.Operation):
-            asked = _Asked(message.user_id, message.base_version, [message.operation_id], [_form(message)], self.now())
+            asked = _Asked(
+                message.user_id, message.base_version, [message.operation_id], [wire_notation(message)], self.now()
+            )
         elif isinstance(message, messages.Chain):
-            forms = [_form(element) for element in message.operations]
+            forms = [wire_notation(element) for element in message.operations]
             ids = [element.operation_id for element in message.operations]
             asked = _Asked(message.user_id, message.base_version, ids, forms, self.now())
         else:
@@ -224,7 +226,7 @@ class Oracle:
         entry = truth.entries[sequence - 1]
         require(entry.operation_id == operation.operation_id, f"another operation is shown at {sequence}")
         require(entry.version == operation.document_version, f"another version is shown at {sequence}")
-        shown = naive_normal(_form(operation) or [])
+        shown = naive_normal(wire_notation(operation) or [])
         require(shown == truth.operations[sequence - 1], f"{shown} is shown at {sequence}")
 
     def _fates(self, fates: Iterable[messages.OperationFate]) -> None:
@@ -325,7 +327,7 @@ class _Asked:
     at: float = field(compare=False)
 
 
-def _form(element: messages.Operation | messages.ChainElement | messages.CommittedOperation) -> JsonOp | None:
+def wire_notation(element: messages.Operation | messages.ChainElement | messages.CommittedOperation) -> JsonOp | None:
     """The notation of what the wire says."""
     position, payload = element.position, element.payload
     start: JsonOp = [position] if position else []
@@ -349,6 +351,8 @@ def _batch(payload: Payload) -> JsonOp | None:
             return None
         parts += [part for part in (at - end, inserted, {"d": deleted}) if part not in (0, "", {"d": 0})]
         end = at + deleted
+    while parts and isinstance(parts[-1], int):  # nothing was done there, however far it is
+        parts.pop()
     return parts
 
 

@@ -398,8 +398,9 @@ class Collaboration:
             if tail:
                 member.subscriber.deliver(file.tail_frame(after, tail))
             member.subscriber.deliver(codec.encode(live), last_sequence)
-            file.subscribers[member.subscriber] = None
-            self._tell_presence(file, member.participant, but=member.subscriber)
+            if member.subscriber in file.participants:  # else that was too much for it, and has closed it
+                file.subscribers[member.subscriber] = None
+                self._tell_presence(file, member.participant, but=member.subscriber)
 
         session.act(go_live)
 
