@@ -1,6 +1,6 @@
 """Prints every figure this project claims: `make shows`. Each part names its command; --only picks some.
 
-python tools/shows.py                      everything (about 75 minutes)
+python tools/shows.py                      everything (about 90 minutes)
 python tools/shows.py --only replay bench  some of it
 """
 
@@ -44,6 +44,7 @@ def main() -> int:
         ),
         "security": lambda: tests("docs/security.md, line by line", "tests/api/test_security.py"),
         "storm": storm,
+        "week": week,
         "conformance": lambda: tests(
             "Python and TypeScript agree on every vector", "tests/protocol/test_same_vectors.py", "-s"
         ),
@@ -91,6 +92,12 @@ def storm() -> bool:
     os.environ["COSCRIBE_STORM_STRICT"] = "1"
     os.environ["COSCRIBE_STORM_SECONDS"] = "10"
     return tests("a login storm while people type", "tests/e2e/test_login_storm.py", "-s")
+
+
+def week() -> bool:
+    """A week of typing on virtual time: memory, what the log takes, and the past afterwards."""
+    title("a week of typing", "python -m tests.soak")
+    return subprocess.run([PYTHON, "-m", "tests.soak"], cwd=ROOT, check=False).returncode == 0
 
 
 def tests(what: str, paths: str, *options: str) -> bool:

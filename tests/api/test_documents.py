@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
+from typing import Any
 
-from sqlalchemy import delete, select
+import pytest
+from sqlalchemy import Connection, delete, func, select
 
-from coscribe.persistence.schema import file_operation_log, idempotent_answers, workspaces
+from coscribe.access import documents
+from coscribe.documents.ports import SegmentSize
+from coscribe.persistence.database import Job
+from coscribe.persistence.schema import (
+    file_operation_log,
+    idempotent_answers,
+    log_segments,
+    operation_runs,
+    workspaces,
+)
 from tests.api.town import Person, Town
+
+LOG = (file_operation_log, operation_runs, log_segments)
+
+
+async def written(person: Person, count: int) -> str:
+    """A document with so many operations, one after the other, behind its first."""
+    document = await person.document("Long", "x")
+    for number in range(count):
+        operation = {"operationId": f"w:{number}", "operationType": "insert", "position": 0, "payload": "y"}
+        await person.post(f"/documents/{document}/operations", {"baseVersion": number + 1, "operations": [operation]})
+    return document
 
 
 async def names(person: Person, **query: str) -> list[str]:
@@ -127,6 +150,42 @@ async def test_a_deletion_that_was_cut_off_is_finished_at_the_next_start(town: T
     await documents.delete(caller, document)
     assert await documents.purge() == 1
     assert await documents.purge() == 0
+
+
+async def test_a_long_log_is_deleted_in_pieces(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows, runs of ids and segments: a few in each transaction, none left for the head to take with it."""
+    monkeypatch.setattr(documents, "PURGE_ROWS", 4)
+    monkeypatch.setattr(documents, "PURGE_SEGMENTS", 2)
+    ben = await town.person("ben")
+    document = await written(ben, 40)
+    storage, database = town.coscribe.storage, town.coscribe.people.database
+    workspace = await storage.acquire(document)
+    assert workspace is not None
+    while await storage.compact(workspace.key, 30, SegmentSize(5, 10**6, 5)) is not None:
+        pass
+
+    def left(db: Connection) -> list[int]:
+        counts = [
+            select(func.count()).select_from(table).where(table.c.workspace_key == workspace.key) for table in LOG
+        ]
+        return [db.execute(count).scalar_one() for count in counts]
+
+    seen = [await database.read(left)]
+    write = database.write
+
+    async def watched(job: Job[Any]) -> Any:
+        done = await write(job)
+        seen.append(await database.read(left))
+        return done
+
+    await ben.post(f"/documents/{document}/trash")
+    monkeypatch.setattr(database, "write", watched)
+    await ben.done("DELETE", f"/documents/{document}", 204)
+    assert [each > most for each, most in zip(seen[0], (4, 4, 2), strict=True)] == [True] * 3
+    assert seen[-1] == seen[-2] == [0, 0, 0], "the head is the last thing to go"
+    for before, after in pairwise(seen):
+        gone = [each - rest for each, rest in zip(before, after, strict=True)]
+        assert gone[0] <= 4 and gone[1] <= 4 and gone[2] <= 2 and sum(map(bool, gone)) <= 1
 
 
 async def test_the_same_request_again_makes_one_document(town: Town) -> None:

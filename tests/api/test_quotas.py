@@ -15,7 +15,8 @@ from coscribe.app import Coscribe
 from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.core.operation import Splice
-from coscribe.documents.quota import Quotas, added_bytes, needed_bytes
+from coscribe.documents.ports import SegmentSize
+from coscribe.documents.quota import ROW_BYTES, Quotas, added_bytes, needed_bytes
 from coscribe.gateway.connection import GatewayLimits
 from tests.api.sockets import Socket
 from tests.api.town import BASE, CHEAP, PASSWORD, SECRET, KeepingMailer, Town, open_town
@@ -188,6 +189,25 @@ async def test_the_log_of_a_document_is_bounded(tmp_path: Path) -> None:
             "POST", f"/documents/{document}/operations", "quota_exceeded", json=edit(5, insert="y", base=3)
         )
     assert metric(OVER, of="log") == refused + 2
+
+
+async def test_what_is_packed_counts_as_it_is(tmp_path: Path) -> None:
+    async with open_town(tmp_path) as town:
+        document = await town.ada.document()
+        for number in range(20):
+            await town.ada.post(
+                f"/documents/{document}/operations", edit(number, insert=f"{number:03} " * 100, base=number)
+            )
+        storage, source = town.coscribe.storage, town.coscribe.people.quotas
+        workspace = await storage.acquire(document)
+        assert workspace is not None
+        key = workspace.key
+        rows = [len(row.payload) + ROW_BYTES for row in await storage.read(key, 0, through=99, limit=99)]
+        assert await source.log_bytes(key, 20) == sum(rows)
+        assert await source.log_bytes(key, 7) == sum(rows[:7])
+        segment = await storage.compact(key, 10, SegmentSize(10, 10**6, 10))
+        assert segment is not None and 0 < segment.bytes_after < sum(rows[:10])
+        assert await source.log_bytes(key, 20) == segment.bytes_after + sum(rows[10:])
 
 
 def test_what_an_edit_needs_and_adds() -> None:

@@ -116,6 +116,17 @@ async def test_a_workspace_that_was_let_go_is_compressed_too(tmp_path: Path) -> 
         assert counts(tmp_path) == (36, 4)
 
 
+async def test_a_few_long_entries_are_compressed_too(tmp_path: Path) -> None:
+    """Imports make a log long in a few entries, fewer than a segment may hold."""
+    policy = SnapshotPolicy(operations=10, segment_entries=1_000, segment_bytes=50)
+    async with server(tmp_path, LIMITS, policy) as coscribe:
+        await write(coscribe)
+        for _ in range(20):
+            await coscribe.collaboration.snapshots.sweep()
+        entries, rows = counts(tmp_path)
+        assert entries >= 20 and entries + rows == COUNT
+
+
 async def test_none_are_made_where_the_policy_says_so(tmp_path: Path) -> None:
     async with server(tmp_path, LIMITS, POLICY._replace(segments_per_sweep=0)) as coscribe:
         await write(coscribe)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from coscribe.client import Client, ClientSettings, Document
 from coscribe.client.link import Link
-from coscribe.core.dedup import join_id
+from coscribe.persistence.sqlite import iterate, stored_workspaces
 from coscribe.protocol import codec, messages
 
 FILE = "crowd"
@@ -99,11 +99,9 @@ class Crowd:
 def logged(database: Path) -> list[str]:
     """The operation ids of the log, in order of sequence; asserts that sequences have no gap."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT sequence, series, counter FROM file_operation_log ORDER BY workspace_key, sequence"
-        ).fetchall()
-    assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
-    return [join_id(series, counter) for _, series, counter in rows]
+        entries = [entry for workspace in stored_workspaces(connection) for entry in iterate(connection, workspace.key)]
+    assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+    return [entry.operation_id for entry in entries]
 
 
 def check(crowd: Crowd, database: Path) -> None:

@@ -24,6 +24,7 @@ import pytest
 from coscribe.client import Client, ClientSettings, Document
 from coscribe.client.document import State
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.persistence.sqlite import iterate, stored_workspaces
 from tests.e2e.people import Account, People
 from tests.e2e.server_process import ServerProcess
 
@@ -92,13 +93,14 @@ class Story:
                 f"{word}: {text.count(word)} times there, kept {kept.count(word)}"
             )
         with closing(sqlite3.connect(self.server.folder / "coscribe.db")) as database:
-            for author, since, until in self.closed:
-                late = database.execute(
-                    "SELECT count(*) FROM file_operation_log JOIN authors USING (author_ref)"
-                    " WHERE user_id = ? AND time > ? AND time < ?",
-                    (author, since, until),
-                ).fetchone()
-                assert late == (0,), f"{author} wrote between {since} and {until}"
+            written = [
+                (entry.author, entry.time)
+                for workspace in stored_workspaces(database)
+                for entry in iterate(database, workspace.key)
+            ]
+        for author, since, until in self.closed:
+            late = [time for who, time in written if who == author and since < time < until]
+            assert not late, f"{author} wrote between {since} and {until}"
 
 
 @asynccontextmanager

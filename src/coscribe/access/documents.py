@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Column, Connection, Select, Table, and_, case, delete, func, insert, or_, select, tuple_, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
@@ -38,7 +38,9 @@ from coscribe.persistence.schema import (
     heads,
     invitations,
     link_visitors,
+    log_segments,
     named_versions,
+    operation_runs,
     operation_series,
     path_rules,
     share_links,
@@ -56,7 +58,10 @@ MAX_EXPORTED_BYTES = 500_000_000
 """Documents in one export, and about how long their texts may be together."""
 
 PURGE_ROWS = 5_000
-"""Log rows that one transaction deletes: typing elsewhere goes on in between."""
+"""Log rows, or runs of ids, that one transaction deletes: typing elsewhere goes on in between."""
+
+PURGE_SEGMENTS = 8
+"""Segments of a log that one transaction deletes, of some hundred pages each."""
 
 
 class Listed(NamedTuple):
@@ -443,10 +448,20 @@ def _deleted(connection: Connection) -> list[tuple[int, str]]:
 
 
 def _purge_log(connection: Connection, key: int) -> bool:
-    column = file_operation_log.c
-    some = select(column.sequence).where(column.workspace_key == key).limit(PURGE_ROWS)
-    gone = connection.execute(delete(file_operation_log).where(column.workspace_key == key, column.sequence.in_(some)))
-    return gone.rowcount > 0
+    """Deletes a piece of a log; whether there was one. Runs go before the segments that they say something about."""
+    row, run, segment = file_operation_log.c, operation_runs.c, log_segments.c
+    return (
+        _purge_some(connection, file_operation_log, key, PURGE_ROWS, row.sequence)
+        or _purge_some(connection, operation_runs, key, PURGE_ROWS, run.series, run.last_counter)
+        or _purge_some(connection, log_segments, key, PURGE_SEGMENTS, segment.segment_key)
+    )
+
+
+def _purge_some(connection: Connection, table: Table, key: int, most: int, *columns: Column[Any]) -> bool:
+    """Whether there were rows of a workspace, of which at most so many are deleted; ``columns`` tell them apart."""
+    of_workspace = table.c.workspace_key == key
+    some = select(*columns).where(of_workspace).limit(most)
+    return connection.execute(delete(table).where(of_workspace, tuple_(*columns).in_(some))).rowcount > 0
 
 
 def _purge_rest(connection: Connection, key: int) -> None:

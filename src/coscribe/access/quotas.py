@@ -16,7 +16,7 @@ from coscribe.core.errors import CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas
 from coscribe.persistence.database import Database
-from coscribe.persistence.schema import file_operation_log, file_snapshots, files, workspaces
+from coscribe.persistence.schema import file_operation_log, file_snapshots, files, log_segments, workspaces
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +105,16 @@ def _text_bytes(connection: Connection, account: str) -> int:
 
 
 def _log_bytes(connection: Connection, workspace_key: int, through: int) -> int:
-    entry = file_operation_log.c
-    found = connection.execute(
-        select(func.count(), func.sum(func.length(entry.payload))).where(
-            entry.workspace_key == workspace_key, entry.sequence <= through
-        )
-    ).one()
-    return int(found[0] * ROW_BYTES + (found[1] or 0))
+    """Rows, and segments as they are: compressed. (Lengths are read without the contents.)"""
+    entry, segment = file_operation_log.c, log_segments.c
+    rows = (
+        select(func.count() * ROW_BYTES + func.coalesce(func.sum(func.length(entry.payload)), 0))
+        .where(entry.workspace_key == workspace_key, entry.sequence <= through)
+        .scalar_subquery()
+    )
+    closed = (
+        select(func.coalesce(func.sum(func.length(segment.content)), 0))
+        .where(segment.workspace_key == workspace_key, segment.last_sequence <= through)
+        .scalar_subquery()
+    )
+    return int(connection.execute(select(rows + closed)).scalar_one())

@@ -98,5 +98,5 @@ class ServerProcess:
     def logged(self) -> int:
         """The operations in the log on disk, whoever asked for them. For when the server has stopped."""
         with closing(sqlite3.connect(f"{self._database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM file_operation_log").fetchone()
+            (count,) = connection.execute("SELECT coalesce(sum(last_sequence), 0) FROM heads").fetchone()
         return int(count)

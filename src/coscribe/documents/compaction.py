@@ -35,7 +35,8 @@ class Compaction:
 
     def snapshot_stored(self, session: WorkspaceSession, sequence: int) -> None:
         """A snapshot at ``sequence`` is on disk."""
-        if sequence > self._size.least and len(self._waiting) < MAX_WAITING:
+        is_long = sequence > self._size.least or session.log_bytes > self._size.bytes
+        if is_long and len(self._waiting) < MAX_WAITING:
             workspace = session.workspace
             self._waiting.setdefault(workspace.key, workspace.workspace_id)
             metrics.segments_waiting.set(len(self._waiting))

@@ -32,7 +32,7 @@ class AppendResult(Enum):
 
 class SegmentSize(NamedTuple):
     """What goes into one segment of the log: at most ``entries``, no further one behind so many ``bytes`` of payload,
-    and nothing below ``least`` entries."""
+    and nothing below ``least`` entries unless they have so many bytes."""
 
     entries: int
     bytes: int

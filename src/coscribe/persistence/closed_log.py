@@ -51,6 +51,7 @@ _ROWS = (
     f"SELECT {', '.join(Row._fields)} FROM file_operation_log WHERE workspace_key = ? AND sequence <= ?"
     " ORDER BY sequence LIMIT ?"
 )
+_PAYLOAD = "SELECT coalesce(sum(length(payload)), 0) FROM file_operation_log WHERE workspace_key = ? AND sequence <= ?"
 _HEAD = (
     "SELECT last_sequence FROM heads JOIN workspaces USING (workspace_key)"
     " WHERE workspace_key = ? AND status != 'deleted'"
@@ -149,7 +150,12 @@ def closable(db: sqlite3.Connection, workspace_key: int, through: int, size: Seg
     if head is None or first is None:
         return None
     through = min(through, head[0] - 1)
-    if through - first[0] + 1 < size.least:
+    if first[0] > through:
+        return None
+    if (
+        through - first[0] + 1 < size.least
+        and db.execute(_PAYLOAD, (workspace_key, through)).fetchone()[0] < size.bytes
+    ):
         return None
     last, previous = db.execute(_LAST, (workspace_key,)).fetchone() or (0, GENESIS)
     if first[0] != last + 1:
