@@ -20,6 +20,7 @@ TRACES = ("automerge-paper", "sveltecomponent", "json-crdt-patch", "friendsforev
 PYTHON = sys.executable
 KEPT = (
     *("passed", "failed", "cases", "over", "felt", "claim", "sign-ins", "2xx"),
+    *("keystrokes", "new server", "acknowledgement", "since the new"),
     *("seed ", "main thread", "CodeMirror", "Coscribe  ", "ratio", "5 MB", "vectors", "bytes"),
 )
 """Words of the lines of a test's output that are figures."""
@@ -45,6 +46,7 @@ def main() -> int:
         "security": lambda: tests("docs/security.md, line by line", "tests/api/test_security.py"),
         "storm": storm,
         "week": week,
+        "restart": restart,
         "conformance": lambda: tests(
             "Python and TypeScript agree on every vector", "tests/protocol/test_same_vectors.py", "-s"
         ),
@@ -98,6 +100,12 @@ def week() -> bool:
     """A week of typing on virtual time: memory, what the log takes, and the past afterwards."""
     title("a week of typing", "python -m tests.soak")
     return subprocess.run([PYTHON, "-m", "tests.soak"], cwd=ROOT, check=False).returncode == 0
+
+
+def restart() -> bool:
+    """A server is replaced while 20 people type; held against the claim where the new one has been waiting."""
+    os.environ.update({"COSCRIBE_RESTART_STRICT": "1", "COSCRIBE_RESTART_ROUNDS": "5"})
+    return tests("a restart while people type", "tests/e2e/test_restart.py", "-s")
 
 
 def tests(what: str, paths: str, *options: str) -> bool:

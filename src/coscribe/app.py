@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from argon2 import PasswordHasher
 from prometheus_client import generate_latest
@@ -43,7 +43,11 @@ from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
+from coscribe.tracing import TracingSettings
 from coscribe.web import make_pages
+
+if TYPE_CHECKING:
+    from coscribe.exporting import ExportingTracer
 
 Storage = SqliteStorage | MemoryStorage
 
@@ -55,12 +59,17 @@ class FolderInUse(Exception):
     """Another server has the data folder open."""
 
 
+class TracingUnavailable(Exception):
+    """Tracing is asked for, and what it needs is not installed."""
+
+
 class Coscribe:
     """A server's parts. `running` is its life; `asgi` and `gateway` are its two faces.
 
     ``storage`` None: SQLite in the settings' folder, which is locked against a second server. Accounts and the API
-    come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``hasher`` None: as
-    the settings say; argon2id at its recommended cost.
+    come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``tracer``,
+    ``hasher`` None: as the settings say; argon2id at its recommended cost. ``lock``: of the folder, where the host has
+    taken it already (`lock_folder`); closed in the end. Raises FolderInUse, TracingUnavailable.
     """
 
     def __init__(
@@ -72,12 +81,15 @@ class Coscribe:
         access: Access | None = None,
         mailer: Mailer | None = None,
         hasher: PasswordHasher | None = None,
+        tracer: ExportingTracer | None = None,
+        lock: IO[str] | None = None,
     ) -> None:
         self.settings = settings
-        self._lock: IO[str] | None = None
+        self._tracer = tracer or make_tracer(settings.tracing)
+        self._lock = lock
         self._people: People | None = None
         if storage is None:
-            self._lock = lock_folder(settings.folder)
+            self._lock = lock or lock_folder(settings.folder)
             migrate(settings.database)
             turn = threading.Lock()
             storage = SqliteStorage(settings.database, turn)
@@ -99,6 +111,7 @@ class Coscribe:
             budgets=settings.budgets,
             quotas=settings.quotas,
             quota_source=self._people.quotas if self._people is not None else None,
+            tracer=self._tracer,
         )
         if settings.policy.segments_per_sweep:
             self.collaboration.snapshots.compact_with(_compaction(storage, self.collaboration.router, settings.policy))
@@ -110,6 +123,7 @@ class Coscribe:
             time.time,
             lambda: secrets.token_hex(8),
             f"coscribe/{version('coscribe')}",
+            self._tracer,
         )
         self.gateway = Gateway(context, settings.origins)
         if self._people is not None:
@@ -135,6 +149,8 @@ class Coscribe:
             await self.storage.close()
             if self._lock is not None:
                 self._lock.close()
+            if self._tracer is not None:
+                await asyncio.to_thread(self._tracer.close)
 
     @property
     def people(self) -> People:
@@ -240,7 +256,7 @@ def token_secret(settings: Settings) -> bytes:
 
 def _make_key(path: Path) -> None:
     """Whole or not at all, and the first one wins: several processes may do this at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
@@ -255,16 +271,38 @@ def _make_key(path: Path) -> None:
     draft.unlink(missing_ok=True)
 
 
-def lock_folder(folder: Path) -> IO[str]:
-    """Takes a data folder for this process, until what it returns is closed. Raises FolderInUse."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_folder(folder: Path) -> None:
+    """Makes a data folder that only its owner can look into; one that is there stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def lock_folder(folder: Path, *, waiting: Callable[[], None] | None = None) -> IO[str]:
+    """Takes a data folder for this process, until what it returns is closed.
+
+    Where another server has it: calls ``waiting`` and returns once that one has ended; None: raises FolderInUse.
+    """
+    make_folder(folder)
     lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
-        raise FolderInUse(f"another server is using {folder}") from None
+        if waiting is None:
+            lock.close()
+            raise FolderInUse(f"another server is using {folder}") from None
+        waiting()
+        fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
+
+
+def make_tracer(settings: TracingSettings) -> ExportingTracer | None:
+    """What traces operations; None: nothing does, and OpenTelemetry is not imported. Raises TracingUnavailable."""
+    if not settings.endpoint:
+        return None
+    try:
+        from coscribe.exporting import ExportingTracer
+    except ImportError as error:
+        raise TracingUnavailable(f"COSCRIBE_TRACING is set, but {error.name} is not installed") from error
+    return ExportingTracer(settings)
 
 
 def _compaction(storage: Storage, router: DocumentRouter, policy: SnapshotPolicy) -> Compaction:

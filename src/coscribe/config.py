@@ -15,6 +15,7 @@ from coscribe.documents.budget import Budgets
 from coscribe.documents.quota import Quotas
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import GatewayLimits
+from coscribe.tracing import TracingSettings
 
 
 class MailSettings(NamedTuple):
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
     budgets: Budgets = Budgets()
     quotas: Quotas = Quotas()
     max_backlog: int = 50_000
-    retry_after_ms: int = 1_000
+    retry_after_ms: int = 100
     token_secret: str = ""
     public_url: str = ""
     sign_up: Literal["auto", "open", "invitation"] = "auto"
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     open_metrics: bool = False
     password_workers: int = 0
     oidc: tuple[OidcProvider, ...] = ()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("oidc")
     @classmethod
@@ -83,6 +85,13 @@ class Settings(BaseSettings):
         if fewest < len(providers):
             raise ValueError("each provider has a name and an issuer of its own")
         return providers
+
+    @field_validator("tracing")
+    @classmethod
+    def _some_traced(cls, tracing: TracingSettings) -> TracingSettings:
+        if tracing.one_in < 1:
+            raise ValueError("one_in is 1 or more")
+        return tracing
 
     @property
     def database(self) -> Path:

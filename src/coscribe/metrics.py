@@ -99,6 +99,9 @@ class Metrics:
         self.workspaces_evicted = Counter(
             "coscribe_workspaces_evicted", "Idle workspaces let go to make room", registry=registry
         )
+        self.spans = Counter(
+            "coscribe_spans", "Spans for the collector, by what became of them", ["fate"], registry=registry
+        )
 
 
 metrics = Metrics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import IO
 
 import uvicorn
 
@@ -26,12 +27,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, listener: socket.socket, ready: Callable[[str | None], None]) -> None:
-    """Serves until SIGINT or SIGTERM. Raises FolderInUse.
+def serve(settings: Settings, listener: socket.socket, lock: IO[str], ready: Callable[[str | None], None]) -> None:
+    """Serves until SIGINT or SIGTERM, with the lock of the settings' folder. Raises TracingUnavailable.
 
     Calls ``ready`` when connections will be answered, with the link to make the first administrator if there is none.
     """
-    coscribe = Coscribe(settings)
+    coscribe = Coscribe(settings, lock=lock)
     ready(asyncio.run(coscribe.setup_link()))
     tune_interpreter()
     config = uvicorn.Config(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from coscribe.client import Change, Client, Document
+from coscribe.client.client import Surroundings
 from coscribe.client.document import State
+from coscribe.client.link import Link, Received
 from coscribe.client.replica import Batching
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.protocol import messages
+from coscribe.protocol import codec, messages
 from tests.client.crew import agree, crew, left_in
 from tests.e2e.server_process import ServerProcess, free_port
 
@@ -628,7 +630,7 @@ async def test_a_server_that_is_restarted(tmp_path: Path, how: str, folder: Path
             await notes._until(lambda: notes.state is State.OFFLINE)
             assert ("Goodbye" in ann.kinds()) == (how == "SIGTERM")
             await pauses.happened(2)
-            assert [pause >= 1.0 for pause in pauses.seconds[:2]] == 2 * [how == "SIGTERM"], "as the server asked"
+            assert [pause >= 0.1 for pause in pauses.seconds[:2]] == 2 * [how == "SIGTERM"], "as the server asked"
             notes.insert(1, "typed while it was away")
             assert (notes.pending, len(left_in(folder))) == (1, 1)
             await asyncio.to_thread(server.start)
@@ -665,3 +667,63 @@ async def test_server_and_client_both_die(tmp_path: Path, folder: Path) -> None:
             assert left_in(folder) == []
     finally:
         server.kill()
+
+
+class Scripted:
+    """A server that says one thing to each connection, hangs up, and is gone when it has no more to say."""
+
+    def __init__(self, *says: list[messages.ServerMessage]) -> None:
+        self.left = list(says)
+
+    async def dial(self, received: Received) -> Link:
+        if not self.left:
+            raise ConnectionRefusedError
+        said = self.left.pop(0)
+
+        class Said:
+            def send(self, frame: bytes) -> None:
+                """Nobody reads it."""
+
+            def abort(self) -> None:
+                """It ends of itself."""
+
+            def close(self) -> None:
+                """It ends of itself."""
+
+            async def closed(self) -> None:
+                for message in said:
+                    received(self, codec.encode(message))
+
+        return Said()
+
+    def client(self) -> Client:
+        return Client("", "token", None, Surroundings(self.dial, lambda: 0.0, lambda: "series", lambda *_: None))
+
+
+WELCOME = messages.Welcome(1, "ann", "c1", messages.ServerLimits(1, 1, 1, 1, 1), "server")
+
+
+async def test_a_server_that_said_goodbye_is_looked_for_often(pauses: Pauses) -> None:
+    pauses.skipped = True
+    async with Scripted([WELCOME, messages.Goodbye("shutting_down", 100)]).client():
+        await pauses.happened(10)
+    assert pauses.seconds[0] == 0.1
+    assert max(pauses.seconds[:10]) <= 0.5
+
+
+async def test_where_many_are_asked_back_one_after_the_other_each_keeps_to_it(pauses: Pauses) -> None:
+    pauses.skipped = True
+    async with Scripted([WELCOME, messages.Goodbye("shutting_down", 4_000)]).client():
+        await pauses.happened(10)
+    assert pauses.seconds[0] == 4.0
+    assert 0.5 < max(pauses.seconds[1:10]) <= 4.0
+
+
+async def test_where_too_many_connections_are_open_it_waits_and_comes_again(pauses: Pauses) -> None:
+    pauses.skipped = True
+    full = codec.error_message(CoscribeError(Code.TOO_MANY_REQUESTS, "too many connections"), None, None)
+    server = Scripted([full], [full], [WELCOME])
+    async with server.client() as client:
+        await pauses.happened(3)
+        assert client.connects == 1
+    assert [pause >= 5 for pause in pauses.seconds[:2]] == [True, True]

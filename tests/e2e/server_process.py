@@ -42,16 +42,37 @@ class ServerProcess:
 
     def start(self) -> None:
         """Starts it and waits until it listens."""
+        self._launch()
+        self.listens()
+
+    def successor(self) -> ServerProcess:
+        """Another one on the same folder and port, that waits for the end of this one; then it `listens`."""
+        other = ServerProcess(self.folder, port=self.port, environment=self.environment)
+        line = other._launch("--wait")
+        assert "waiting" in line, f"it does not wait: {line!r}"
+        return other
+
+    def listens(self) -> None:
+        """Returns when it does."""
+        line = self._line()
+        assert line.startswith("http"), f"the server did not start: {line!r}"
+
+    def _launch(self, *options: str) -> str:
+        """Starts it; returns the first line that it says, where there are options."""
         command = [sys.executable, "-m", "coscribe", "serve", "--quiet", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [*command, "--data", str(self.folder)],
+            [*command, "--data", str(self.folder), *options],
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if options else None,
             text=True,
             env={**os.environ, "COSCRIBE_TOKEN_SECRET": SECRET, **self.environment},
         )
+        return self._line() if options else ""
+
+    def _line(self) -> str:
+        assert self._process is not None
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line.startswith("http"), f"the server did not start: {line!r}"
+        return self._process.stdout.readline()
 
     def kill(self) -> None:
         """SIGKILL: no flush, no goodbye."""

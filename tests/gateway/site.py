@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from coscribe.app import Coscribe
 from coscribe.config import Settings
+from coscribe.exporting import ExportingTracer
 from coscribe.gateway.auth import make_token
 from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.fast import websocket_switch
@@ -51,10 +52,11 @@ async def open_site(
     shell: str = "picows",
     proxies: tuple[str, ...] = (),
     keep_alive_seconds: int = 5,
+    tracer: ExportingTracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """``shell``: picows, or asgi, as where it is embedded."""
-    coscribe = Coscribe(Settings(folder=folder, token_secret=SECRET, gateway=limits, **settings))
+    coscribe = Coscribe(Settings(folder=folder, token_secret=SECRET, gateway=limits, **settings), tracer=tracer)
     ws: Any = websocket_switch(coscribe.gateway, WEBSOCKET_PATH) if shell == "picows" else "websockets-sansio"
     listener = bind("127.0.0.1", 0)
     config = uvicorn.Config(

@@ -16,6 +16,9 @@ def serve(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8777,
     data: Folder = DEFAULT_FOLDER,
     quiet: Annotated[bool, typer.Option(help="Print nothing but the URL.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another server has the folder, wait until it ends, ready to go on.")
+    ] = False,
 ) -> None:
     """Run the server, with everything it needs in one folder (SQLite, durable).
 
@@ -26,11 +29,13 @@ def serve(
         coscribe serve
 
         coscribe serve --port 9000 --data /var/lib/coscribe
+
+        coscribe serve --wait       # beside the server that is to be replaced; then stop that one
     """
     import structlog
     from pydantic import ValidationError
 
-    from coscribe.app import FolderInUse
+    from coscribe.app import FolderInUse, TracingUnavailable, lock_folder
     from coscribe.config import Settings
     from coscribe.server import bind
     from coscribe.server import serve as run_server
@@ -54,22 +59,32 @@ def serve(
     exposure = settings.exposure()
     if exposure is not None:
         fail(f"not started: {exposure}")
-    try:
-        listener = bind(host, port)
-    except OSError as error:
-        fail(f"cannot listen on {host}:{port}: {error.strerror}", "Is a server running there? Try --port 0.")
-    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
-    def ready(setup_link: str | None) -> None:
-        if quiet:
-            typer.echo(settings.url)
-        else:
-            _welcome(settings.url, data, setup_link)
+    def waiting() -> None:
+        typer.echo(f"another server is using {data}; waiting for its end", err=True)
 
     try:
-        run_server(settings, listener, ready)
+        lock = lock_folder(data, waiting=waiting if wait else None)
     except FolderInUse as error:
-        fail(str(error), "Stop it first, or give another --data folder.")
+        fail(str(error), "Stop it first, give another --data folder, or take over from it with --wait.")
+    with lock:
+        try:
+            listener = bind(host, port)
+        except OSError as error:
+            fail(f"cannot listen on {host}:{port}: {error.strerror}", "Is a server running there? Try --port 0.")
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+
+        def ready(setup_link: str | None) -> None:
+            if quiet:
+                typer.echo(settings.url)
+            else:
+                _welcome(settings.url, data, setup_link)
+
+        with listener:
+            try:
+                run_server(settings, listener, lock, ready)
+            except TracingUnavailable as error:
+                fail(str(error), "Install coscribe[tracing].")
 
 
 def _welcome(url: str, data: object, setup_link: str | None) -> None:

@@ -18,6 +18,15 @@ from coscribe.client.replica import Batching, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
+from coscribe.tracing import Tracer
+
+AWAITED_SECONDS = 30.0
+AWAITED_PAUSE = 0.5
+"""Seconds for which a server that said goodbye is looked for often, and the longest pause meanwhile; the pause that it
+has named, where that is longer."""
+
+TOO_MANY_PAUSE = 10.0
+"""Seconds to wait after a refusal because too many connections of the account are open, or up to half as long."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +71,7 @@ def _usual(url: str, settings: ClientSettings) -> Surroundings:
 
 class Client:
     """``url`` is the server's, ``ws://host:port/ws``; ``token`` says who we are. Use as a context manager, or `start`
-    and `close`. The connection is made anew, with growing pauses, until `close`."""
+    and `close`. The connection is made anew, with growing pauses, until `close`. ``tracer`` None: nothing is traced."""
 
     def __init__(
         self,
@@ -70,7 +79,10 @@ class Client:
         token: str,
         settings: ClientSettings | None = None,
         surroundings: Surroundings | None = None,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
+        self.tracer = tracer
         self._token = token
         self._settings = settings or ClientSettings()
         self._surroundings = surroundings or _usual(url, self._settings)
@@ -79,6 +91,8 @@ class Client:
         self._welcomed = False
         self._running: asyncio.Task[None] | None = None
         self._retry_after = 0.0
+        self._awaited_until = 0.0
+        self._awaited_pause = AWAITED_PAUSE
         self._refusal: CoscribeError | None = None
         self.user_id = ""
         self.connection_id = ""
@@ -177,6 +191,8 @@ class Client:
             self._welcome(message)
         elif isinstance(message, messages.Goodbye):
             self._retry_after = message.retry_after / 1_000
+            self._awaited_until = asyncio.get_running_loop().time() + self._retry_after + AWAITED_SECONDS
+            self._awaited_pause = max(AWAITED_PAUSE, self._retry_after)
         elif not isinstance(message, messages.Pong):
             document = self._documents.get(message.file_id or "")
             if document is not None:
@@ -197,6 +213,8 @@ class Client:
         """An error that is about no file. Before the welcome it means that this client will never get in, and if the
         session has ended, that it will not any more. What is pending stays so: it may be sent with another token."""
         log.warning("the server refused: %s: %s", message.code, message.detail)
+        if message.code == Code.TOO_MANY_REQUESTS.value.code:
+            self._retry_after = TOO_MANY_PAUSE * (0.5 + self._surroundings.chance() / 2)
         ended = message.code == Code.SESSION_ENDED.value.code
         if ended or (not self._welcomed and message.retry == "never"):
             code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
@@ -205,8 +223,10 @@ class Client:
                 document.fail(self._refusal)
 
     async def _keep_connected(self) -> None:
-        """Connects, stays, connects again: pauses double up to the maximum, with some chance in them."""
+        """Connects, stays, connects again: pauses double up to the maximum, with some chance in them. They stay short
+        for a while where the server has said that it comes back."""
         settings = self._settings
+        now = asyncio.get_running_loop().time
         pause = settings.backoff
         while self._refusal is None:
             try:
@@ -224,7 +244,8 @@ class Client:
                 self._disconnect()
             await asyncio.sleep(max(self._retry_after, pause * (0.5 + self._surroundings.chance() / 2)))
             self._retry_after = 0.0
-            pause = min(2 * pause, settings.max_backoff)
+            longest = self._awaited_pause if now() < self._awaited_until else settings.max_backoff
+            pause = min(2 * pause, longest, settings.max_backoff)
 
     def _disconnect(self) -> None:
         link, self._link = self._link, None

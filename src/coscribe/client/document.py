@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from coscribe.client.following import Following
 from coscribe.client.pending import PendingStore, ids_in
 from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
 from coscribe.core.errors import Code, CoscribeError
@@ -113,6 +114,7 @@ class Document:
         self._early: dict[int, messages.Committed] = {}
         self._missing: asyncio.TimerHandle | None = None
         self._check_wanted = False
+        self._following = None if client.tracer is None else Following(client.tracer, replica.file_id)
         self.role: messages.Role = "viewer"
         self.participants: dict[str, messages.Participant] = {}
         self.patches: list[Patch] = []
@@ -346,8 +348,7 @@ class Document:
 
     def _advance(self, operations: list[messages.CommittedOperation], previous: int, chain_hash: str) -> None:
         was_pending = bool(self._replica.in_flight)
-        applied = self._replica.receive(operations, previous, chain_hash)
-        for change in applied:
+        for change in self._take_in(operations, previous, chain_hash):
             self._tell(change)
         if was_pending and not self._replica.in_flight:
             if self._state is State.LIVE:
@@ -356,6 +357,16 @@ class Document:
                 self._save()
         if self._check_wanted:
             self._ask_checksum()
+
+    def _take_in(self, operations: list[messages.CommittedOperation], previous: int, chain_hash: str) -> list[Applied]:
+        replica, following = self._replica, self._following
+        if following is None:
+            return replica.receive(operations, previous, chain_hash)
+        began, behind = following.now(), replica.sequence
+        mine = {pending.operation_id for pending in replica.in_flight}
+        applied = replica.receive(operations, previous, chain_hash)
+        following.arrived(operations, behind, mine, began)
+        return applied
 
     # ---- what came early
 
@@ -425,7 +436,7 @@ class Document:
         snapshot = self._snapshot
         if snapshot is None:
             return
-        applied = self._replica.receive(message.operations, message.previous_sequence_id, message.chain_hash)
+        applied = self._take_in(message.operations, message.previous_sequence_id, message.chain_hash)
         if self._replica.buffer is not None:
             for change in applied:
                 self._tell(change)
@@ -471,6 +482,8 @@ class Document:
     def _done(self, applied: Applied | None) -> bool:
         if applied is None:
             return False
+        if self._following is not None:
+            self._following.typed(self._replica.queue[-1])
         if self._state is State.LIVE:
             self._send_next()
         else:
@@ -489,6 +502,8 @@ class Document:
             return
         self._save()
         if message is not None:
+            if self._following is not None:
+                self._following.sent(self._replica.in_flight, self._replica.queue, len(message))
             self._client.send(message)
 
     def _send_again(self) -> None:

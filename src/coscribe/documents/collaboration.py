@@ -34,10 +34,12 @@ from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, Stor
 from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
+from coscribe.documents.traced import note_turn
 from coscribe.metrics import TIMED_TURNS, metrics
 from coscribe.model import GENESIS, committed_from, content_hash
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Lineage, OperationFate, Participant, Place, Role
+from coscribe.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +96,7 @@ class Collaboration:
     """The pipeline with its storage; made once, by the composition root.
 
     ``clock`` gives microseconds since 1970, ``now`` monotonic seconds, ``salts`` so many fresh 16-byte salts.
+    ``tracer`` None: operations are not traced.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Collaboration:
         budgets: Budgets | None = None,
         quotas: Quotas | None = None,
         quota_source: QuotaSource | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.limits = limits
         self.generation = 0
@@ -119,9 +123,10 @@ class Collaboration:
         self._clock = clock
         self._now = now
         self._salts = salts
+        self._tracer = tracer
         self._budgets = budgets or Budgets()
         self._accounts = AccountBuckets(self._budgets)
-        self._committer = Committer(op_log, self._session_lost, max_backlog, now)
+        self._committer = Committer(op_log, self._session_lost, max_backlog, now, tracer)
         self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
         self.router.bound(self._budgets, quotas or Quotas(), quota_source)
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
@@ -139,18 +144,26 @@ class Collaboration:
         evidence: Evidence,
         *,
         within_rate: bool,
+        received: int = 0,
     ) -> None:
-        """One message through the pipeline. Errors and Missing: see `WorkspaceSession.submit`."""
+        """One message through the pipeline. ``received``: when it came in, where that is traced (nanoseconds).
+
+        Errors and Missing: see `WorkspaceSession.submit`.
+        """
         session, file = member.session, member.file
         if session.lost:
             raise CoscribeError(Code.NOT_JOINED, "the file was let go; join it again")
         self._turns += 1
         began = None if self._turns % TIMED_TURNS else self._now()
+        tracer = self._tracer
+        traced = 0 if tracer is None else tracer.now()
         outcome = session.submit(
             file, message, member.author, member.role, within_rate, self._clock(), self._salts, evidence
         )
         if began is not None:
             metrics.turn_seconds.observe(self._now() - began)
+        if tracer is not None:
+            note_turn(tracer, file, message, outcome, received, traced)
         if isinstance(outcome, Duplicate):
             metrics.duplicates.inc(len(outcome.places))
             ack = codec.encode(messages.Ack(file.state.file_id, outcome.places))
@@ -546,10 +559,13 @@ class Collaboration:
                         return places
                     raise
                 generation, evidence = self.generation, Evidence()
+                tracer = self._tracer
+                received = 0 if tracer is None else tracer.now()
                 if not is_counted:
                     within_rate = within_rate and self.within_budget(identity, session)
                     is_counted = True
                 while generation == self.generation and not session.lost:
+                    traced = 0 if tracer is None else tracer.now()
                     try:
                         outcome = session.submit(
                             file, message, author, role, within_rate, self._clock(), self._salts, evidence
@@ -557,6 +573,8 @@ class Collaboration:
                     except Missing as missing:
                         await self._gather(session, file, missing, evidence)
                         continue
+                    if tracer is not None:
+                        note_turn(tracer, file, message, outcome, received, traced)
                     settled = _settled(session)
                     if isinstance(outcome, Duplicate):
                         metrics.duplicates.inc(len(outcome.places))

@@ -17,8 +17,10 @@ import structlog
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import Append, AppendResult, OpLog, StorageError
-from coscribe.documents.session import Pending, WorkspaceSession
+from coscribe.documents.session import Frame, Pending, WorkspaceSession
+from coscribe.documents.traced import broadcast, note_commit
 from coscribe.metrics import metrics
+from coscribe.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -35,16 +37,23 @@ is none: its writers wait for their acknowledgements.
 class Committer:
     """Makes what sessions have pending durable, then visible.
 
-    ``lost`` is told of sessions that cannot go on; ``now`` gives monotonic seconds.
+    ``lost`` is told of sessions that cannot go on; ``now`` gives monotonic seconds. ``tracer`` None: operations are not
+    traced.
     """
 
     def __init__(
-        self, op_log: OpLog, lost: Callable[[WorkspaceSession], None], max_backlog: int, now: Callable[[], float]
+        self,
+        op_log: OpLog,
+        lost: Callable[[WorkspaceSession], None],
+        max_backlog: int,
+        now: Callable[[], float],
+        tracer: Tracer | None = None,
     ) -> None:
         self._op_log = op_log
         self._lost = lost
         self._max_backlog = max_backlog
         self._now = now
+        self._tracer = tracer
         self._waiting: list[WorkspaceSession] = []
         self._running: asyncio.Task[None] | None = None
         self._ends: list[asyncio.Future[None]] = []
@@ -105,7 +114,9 @@ class Committer:
         writing = [(session, pending) for session, pending in group if pending.entries]
         results: list[AppendResult] = []
         count = sum(len(pending.entries) for _, pending in writing)
+        tracer = self._tracer
         began, took = self._now(), 0.0
+        traced = 0 if tracer is None else tracer.now()
         if writing:
             try:
                 results = await self._op_log.append([_append(session, pending) for session, pending in writing])
@@ -126,9 +137,11 @@ class Committer:
                 log.warning("append_refused", workspace=session.workspace.workspace_id)
                 metrics.appends_refused.inc()
                 self._lose(session, CoscribeError(Code.STORAGE_UNAVAILABLE, "another owner has taken over"))
+        if tracer is not None:
+            note_commit(tracer, traced, [pending for session, pending in writing if not session.lost])
         for session, pending in group:
             if not session.lost:
-                _release(session, pending)
+                _release(session, pending, tracer)
         if writing:  # only now: acknowledgements do not wait for it
             metrics.commit_seconds.observe(took)
             metrics.group_size.observe(count)
@@ -144,10 +157,13 @@ def _append(session: WorkspaceSession, pending: Pending) -> Append:
     return Append(workspace.key, workspace.epoch, pending.previous_sequence, pending.chain_hash, pending.entries)
 
 
-def _release(session: WorkspaceSession, pending: Pending) -> None:
+def _release(session: WorkspaceSession, pending: Pending, tracer: Tracer | None) -> None:
     for action in pending.actions:
         try:
-            action()
+            if tracer is not None and isinstance(action, Frame):
+                broadcast(tracer, action)
+            else:
+                action()
         except Exception:
             log.exception("action_failed", workspace=session.workspace.workspace_id)
     session.trim()

@@ -35,6 +35,7 @@ from coscribe.gateway.gatekeeper import Gatekeeper
 from coscribe.metrics import metrics
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
+from coscribe.tracing import Stage, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +101,8 @@ class Transport(Protocol):
 class Context(NamedTuple):
     """What all connections of a gateway share.
 
-    ``now`` is monotonic seconds, ``clock`` seconds since 1970; ``connection_id`` makes a fresh id.
+    ``now`` is monotonic seconds, ``clock`` seconds since 1970; ``connection_id`` makes a fresh id. ``tracer`` None:
+    operations are not traced.
     """
 
     collaboration: Collaboration
@@ -110,6 +112,7 @@ class Context(NamedTuple):
     clock: Callable[[], float]
     connection_id: Callable[[], str]
     server: str
+    tracer: Tracer | None = None
 
 
 class Subscription:
@@ -369,6 +372,9 @@ class Connection:
     def _refuse(self, error: CoscribeError, file_id: str | None = None, operation_id: str | None = None) -> None:
         kind = error.code.value
         metrics.errors.labels(kind.code).inc()
+        tracer = self.context.tracer
+        if tracer is not None and operation_id is not None and tracer.follows(operation_id):
+            tracer.note_again(Stage.RECEIVE, operation_id, tracer.now(), outcome=kind.code)
         if not self.closed:
             self.transport.send(codec.encode(codec.error_message(error, file_id, operation_id)))
             if kind.closes:
@@ -509,14 +515,16 @@ class Connection:
             self.context.collaboration.leave(member)
 
     def _submit(self, message: messages.Operation | messages.Chain, identity: Identity) -> None:
+        tracer = self.context.tracer
+        received = 0 if tracer is None else tracer.now()
         member = self._member(message.file_id)
         if message.user_id != identity.user_id:
             raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
         within_rate = self._within_rate() and self.context.collaboration.within_budget(identity, member.session)
         try:
-            self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate)
+            self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate, received=received)
         except Missing as missing:
-            work = partial(self._submit_slowly, member, message, missing, within_rate)
+            work = partial(self._submit_slowly, member, message, missing, within_rate, received)
             self._later(work, message.file_id, _operation_id(message))
 
     async def _submit_slowly(
@@ -525,13 +533,16 @@ class Connection:
         message: messages.Operation | messages.Chain,
         missing: Missing,
         within_rate: bool,
+        received: int,
     ) -> None:
         """Asks storage until the turn has all it needs."""
         evidence = Evidence()
         while True:
             await self.context.collaboration.gather(member, missing, evidence)
             try:
-                return self.context.collaboration.submit(member, message, evidence, within_rate=within_rate)
+                return self.context.collaboration.submit(
+                    member, message, evidence, within_rate=within_rate, received=received
+                )
             except Missing as still_missing:
                 missing = still_missing
 

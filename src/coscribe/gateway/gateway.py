@@ -31,6 +31,9 @@ CHECK_INTERVAL = 5.0
 ANSWER_SECONDS = 0.5
 """How long all questions about one change of rights may take together."""
 
+RETURNS_PER_MS = 2
+"""How many connections a server that goes down asks back in one millisecond: as many as one can let in."""
+
 ASKED_AT_ONCE = 32
 """Questions about rights that are under way at the same time, for each change."""
 
@@ -97,14 +100,15 @@ class Gateway:
         await asyncio.shield(self._go_on_with(self._apply(change)))
 
     async def stop(self, retry_after: int) -> None:
-        """Takes in nothing more, makes what was taken in durable and visible, then tells everybody to come back."""
+        """Takes in nothing more, makes what was taken in durable and visible, then tells everybody to come back: after
+        ``retry_after`` milliseconds, and where there are many, one after the other."""
         self._closing = True
         if self._checking is not None:
             self._checking.cancel()
         await self.context.collaboration.drain()
-        for connection in tuple(self._connections):
+        for turn, connection in enumerate(tuple(self._connections)):
             with _at_its_own_cost(connection):
-                connection.goodbye(retry_after)
+                connection.goodbye(retry_after + turn // RETURNS_PER_MS)
         while self._applying:
             await asyncio.gather(*self._applying, return_exceptions=True)
 

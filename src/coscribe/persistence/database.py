@@ -60,7 +60,13 @@ class _Lane:
 
     def __init__(self, path: Path, begin: str, name: str, threads: int, turn: AbstractContextManager[object]) -> None:
         self._turn = turn
-        self._engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_size=threads, max_overflow=0)
+        self._engine = create_engine(
+            f"sqlite:///{path}",
+            poolclass=QueuePool,
+            pool_size=threads,
+            max_overflow=0,
+            hide_parameters=True,  # errors are logged, and what people store is nobody's business there
+        )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._waiting = 0
         event.listen(self._engine, "connect", _set_up)

@@ -16,6 +16,11 @@ import { decodeServer, encode, type ServerLimits, type ServerMessage } from "./w
 const PROTOCOL_VERSIONS = [1];
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
+/** So long a server that said goodbye is looked for often, with pauses no longer than this or than it has named. */
+const AWAITED_MS = 30_000;
+const AWAITED_PAUSE_MS = 500;
+/** The pause after a refusal because too many connections of the account are open; chance makes it up to half shorter. */
+const TOO_MANY_PAUSE_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const PING_AFTER_MS = 20_000;
 const PONG_WITHIN_MS = 25_000;
@@ -56,6 +61,8 @@ export class Connection {
   #link: Link | null = null;
   #pause = FIRST_PAUSE_MS;
   #retryAfter = 0;
+  #awaitedUntil = 0;
+  #awaitedPause = AWAITED_PAUSE_MS;
   #upSince = 0;
   userId = "";
   connectionId = "";
@@ -139,9 +146,12 @@ export class Connection {
       this.#welcome(message.userId, message.connectionId, message.limits);
     } else if (message.type === "goodbye") {
       this.#retryAfter = message.retryAfter;
+      this.#awaitedUntil = this.#options.clock.now() + message.retryAfter + AWAITED_MS;
+      this.#awaitedPause = Math.max(AWAITED_PAUSE_MS, message.retryAfter);
     } else if (message.type === "error" && typeof message.fileId !== "string") {
       const isFinal = message.code === "session_ended" || (this.#state !== "up" && message.retry === "never");
       if (isFinal) this.#refuse(new CoscribeError(message.code, message.detail));
+      else if (message.code === "too_many_requests") this.#pause = TOO_MANY_PAUSE_MS;
     } else if (message.type !== "pong" && typeof message.fileId === "string") {
       this.#handlers.received(message, message.fileId);
     }
@@ -179,8 +189,9 @@ export class Connection {
     if (this.#state === "up" && clock.now() - this.#upSince >= STEADY_MS) this.#pause = FIRST_PAUSE_MS;
     this.#drop();
     this.#state = "waiting";
-    const pause = Math.max(this.#retryAfter, this.#pause * (0.5 + random() / 2));
-    this.#pause = Math.min(2 * this.#pause, MAX_PAUSE_MS);
+    const longest = clock.now() < this.#awaitedUntil ? this.#awaitedPause : MAX_PAUSE_MS;
+    const pause = Math.max(this.#retryAfter, Math.min(this.#pause, longest) * (0.5 + random() / 2));
+    this.#pause = Math.min(2 * this.#pause, longest);
     this.#retryAfter = 0;
     this.#later("pause", pause, () => this.#connect());
     this.#handlers.lost();

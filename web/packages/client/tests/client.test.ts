@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Client } from "../src/client.ts";
 import { CoscribeError } from "../src/core/errors.ts";
 import type { TextEdit } from "../src/replica.ts";
+import { compileOperation, encode } from "../src/wire/codec.ts";
 import { Device } from "./device.ts";
 import { type Faults, FaultyNetwork } from "./faulty_network.ts";
 import { FILE, OrderingServer } from "./ordering_server.ts";
@@ -407,6 +408,41 @@ test("a record whose parts contradict each other is left alone", async () => {
   expect((await device.records()).map((kept) => kept.inFlight.length).sort()).toEqual([0, 1]);
 });
 
+test("a chain of which a copy of the device has sent a part does not stay in flight", async () => {
+  const { clock, device, server } = scene("text");
+  const tab = device.openTab();
+  const document = tab.open();
+  await clock.until(() => document.status.isSaved);
+  await document.flush();
+  tab.crash();
+  const [record] = await device.records();
+  if (record === undefined) throw new Error("no record");
+  const inFlight = [
+    { operationId: "copied:1", change: [[0, 0, "a"]] as const, edits: 1, restores: [] },
+    { operationId: "copied:2", change: [[1, 0, "b"]] as const, edits: 1, restores: [] },
+  ];
+  const message = encode({
+    type: "chain",
+    fileId: FILE,
+    userId: "ann",
+    baseVersion: record.version,
+    operations: [
+      { operationId: "copied:1", operationType: "insert", position: 0, payload: "a" },
+      { operationId: "copied:2", operationType: "insert", position: 1, payload: "b" },
+    ],
+  });
+  await device.store.save({ record: { ...record, message, inFlight }, operations: [] });
+  server.commit(compileOperation("insert", 0, "a"), "ann", "copied:1");
+
+  const again = device.openTab().open();
+  await clock.until(() => again.status.isSaved);
+  expect(server.received.filter((received) => received.type === "chain").length).toBe(1);
+  expect([server.text, again.text]).toEqual(["atext", "atext"]);
+  expect(again.status.patches.map((patch) => [patch.code, patch.edits])).toEqual([["chain_mismatch", [[[1, 0, "b"]]]]]);
+  await again.flush();
+  expect(await device.records()).toMatchObject([{ message: "", inFlight: [], queue: [] }]);
+});
+
 test("pauses between attempts grow, with chance in them; a hint connects at once", async () => {
   const { clock, network, device } = scene();
   network.isUp = false;
@@ -450,6 +486,72 @@ test("goodbye names the time to come back", async () => {
   await clock.pass(3_000);
   expect(connects).toBe(2);
   expect(await device.records()).toEqual([]);
+});
+
+test("a server that said goodbye is looked for often, for a while", async () => {
+  const { clock, network } = scene();
+  const attempts: number[] = [];
+  let say = (_frame: string): void => {};
+  const transport = {
+    connect(handlers: Parameters<FaultyNetwork["connect"]>[0]) {
+      attempts.push(clock.now());
+      say = handlers.received;
+      return network.connect(handlers);
+    },
+  };
+  const client = new Client({ transport, credential: async () => "ann", clock });
+  const document = client.open(FILE);
+  await clock.until(() => document.status.isSaved);
+  say('{"type":"goodbye","reason":"shutting_down","retryAfter":100}');
+  network.isUp = false;
+  network.cut();
+  const gone = clock.now();
+  await clock.pass(120_000);
+  const pauses = attempts.slice(1).map((at, index) => at - (attempts.slice(1)[index - 1] ?? gone));
+  expect(pauses[0]).toBeGreaterThanOrEqual(100);
+  const soon = pauses.filter((_, index) => (attempts[index + 1] ?? 0) < gone + 30_000);
+  expect(Math.max(...soon)).toBeLessThan(600);
+  expect(Math.max(...pauses)).toBeGreaterThan(5_000);
+  network.isUp = true;
+  await clock.until(() => document.status.isSaved);
+});
+
+test("too many connections of the account: it waits, comes again, and gets in when there is room", async () => {
+  const { clock, network } = scene();
+  let isFull = true;
+  const attempts: number[] = [];
+  const refusal = JSON.stringify({
+    type: "error",
+    code: "too_many_requests",
+    fault: "client",
+    retry: "same",
+    detail: "too many connections of this account are open",
+    help: "",
+  });
+  const transport = {
+    connect(handlers: Parameters<FaultyNetwork["connect"]>[0]) {
+      attempts.push(clock.now());
+      if (!isFull) return network.connect(handlers);
+      clock.later(5, () => handlers.opened());
+      return {
+        send: () => {
+          clock.later(5, () => handlers.received(refusal));
+          clock.later(6, () => handlers.closed());
+        },
+        close: () => {},
+      };
+    },
+  };
+  const client = new Client({ transport, credential: async () => "ann", clock, random: () => 0 });
+  const document = client.open(FILE);
+  await clock.pass(60_000);
+  expect(client.status).toMatchObject({ state: "offline", error: null });
+  expect(attempts.length).toBeGreaterThan(5);
+  const pauses = attempts.slice(1).map((at, index) => at - (attempts[index] ?? 0));
+  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(5_000);
+  isFull = false;
+  await clock.until(() => document.status.isSaved);
+  expect(client.status.state).toBe("live");
 });
 
 test("a link that has died without a word is noticed by silence, and at once after a hint", async () => {

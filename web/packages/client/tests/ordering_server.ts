@@ -323,6 +323,10 @@ export class OrderingServer {
     const elements = message.type === "operation" ? [message] : message.operations;
     const operationId = elements[0]?.operationId ?? "";
     const known = elements.map((element) => this.#raw.get(element.operationId));
+    if (message.type === "chain" && known.some((before) => before !== undefined && before !== raw)) {
+      this.#error(seat, "chain_mismatch", "never", { operationId });
+      return;
+    }
     if (known.some((before) => before !== undefined)) {
       if (known.some((before) => before !== raw)) throw new Error(`${operationId} was sent with other content`);
       const places = elements.map((element) => {
