@@ -31,6 +31,7 @@ from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.ports import Access, Authenticator, SegmentSize
+from coscribe.documents.pruning import Pruning
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.asgi import serve_websocket
 from coscribe.gateway.auth import RoleOfToken, SignedTokens
@@ -41,6 +42,7 @@ from coscribe.model import SALT_BYTES
 from coscribe.people import People
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
+from coscribe.persistence.signing import make_folder, make_secret, signing_key
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.tracing import TracingSettings
@@ -115,6 +117,16 @@ class Coscribe:
         )
         if settings.policy.segments_per_sweep:
             self.collaboration.snapshots.compact_with(_compaction(storage, self.collaboration.router, settings.policy))
+        if self._lock is not None:
+            pruning = Pruning(
+                storage,
+                lambda: signing_key(settings.folder),
+                settings.retention_days,
+                lambda: time.time_ns() // 1_000,
+                time.monotonic,
+                self._people.tell_pruned if self._people is not None else lambda _: None,
+            )
+            self.collaboration.snapshots.prune_with(pruning)
         context = Context(
             self.collaboration,
             authenticator or SignedTokens(token_secret(settings)),
@@ -250,30 +262,8 @@ def token_secret(settings: Settings) -> bytes:
         return settings.token_secret.encode()
     path = settings.folder / "token.key"
     if not path.exists():
-        _make_key(path)
+        make_secret(path)
     return path.read_text().strip().encode()
-
-
-def _make_key(path: Path) -> None:
-    """Whole or not at all, and the first one wins: several processes may do this at once."""
-    make_folder(path.parent)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        draft.replace(path)
-    draft.unlink(missing_ok=True)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a data folder that only its owner can look into; one that is there stays as it is."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def lock_folder(folder: Path, *, waiting: Callable[[], None] | None = None) -> IO[str]:

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     gateway: GatewayLimits = GatewayLimits()
     budgets: Budgets = Budgets()
     quotas: Quotas = Quotas()
+    retention_days: int = Field(default=0, ge=0, le=36_500)
     max_backlog: int = 50_000
     retry_after_ms: int = 100
     token_secret: str = ""

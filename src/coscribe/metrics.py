@@ -93,6 +93,9 @@ class Metrics:
         self.segments_failed = Counter("coscribe_segments_failed", "Closed parts left as they are", registry=registry)
         self.segments_waiting = Gauge("coscribe_segments_waiting", "Logs to look for closed parts", registry=registry)
         self.segments_unpacked = Counter("coscribe_segments_unpacked", "Segments read and unpacked", registry=registry)
+        self.checkpoints = Counter("coscribe_checkpoints", "Checkpoints put before pruned logs", registry=registry)
+        self.pruned_entries = Counter("coscribe_pruned_entries", "Entries of logs deleted", registry=registry)
+        self.prunings_failed = Counter("coscribe_prunings_failed", "Old parts left as they are", registry=registry)
         self.workspace_bytes = Gauge(
             "coscribe_workspace_bytes", "Bytes of texts and windows in memory, about", registry=registry
         )

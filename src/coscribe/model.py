@@ -9,6 +9,7 @@ in only as a salted digest, a payload can be destroyed later (redaction) and the
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
@@ -41,11 +42,24 @@ class File(NamedTuple):
     path: str
 
 
+class Pruned(NamedTuple):
+    """How much of a log was pruned: all up to ``sequence``, of which ``chain_hash`` is the digest. ``versions``: that
+    every file had there, by key. ``horizons``: an edit of a version below that may be one whose id is forgotten."""
+
+    sequence: int
+    chain_hash: bytes
+    versions: Mapping[int, int]
+    horizons: Mapping[int, int]
+
+
+NOTHING_PRUNED = Pruned(0, GENESIS, {}, {})
+
+
 class Workspace(NamedTuple):
     """A workspace as its owner gets it: identity, fence, and how far its log has come.
 
     ``epoch`` is the owner's own from now on. ``secret`` keys the digests of requests. ``incarnation`` changes when a
-    log is restored from a backup.
+    log is restored from a backup. ``pruned``: how much of the log was not there any more when it was asked.
     """
 
     key: int
@@ -56,6 +70,7 @@ class Workspace(NamedTuple):
     last_sequence: int
     chain_hash: bytes
     files: tuple[File, ...]
+    pruned: Pruned = NOTHING_PRUNED
 
 
 class LogEntry(NamedTuple):

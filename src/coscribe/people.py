@@ -29,6 +29,7 @@ from coscribe.access.members import Members
 from coscribe.access.passwords import Passwords
 from coscribe.access.quotas import StoredQuotas
 from coscribe.access.requests import AccessRequests
+from coscribe.access.retention import DocumentRetention, pruned_event
 from coscribe.access.sessions import Sessions
 from coscribe.access.throttle import LoginGuard
 from coscribe.access.tokens import ApiTokens
@@ -41,6 +42,7 @@ from coscribe.core.errors import CoscribeError
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.history import History
 from coscribe.documents.ports import OpLog, StorageError
+from coscribe.documents.pruning import PrunedPart
 from coscribe.gateway.auth import SignedTokens
 from coscribe.gateway.gateway import Gateway
 from coscribe.persistence.database import Database
@@ -105,6 +107,7 @@ class People:
             Invitations(database, changed, self._outbox.put, public_url=settings.url),
             AccessRequests(database, changed, self._outbox.put, public_url=settings.url),
             NamedVersions(database),
+            DocumentRetention(database, settings.retention_days),
             Links(database, changed, public_url=settings.url),
             Directory(database),
             ExternalSignIn(
@@ -128,6 +131,10 @@ class People:
             now=time.monotonic,
         )
         self.api = make_api(door, version=version("coscribe"), new_request_id=lambda: secrets.token_hex(8))
+
+    def tell_pruned(self, part: PrunedPart) -> None:
+        """Records that history was deleted because of its age."""
+        self.notes.note(pruned_event("server", part))
 
     async def start(self) -> None:
         """Reads the keys; finishes what the end of the server before cut off."""

@@ -396,6 +396,19 @@ async def _(scene: Scene) -> Request:
     return scene.of_document(json={"rules": [rule]}, headers=await scene.etag(scene.document))
 
 
+# ---- retention
+
+plain("GET", "/api/documents/{documentId}/retention")
+plain("PUT", "/api/documents/{documentId}/retention", json={"days": 365})
+plain("PUT", "/api/admin/documents/{documentId}/hold", json={"reason": "a case"})
+
+
+@example("DELETE", "/api/admin/documents/{documentId}/hold")
+async def _(scene: Scene) -> Request:
+    await scene.town.ada.done("PUT", f"/admin{scene.document}/hold", 200, json={"reason": "a case"})
+    return scene.of_document()
+
+
 # ---- invitations
 
 plain("GET", "/api/documents/{documentId}/invitations")

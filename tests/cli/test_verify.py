@@ -51,6 +51,7 @@ def test_json(run: Run, folder: Path) -> None:
                 "live": False,
                 "findings": [],
                 "more": 0,
+                "historyPruned": 0,
             }
         ],
         "events": {"clean": True, "count": 0, "broken": [], "unreadable": ""},

@@ -73,8 +73,15 @@ class Scripted(Client):
 
     # ---- the server's side
 
-    def snapshot(self, *, lineage_lost: bool = False, incarnation: str = INCARNATION) -> None:
+    def snapshot(
+        self,
+        *,
+        lineage_lost: bool = False,
+        incarnation: str = INCARNATION,
+        fates: Sequence[messages.OperationFate] = (),
+    ) -> None:
         snapshot = self.server.snapshot()
+        snapshot.fates = list(fates)
         snapshot.lineage_lost = lineage_lost
         snapshot.incarnation = incarnation
         self.notes.receive(snapshot)
@@ -453,6 +460,35 @@ async def test_a_log_that_does_not_know_our_past_hands_the_edits_back() -> None:
         (patch,) = notes.patches
         assert (patch.code, patch.edits) == ("history_unavailable", [[(4, 0, "!")]])
         assert not notes.undo()
+
+
+@pytest.mark.parametrize("how", ["at the join", "another incarnation", "at the resend"])
+async def test_what_is_committed_in_a_past_that_is_gone_is_not_handed_back(how: str) -> None:
+    """As after a prune, or in a backup that has it."""
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.insert(4, "!")
+    assert client.server.submit(frozen(client)) is not None
+    notes.insert(5, "?")
+    in_flight = notes._replica.in_flight[0].operation_id
+    notes.disconnected()
+    notes.connected()
+    fates = [messages.OperationFate(in_flight, "committed", 1, 1)]
+    if how == "at the resend":
+        client.snapshot(fates=fates)
+        client.refuse(Code.HISTORY_PRUNED)
+        client.snapshot()
+    else:
+        client.snapshot(
+            lineage_lost=how == "at the join",
+            incarnation="two" if how == "another incarnation" else INCARNATION,
+            fates=fates,
+        )
+    client.live()
+    assert (notes.state, notes.text, notes.pending) == (State.LIVE, "text!", 0)
+    (patch,) = notes.patches
+    assert patch.edits == [[(5, 0, "?")]]
 
 
 async def test_edits_that_do_not_fit_the_servers_text_are_handed_back() -> None:

@@ -313,7 +313,7 @@ async def test_a_version_that_is_not_there_is_refused() -> None:
 async def test_an_empty_file_has_an_empty_past() -> None:
     async with desk() as at:
         history = History(at.documents, at.storage)
-        assert await history.sessions(ANN, "notes", None, 5) == ([], None)
+        assert await history.sessions(ANN, "notes", None, 5) == ([], None, 0)
         assert await history.operations(ANN, "notes", 0, 5) == ([], 0)
         assert await history.blame(ANN, "notes", None) == (0, [])
 

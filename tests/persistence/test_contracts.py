@@ -14,6 +14,7 @@ from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.op_log import OpLogContract
+from tests.contracts.pruning import PruningContract
 from tests.contracts.snapshot_repo import AnyStorage, SnapshotRepoContract
 from tests.simulation.disk import Disk, FaultyStorage
 from tests.simulation.virtual_loop import Process
@@ -39,6 +40,10 @@ def op_log(storage: AnyStorage) -> OpLog:
 
 
 class TestOpLog(OpLogContract):
+    pass
+
+
+class TestPruning(PruningContract):
     pass
 
 

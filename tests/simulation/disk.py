@@ -19,8 +19,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from coscribe.core.dedup import Record, split_id
-from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize, StorageError
-from coscribe.model import FileSnapshot, LogEntry, Workspace
+from coscribe.core.errors import CoscribeError
+from coscribe.documents.checkpoints import Checkpoint
+from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence.memory import MemoryStorage
 from tests.simulation.virtual_loop import Process
 
@@ -92,7 +94,11 @@ class Disk:
             return
         if undo is not None and self.lying:
             self._unsynced.append(undo)
-        result = _at_once(act())
+        try:
+            result = _at_once(act())
+        except CoscribeError as refusal:
+            _tell(answer, refusal)
+            return
         if writes and trouble < self.failing + self.unknown:
             _tell(answer, StorageError("the disk said nothing"))
         elif not answer.done():
@@ -191,6 +197,21 @@ class FaultyStorage:
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         return await self._write(lambda: self._storage.compact(workspace_key, through, size))
 
+    async def pruned(self, workspace_key: int) -> Pruned:
+        return await self._read(lambda: self._storage.pruned(workspace_key))
+
+    async def checkpoint(self, workspace_key: int) -> Checkpoint | None:
+        return await self._read(lambda: self._storage.checkpoint(workspace_key))
+
+    async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
+        return await self._read(lambda: self._storage.prunable(default_days, after_key, limit))
+
+    async def segments(self, workspace_key: int) -> list[int]:
+        return await self._read(lambda: self._storage.segments(workspace_key))
+
+    async def prune(self, checkpoint: Checkpoint, retained: Retained, *, forget_ids: bool = False) -> bool:
+        return await self._write(lambda: self._storage.prune(checkpoint, retained, forget_ids=forget_ids))
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -207,7 +228,7 @@ class FaultyStorage:
         return await self._disk.carry_out(act, writes=True)
 
 
-def _tell(answer: asyncio.Future[Any], error: StorageError) -> None:
+def _tell(answer: asyncio.Future[Any], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
         answer.exception()  # whoever has asked may be dead

@@ -21,6 +21,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import new_id, now
 from coscribe.access.paging import Page, cursor_of, key_of
 from coscribe.access.policy import RANK, Action, lower
+from coscribe.access.retention import check_not_held, is_held
 from coscribe.access.rights import Document, Rights, authorise, file_path, link_is_open
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
@@ -43,6 +44,7 @@ from coscribe.persistence.schema import (
     operation_runs,
     operation_series,
     path_rules,
+    retention,
     share_links,
     visits,
     workspace_members,
@@ -198,12 +200,14 @@ class Documents:
         return listed
 
     async def delete(self, caller: Caller, document_id: str) -> None:
-        """For good, out of the trash: nobody sees it any more; `purge` frees the room. Errors: ``conflict``."""
+        """For good, out of the trash: nobody sees it any more; `purge` frees the room. Errors: ``conflict``,
+        ``legal_hold``."""
 
         def job(connection: Connection) -> None:
             rights = authorise(connection, caller, Action.MANAGE_DOCUMENT, document_id)
             if rights.document.status != "trashed":
                 raise CoscribeError(Code.CONFLICT, "only a document in the trash can be deleted for good")
+            check_not_held(connection, rights.document.key, document_id)
             _advance(connection, rights.document, None, status="deleted", name="")
             record(connection, by(caller, "document.deleted", workspace_id=document_id))
 
@@ -211,10 +215,11 @@ class Documents:
         await self._changed(AccessChange(workspace_id=document_id))
 
     async def discard(self, caller: Caller, document_id: str) -> None:
-        """Deletes a document that has just been made and could not be filled."""
+        """Deletes a document that has just been made and could not be filled. Errors: ``legal_hold``."""
 
         def job(connection: Connection) -> None:
             rights = authorise(connection, caller, Action.MANAGE_DOCUMENT, document_id)
+            check_not_held(connection, rights.document.key, document_id)
             _advance(connection, rights.document, None, status="deleted", name="")
             record(connection, by(caller, "document.discarded", workspace_id=document_id))
 
@@ -442,7 +447,7 @@ def _deleted(connection: Connection) -> list[tuple[int, str]]:
     rows = connection.execute(
         select(workspaces.c.workspace_key, workspaces.c.workspace_id)
         .join(heads, heads.c.workspace_key == workspaces.c.workspace_key)
-        .where(workspaces.c.status == "deleted")
+        .where(workspaces.c.status == "deleted", ~is_held())
     )
     return [(row.workspace_key, row.workspace_id) for row in rows]
 
@@ -480,6 +485,7 @@ def _purge_rest(connection: Connection, key: int) -> None:
         bans,
         visits,
         workspace_members,
+        retention,
         operation_series,
         files,
         heads,

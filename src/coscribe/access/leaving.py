@@ -10,6 +10,7 @@ from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
 from coscribe.access.groups import dissolve
 from coscribe.access.ids import now
+from coscribe.access.retention import check_not_held
 from coscribe.access.sessions import end_sessions
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.persistence.schema import (
@@ -91,7 +92,8 @@ def exported(connection: Connection, account: str) -> dict[str, Any]:
 def erase(connection: Connection, caller: Caller) -> Left:
     """Erases the caller; what they wrote stays under a reference that names nobody.
 
-    Errors: ``last_owner``: others have access to documents that nobody else owns; ``conflict``: the only administrator.
+    Errors: ``last_owner``: others have access to documents that nobody else owns; ``conflict``: the only administrator;
+    ``legal_hold``: a document that nobody else has must not be deleted.
     """
     account = caller.need_account()
     member = workspace_members.c
@@ -116,6 +118,8 @@ def erase(connection: Connection, caller: Caller) -> Left:
         workspaces.c.workspace_key.in_(owned), workspaces.c.status != "deleted", _others(account) == 0
     )
     orphans = connection.execute(alone).all()
+    for row in orphans:
+        check_not_held(connection, row.workspace_key, row.workspace_id)
     keys = [row.workspace_key for row in orphans]
     connection.execute(update(workspaces).where(workspaces.c.workspace_key.in_(keys)).values(status="deleted", name=""))
     record(connection, by(caller, "account.deleted", subject=account, documents=len(keys)))

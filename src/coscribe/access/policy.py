@@ -78,6 +78,7 @@ class Action(Enum):
     SEE_EVENTS = Rule("owner", "manage", "see who saw, changed, shared, was refused", administrator=True)
     # The server.
     ADMINISTER_USERS = Rule("administrator", None, "list, lock, invite, promote accounts")
+    HOLD_DOCUMENTS = Rule("administrator", None, "put documents under legal hold, release them")
     ADMINISTER_SERVER = Rule("administrator", None, "signing keys, all documents, all access events")
 
 

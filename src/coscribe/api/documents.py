@@ -14,7 +14,7 @@ from coscribe.access.policy import Action
 from coscribe.api.models import DocumentName, Incoming, Moment, Outgoing, RoleName
 from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
 from coscribe.api.services import Services
-from coscribe.core.errors import CoscribeError
+from coscribe.core.errors import Code, CoscribeError
 from coscribe.protocol.messages import Operation
 
 router = APIRouter(route_class=PolicyRoute, tags=["documents"])
@@ -163,7 +163,8 @@ async def make_document(services: Services, caller: Caller, name: str, text: str
             message = Operation(made.document_id, operation_id, caller.author, number, "insert", start, piece)
             await services.collaboration.edit(caller.identity, message)
     except CoscribeError as error:
-        if error.code.value.retry == "never":
+        # What has been pruned since was made long ago, by the same request: then there is nothing to discard.
+        if error.code.value.retry == "never" and error.code is not Code.BASE_VERSION_TOO_OLD:
             await services.documents.discard(caller, made.document_id)
         raise
     return made

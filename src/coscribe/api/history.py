@@ -80,6 +80,7 @@ class SessionList(Outgoing):
 
     items: list[Session]
     next_before: int | None = Field(description="pass it as `before` for what was earlier; none: nothing was")
+    oldest_version: int = Field(description="the one that the history begins with: 0, or more where it was pruned")
 
 
 class PlayedOperation(Outgoing):
@@ -149,7 +150,11 @@ async def list_sessions(
             ],
         )
 
-    return SessionList(items=[shown(session) for session in page.items], next_before=page.next_before)
+    return SessionList(
+        items=[shown(session) for session in page.items],
+        next_before=page.next_before,
+        oldest_version=page.oldest_version,
+    )
 
 
 @router.get(
@@ -193,7 +198,9 @@ async def blame(document_id: DocumentId, caller: ACaller, services: AServices, v
 async def export_log(document_id: DocumentId, caller: ACaller, services: AServices) -> StreamingResponse:
     """The whole log as JSON lines, with all that it takes to verify it without this server.
 
-    The first line has `format` ("coscribe-log-1"), `documentId`, `incarnation`, `sequence`, `version` and `chainHash`.
+    The first line has `format` ("coscribe-log-1"), `documentId`, `incarnation`, `sequence`, `version` and `chainHash`;
+    where the log was pruned also `prunedThrough`, its last sequence that is not there any more, and `prunedChainHash`,
+    the digest of that, on which the first entry hangs.
     Then one line for each entry, in order: `sequence`, `version`, `baseVersion`, `operationId`, `author`, `authorRef`,
     `time` (microseconds since 1970), `payload` (the stored text, itself JSON), `salt` and `digest` (hex).
 

@@ -18,6 +18,7 @@ from coscribe.access.links import Links
 from coscribe.access.members import Members
 from coscribe.access.passwords import Passwords
 from coscribe.access.requests import AccessRequests
+from coscribe.access.retention import DocumentRetention
 from coscribe.access.sessions import Sessions
 from coscribe.access.tokens import ApiTokens
 from coscribe.access.versions import NamedVersions
@@ -44,6 +45,7 @@ class Services(NamedTuple):
     invitations: Invitations
     requests: AccessRequests
     versions: NamedVersions
+    retention: DocumentRetention
     links: Links
     directory: Directory
     external: ExternalSignIn

@@ -11,9 +11,11 @@ from coscribe.cli import (
     documents,
     events,
     members,
+    prune,
     read,
     replay,
     restore,
+    retention,
     serve,
     session,
     token,
@@ -42,6 +44,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("doctor")(doctor.doctor)
 app.command("vacuum")(vacuum.vacuum)
+app.command("prune")(prune.prune)
 app.command("bench")(bench.bench)
 app.command("login")(session.login)
 app.command("logout")(session.logout)
@@ -50,6 +53,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(documents.app, name="documents")
 app.add_typer(members.app, name="members")
+app.add_typer(retention.app, name="retention")
 app.add_typer(events.app, name="events")
 app.add_typer(events.keys, name="keys")
 

@@ -4,7 +4,7 @@ One read transaction is held from the first page to the last. So the copy shows 
 meanwhile, and SQLite has no reason to begin anew, as it does with a source that changes between two steps. Nobody who
 writes waits for one who reads; what they write stays in the write-ahead log until the copy is done.
 
-A backup is a folder: the database, the key, and a manifest. It appears under its name when it is whole and on disk.
+A backup is a folder: the database, the keys, and a manifest. It appears under its name when it is whole and on disk.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import msgspec
 
 from coscribe.cli.store import reading
 from coscribe.config import Settings
+from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -81,6 +82,8 @@ def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) ->
             _copy(source, copy, progress)
             if manifest.token_key:
                 _write(draft / KEY, (folder / KEY).read_bytes())
+            if (folder / CHECKPOINT_KEY).exists():
+                _write(draft / CHECKPOINT_KEY, (folder / CHECKPOINT_KEY).read_bytes())
             manifest.database_bytes = copy.stat().st_size
             manifest.database_sha256 = digest(copy)
             _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))

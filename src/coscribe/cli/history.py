@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from coscribe.cli.common import fail
 from coscribe.cli.store import find, reading
 from coscribe.core.document_state import FileState, Limits
 from coscribe.core.errors import CoscribeError
+from coscribe.documents.checkpoints import Checkpoint
+from coscribe.documents.past import good_content
 from coscribe.model import LogEntry, committed_from
+from coscribe.persistence.closed_log import checkpoint_of
 from coscribe.persistence.sqlite import iterate, stored_workspaces
 
 TRIM_EVERY = 1_024
@@ -27,7 +30,8 @@ class Text(NamedTuple):
 
 
 def text_at(folder: Path, file_id: str, *, version: int | None = None, sequence: int | None = None) -> Text:
-    """The text when the file came to ``version``, or after ``sequence``, by replaying the log from its beginning.
+    """The text when the file came to ``version``, or after ``sequence``, by replaying the log from its beginning, or
+    from its checkpoint.
 
     Ends with advice where there has been no such moment, or the log is damaged.
     """
@@ -37,6 +41,14 @@ def text_at(folder: Path, file_id: str, *, version: int | None = None, sequence:
             if sequence is not None and sequence > workspace.last_sequence:
                 fail(f"the log of {file_id} ends at sequence {workspace.last_sequence}", "Give a smaller --sequence.")
             state = FileState(file_id, "", 0, 0, Limits())
+            checkpoint = checkpoint_of(db, workspace.key)
+            if checkpoint is not None:
+                begin = checkpoint.file(file.key)
+                state = FileState(file_id, good_content(begin), begin.version, checkpoint.sequence, Limits())
+                if (version or begin.version) < begin.version or (
+                    sequence or checkpoint.sequence
+                ) < checkpoint.sequence:
+                    _fail_pruned(file_id, checkpoint)
             for count, entry in enumerate(iterate(db, workspace.key, file_key=file.key)):
                 if state.version == version or (sequence is not None and entry.sequence > sequence):
                     break
@@ -55,8 +67,19 @@ def entries_of(folder: Path, file_id: str, *, first: int | None, limit: int) -> 
     try:
         with reading(folder) as db:
             workspace, file = find(stored_workspaces(db), file_id)
+            checkpoint = checkpoint_of(db, workspace.key)
+            if checkpoint is not None and first is not None and first <= checkpoint.sequence:
+                _fail_pruned(file_id, checkpoint)
             after = first - 1 if first is not None else workspace.last_sequence - limit if limit else 0
             found = iterate(db, workspace.key, after=after, file_key=file.key)
             return list(islice(found, limit or None))
     except sqlite3.DatabaseError as error:
         fail(f"the log cannot be read: {error}", f"See what is wrong: coscribe verify {file_id} --data {folder}")
+
+
+def _fail_pruned(file_id: str, checkpoint: Checkpoint) -> NoReturn:
+    version = max(file.version for file in checkpoint.files)
+    fail(
+        f"the history of {file_id} up to sequence {checkpoint.sequence} was pruned",
+        f"What is left begins with version {version} and sequence {checkpoint.sequence + 1}.",
+    )

@@ -27,7 +27,8 @@ from coscribe.cli.verifying import verify_events, verify_folder
 from coscribe.config import Settings
 from coscribe.model import GENESIS
 from coscribe.persistence.migrate import current, head, migrate
-from coscribe.persistence.segments import Packed, Row, unpack
+from coscribe.persistence.segments import ZLIB, Packed, Row, unpack
+from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
 from coscribe.persistence.sqlite import connect
 
 MAX_NAMED = 5
@@ -116,16 +117,18 @@ def start_new_incarnations(db: sqlite3.Connection) -> None:
 
 
 def _last_by(db: sqlite3.Connection, key: int, at: int) -> tuple[int, int, bytes]:
-    """Sequence, version and digest of the last entry of a log that is not later than ``at``.
+    """Sequence, version and digest of the last entry of a log that is not later than ``at``. Raises FolderError where
+    that was pruned, and more.
 
-    It is a row of the table when this returns, as the last entry of a log has to be: the segment that it was in is
-    opened, and those behind it are gone.
+    It is a row of the table when this returns, as the last entry of a log has to be (unless nothing but its checkpoint
+    is left): the segment that it was in is opened, and those behind it are gone.
     """
     found: tuple[int, int, bytes] | None = db.execute(_LAST_ROW, (key, at)).fetchone()
     if found is not None:
         return found
     segments = db.execute(
-        "SELECT segment_key FROM log_segments WHERE workspace_key = ? ORDER BY last_sequence DESC", (key,)
+        "SELECT segment_key FROM log_segments WHERE workspace_key = ? AND format = ? ORDER BY last_sequence DESC",
+        (key, ZLIB),
     ).fetchall()
     for (segment_key,) in segments:
         rows = unpack(Packed(*db.execute(_SEGMENT, (segment_key,)).fetchone()))
@@ -136,7 +139,25 @@ def _last_by(db: sqlite3.Connection, key: int, at: int) -> tuple[int, int, bytes
         if rows:
             db.executemany(_INSERT_ROW, [(key, *row) for row in rows])
             return rows[-1].sequence, rows[-1].version, rows[-1].digest
-    return 0, 0, GENESIS
+    return _pruned_by(db, key, at)
+
+
+def _pruned_by(db: sqlite3.Connection, key: int, at: int) -> tuple[int, int, bytes]:
+    """Of a log of which nothing that is left is as old: where it begins, as long as that is."""
+    found = db.execute(
+        "SELECT workspace_id, sequence, version, chain_hash, last_time FROM log_checkpoints"
+        " JOIN checkpoint_files USING (workspace_key) JOIN workspaces USING (workspace_key) WHERE workspace_key = ?",
+        (key,),
+    ).fetchone()
+    if found is None:
+        return 0, 0, GENESIS
+    workspace_id, sequence, version, chain_hash, last_time = found
+    if last_time > at:
+        oldest = _iso(datetime.fromtimestamp(last_time / 1_000_000, UTC))
+        raise FolderError(
+            f"the history of {workspace_id} before {oldest} was pruned", f"Give --at with {oldest} or a later moment."
+        )
+    return sequence, version, chain_hash
 
 
 def _cut_workspace(db: sqlite3.Connection, key: int, kept: int, version: int, chain_hash: bytes) -> None:
@@ -176,7 +197,10 @@ def _read_manifest(backup: Path) -> Manifest:
 def _take(backup: Path, draft: Path, manifest: Manifest) -> None:
     """Copies the backup and brings the copy's schema up to date. Raises FolderError where it is not what was made."""
     source, database = Settings(folder=backup).database, Settings(folder=draft).database
-    for name in (source.name, KEY) if manifest.token_key else (source.name,):
+    names = [source.name, *([KEY] if manifest.token_key else ())]
+    if (backup / CHECKPOINT_KEY).exists():
+        names.append(CHECKPOINT_KEY)
+    for name in names:
         (draft / name).touch(mode=0o600)
         try:
             shutil.copyfile(backup / name, draft / name)

@@ -19,10 +19,14 @@ def verify(
     data: Folder = DEFAULT_FOLDER,
     server: Server = "",
     token: Token = "",
+    key: Annotated[
+        str, typer.Option(help="The public key of checkpoints, kept elsewhere; left out: the folder's.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Prove that the log is whole: recompute its hashes, replay it, compare with every snapshot.
-    The chain of access events is recomputed, too.
+    The chain of access events is recomputed, too. Of a log that was pruned the checkpoint's signature is checked, and
+    it is replayed from there.
 
     With --server also with what the server shows right now. Works while a server runs on the folder. The exit code is 0
     where all is well, 1 where something is damaged, 2 where it could not be checked.
@@ -37,7 +41,7 @@ def verify(
     """
     from coscribe.cli.verifying import verify_events, verify_folder  # here: SQLAlchemy takes long to import
 
-    verdicts = verify_folder(data, files or (), server, token)
+    verdicts = verify_folder(data, files or (), server, token, key)
     events = verify_events(data)
     clean = events.clean and all(verdict.clean for verdict in verdicts)
     if json:
@@ -60,7 +64,8 @@ def _print(verdicts: list[Verdict]) -> None:
         state = "[green]ok[/green]     " if verdict.clean else "[red]DAMAGED[/red]"
         plural = "" if verdict.snapshots == 1 else "s"
         compared = f"{verdict.snapshots} snapshot{plural}" + (", live text" if verdict.live else "")
-        extent = f"{verdict.entries:,} entries, version {verdict.version:,}, {compared}"
+        pruned = f", {verdict.history_pruned:,} entries pruned" if verdict.history_pruned else ""
+        extent = f"{verdict.entries:,} entries, version {verdict.version:,}, {compared}{pruned}"
         out.print(f"{state} {verdict.file:<{width}}  {extent}", highlight=False, soft_wrap=True)
         for place in verdict.findings:
             where = "" if place.sequence is None else f"sequence {place.sequence}: "

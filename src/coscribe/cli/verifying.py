@@ -15,11 +15,17 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from coscribe.access.events import check
-from coscribe.cli.common import err, token_for
+from coscribe.cli.common import err, fail, token_for
 from coscribe.cli.store import find, reading
-from coscribe.documents.audit import Claim, FileReport, Report, audit
+from coscribe.core.errors import CoscribeError
+from coscribe.documents.audit import Claim, FileReport, Finding, Report, audit
+from coscribe.documents.blame import Attribution, Ledger
+from coscribe.documents.checkpoints import Checkpoint
 from coscribe.model import FileSnapshot, Workspace, content_hash
+from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, remembered
 from coscribe.persistence.schema import access_events
+from coscribe.persistence.segments import unpack
+from coscribe.persistence.signing import PublicKey, public_key
 from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_workspaces
 
 MAX_BROKEN = 20
@@ -41,6 +47,8 @@ class Place(msgspec.Struct):
 class Verdict(msgspec.Struct, rename="camel"):
     """What is to say about one file. ``snapshots`` that were compared, ``live``: whether the live text was too.
 
+    ``history_pruned``: so many entries are not there any more, a checkpoint is in their place.
+
     ``more`` findings in its workspace are only counted. ``file`` is empty where not even the files could be read.
     """
 
@@ -53,6 +61,7 @@ class Verdict(msgspec.Struct, rename="camel"):
     live: bool
     findings: list[Place]
     more: int
+    history_pruned: int = 0
 
 
 class Events(msgspec.Struct):
@@ -78,8 +87,12 @@ def verify_events(folder: Path) -> Events:
     return Events(not broken, count, broken)
 
 
-def verify_folder(folder: Path, names: Sequence[str] = (), server: str = "", token: str = "") -> list[Verdict]:
-    """Audits the workspaces of the named files (none: all). Ends with advice where something cannot be reached."""
+def verify_folder(
+    folder: Path, names: Sequence[str] = (), server: str = "", token: str = "", key: str = ""
+) -> list[Verdict]:
+    """Audits the workspaces of the named files (none: all). ``key``: the public one that checkpoints are signed with,
+    in hex; "": the folder's. Ends with advice where something cannot be reached."""
+    signed_with = _public_key(folder, key)
     live: dict[str, FileSnapshot] = {}
     try:
         if server:
@@ -91,18 +104,21 @@ def verify_folder(folder: Path, names: Sequence[str] = (), server: str = "", tok
             workspaces = _chosen(db, names)
             with _progress() as progress:
                 task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
-                reports = [_audit(db, at, live, lambda done: progress.advance(task, done)) for at in workspaces]
+                reports = [
+                    _audit(db, at, live, signed_with, lambda done: progress.advance(task, done)) for at in workspaces
+                ]
+                gone = [pruned_sequence(db, at.key) for at in workspaces]
     except sqlite3.DatabaseError as error:
         finding = Place("storage", None, f"SQLite cannot read the database: {error}")
         return [Verdict(str(folder), "", False, 0, 0, 0, False, [finding], 0)]
     return [
-        _verdict(workspace, report, file)
-        for workspace, report in zip(workspaces, reports, strict=True)
+        _verdict(workspace, report, file, pruned)
+        for workspace, report, pruned in zip(workspaces, reports, gone, strict=True)
         for file in report.files
     ]
 
 
-def _verdict(workspace: Workspace, report: Report, file: FileReport) -> Verdict:
+def _verdict(workspace: Workspace, report: Report, file: FileReport, pruned: int) -> Verdict:
     """Findings about the workspace as a whole are findings about each of its files."""
     findings = [
         Place(found.kind, found.sequence, found.detail)
@@ -121,6 +137,7 @@ def _verdict(workspace: Workspace, report: Report, file: FileReport) -> Verdict:
         live,
         findings,
         more,
+        pruned,
     )
 
 
@@ -132,13 +149,61 @@ def _chosen(db: sqlite3.Connection, names: Sequence[str]) -> list[Workspace]:
 
 
 def _audit(
-    db: sqlite3.Connection, workspace: Workspace, live: dict[str, FileSnapshot], progress: Callable[[int], None]
+    db: sqlite3.Connection,
+    workspace: Workspace,
+    live: dict[str, FileSnapshot],
+    signed_with: PublicKey | None,
+    progress: Callable[[int], None],
 ) -> Report:
     claims = [Claim(SNAPSHOT, found) for file in workspace.files for found in stored_snapshots(db, file.key)]
     for file in workspace.files:
         if file.file_id in live:
             claims.append(Claim(LIVE, live[file.file_id]._replace(file_key=file.key)))
-    return audit(workspace, iterate(db, workspace.key), claims, progress)
+    begin = checkpoint_of(db, workspace.key)
+    try:
+        wrong = _wrong_with(db, workspace, begin, signed_with) if begin is not None else []
+    except (TypeError, ValueError, CoscribeError) as error:
+        wrong = [f"it cannot be read: {error}"]
+    report = audit(workspace, iterate(db, workspace.key), claims, progress, begin)
+    findings = [Finding("checkpoint", None, None, f"the checkpoint: {what}") for what in wrong]
+    return report._replace(findings=findings + report.findings, total=len(findings) + report.total)
+
+
+def _wrong_with(
+    db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint, signed_with: PublicKey | None
+) -> list[str]:
+    """What is wrong with the checkpoint of a log that was pruned, and with the ids that are kept of what is gone."""
+    wrong: list[str] = []
+    if signed_with is None:
+        wrong.append("there is no key to check its signature with; give --key, or put checkpoint.key back")
+    elif signed_with.key_id != begin.key_id:
+        wrong.append(f"it was signed with the key {begin.key_id}, this is {signed_with.key_id}")
+    elif not signed_with.has_signed(begin.statement(), begin.signature):
+        wrong.append("its signature does not fit: it is not what was signed")
+    if {file.file_key for file in begin.files} != {file.key for file in workspace.files}:
+        wrong.append("it is about other files")
+    for file in begin.files:
+        if Attribution.load(file.attribution, file.version, begin.sequence, Ledger()).length != len(file.content):
+            wrong.append("who wrote its text does not fit the text")
+    # Where ids were forgotten, those of versions from the horizon on are known.
+    last = None if any(file.horizon for file in begin.files) else 0
+    for packed in remembered(db, workspace.key):
+        ids = unpack(packed)
+        if last not in (None, ids[0].sequence - 1):
+            wrong.append(f"ids before sequence {ids[0].sequence} are missing")
+        last = ids[-1].sequence
+    if last != begin.sequence and (last is not None or any(file.horizon <= file.version for file in begin.files)):
+        wrong.append("the ids of what was pruned are missing")
+    return wrong
+
+
+def _public_key(folder: Path, key: str) -> PublicKey | None:
+    try:
+        return PublicKey(bytes.fromhex(key)) if key else public_key(folder)
+    except (OSError, ValueError) as error:
+        fail(
+            f"the key of the checkpoints cannot be read: {error}", "`coscribe retention key` prints it: 64 hex digits."
+        )
 
 
 async def _live_texts(server: str, token: str, file_ids: Sequence[str]) -> dict[str, FileSnapshot]:

@@ -415,7 +415,8 @@ class Document:
         replica = self._replica
         self.role = snapshot.role
         if snapshot.lineage_lost or (replica.incarnation and replica.incarnation != snapshot.incarnation):
-            self._hand_back(Code.HISTORY_UNAVAILABLE, "the server's history is another one now")
+            detail = "the server's history is another one now, or was pruned since"
+            self._hand_back(Code.HISTORY_UNAVAILABLE, detail, _committed(snapshot.fates))
         behind = snapshot.snapshot_sequence_id - replica.sequence
         if replica.is_idle and behind > MAX_UNDO_BRIDGE:
             replica.forget_undo()
@@ -551,7 +552,8 @@ class Document:
         elif self._state in (State.JOINING, State.BRIDGING) and error.code in _JOINED_TWICE:
             self._leave_and_join()
         elif self._state is State.BRIDGING and message.retry == "never":
-            self._hand_back(error.code, error.detail)
+            fates = self._snapshot.fates if self._snapshot is not None else ()
+            self._hand_back(error.code, error.detail, _committed(fates))
             self._heal()
         elif self._missing is not None:
             self._leave_and_join()
@@ -564,7 +566,7 @@ class Document:
 
     def _end(self, error: CoscribeError, fates: Sequence[messages.OperationFate] = ()) -> None:
         """Access is gone: what is not in the log goes back to its author, and nothing follows."""
-        self._hand_back(error.code, error.detail, {fate.operation_id for fate in fates if fate.fate == "committed"})
+        self._hand_back(error.code, error.detail, _committed(fates))
         self._forget_early()
         self.role = "viewer"
         self.participants.clear()
@@ -616,3 +618,8 @@ class Document:
                 raise self._failed
             self._changed.clear()
             await self._changed.wait()
+
+
+def _committed(fates: Sequence[messages.OperationFate]) -> set[str]:
+    """The ids in flight that are in the log: they are nothing to hand back."""
+    return {fate.operation_id for fate in fates if fate.fate == "committed"}

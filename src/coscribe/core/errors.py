@@ -121,6 +121,13 @@ class Code(Enum):
         False,
         "This replica's past is not in the log; rejoin afresh.",
     )
+    HISTORY_PRUNED = ErrorKind(
+        "history_pruned",
+        "client",
+        "never",
+        False,
+        "That part of the history was deleted, as its retention says; ask for what came later.",
+    )
     # Requests by HTTP.
     INVALID_REQUEST = ErrorKind(
         "invalid_request", "client", "never", False, "Compare the request with /api/openapi.json."
@@ -148,6 +155,9 @@ class Code(Enum):
     )
     EXPORT_TOO_LARGE = ErrorKind(
         "export_too_large", "client", "never", False, "Name fewer documents, and export the others after them."
+    )
+    LEGAL_HOLD = ErrorKind(
+        "legal_hold", "client", "never", False, "An administrator has to release the document's legal hold first."
     )
     QUOTA_EXCEEDED = ErrorKind("quota_exceeded", "client", "never", False, "Delete something, or ask for more room.")
     # Accounts.

@@ -1,4 +1,5 @@
 """The audit of a workspace: is its log whole and unchanged, and does it lead to every text that somebody was shown?
+A log that was pruned begins with its checkpoint; whether that is genuine is for the caller to know.
 
     log entries, in order --link--> chain hash, entry by entry        == digest of each entry, head of the workspace
                           --core--> text and version of every file    == snapshots, live texts (`Claim`)
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from coscribe.core.operation import Delete
 from coscribe.core.text_buffer import TextBuffer
+from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
 from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace, content_hash, decode_payload, link
 
 MAX_FINDINGS = 50
@@ -36,8 +38,8 @@ class Finding(NamedTuple):
     """Something is not as it must be.
 
     ``kind`` is stable: ``gap``, ``chain``, ``duplicate_id``, ``unknown_file``, ``malformed``, ``payload``,
-    ``position``, ``deleted_text``, ``version``, ``base_version``, ``claim`` or ``head``. ``sequence`` says where; None:
-    at no one entry. ``file_key`` None: it concerns the workspace as a whole.
+    ``position``, ``deleted_text``, ``version``, ``base_version``, ``checkpoint``, ``claim`` or ``head``. ``sequence``
+    says where; None: at no one entry. ``file_key`` None: it concerns the workspace as a whole.
     """
 
     kind: str
@@ -80,11 +82,11 @@ class _Unreplayable(Exception):
 class _FileReplay:
     """One file on its way through the log. ``known``: whether its text is still certain."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, begin: FileAtCheckpoint | None) -> None:
         self.file = file
         self.file_id_bytes = file.file_id.encode()
-        self.text = TextBuffer()
-        self.version = 0
+        self.text = TextBuffer(begin.content if begin is not None else "")
+        self.version = begin.version if begin is not None else 0
         self.entries = 0
         self.known = True
         self.compared: Counter[str] = Counter()
@@ -130,19 +132,22 @@ class _FileReplay:
         return ""
 
 
-class _Audit:
-    """The state of one audit."""
+class Audit:
+    """One audit on its way: `audit` does a whole one. ``begin``: the checkpoint of a log that was pruned."""
 
-    def __init__(self, workspace: Workspace, claims: Sequence[Claim]) -> None:
+    def __init__(self, workspace: Workspace, claims: Sequence[Claim] = (), begin: Checkpoint | None = None) -> None:
         self._workspace = workspace
-        self._files = {file.key: _FileReplay(file) for file in workspace.files}
+        at_begin = {file.file_key: file for file in begin.files} if begin is not None else {}
+        self._files = {file.key: _FileReplay(file, at_begin.get(file.key)) for file in workspace.files}
         self._claims: dict[int, list[Claim]] = {}
         self._ids: set[str] = set()
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._total = 0
         self._entries = 0
-        self._sequence = 0
-        self._digest = GENESIS
+        self._sequence, self._digest = (begin.sequence, begin.chain_hash) if begin is not None else (0, GENESIS)
+        for file in at_begin.values():
+            if content_hash(file.content) != file.content_hash:
+                self._find("checkpoint", None, file.file_key, "its text does not have its content hash")
         for claim in claims:
             self._take_claim(claim)
         self._compare_claims()
@@ -161,6 +166,11 @@ class _Audit:
         if self._sequence in self._claims:
             self._compare_claims()
 
+    def reached(self, file_key: int) -> tuple[str, int]:
+        """Text and version of a file as the entries so far have left it."""
+        file = self._files[file_key]
+        return str(file.text), file.version
+
     def finish(self) -> Report:
         """Compares the end of the log with the head, and gives the report."""
         workspace = self._workspace
@@ -173,7 +183,7 @@ class _Audit:
             for claim in claims:
                 self._find_claim(claim, "the log has no such sequence")
         files = [FileReport(at.file, at.entries, at.version, dict(at.compared)) for at in self._files.values()]
-        return Report(self._entries, files, self._findings, self._total)
+        return Report(self._entries, files, self.findings, self._total)
 
     def _take_claim(self, claim: Claim) -> None:
         snapshot = claim.snapshot
@@ -245,8 +255,8 @@ class _Audit:
 
     def _find(self, kind: str, sequence: int | None, file_key: int | None, detail: str) -> None:
         self._total += 1
-        if len(self._findings) < MAX_FINDINGS:
-            self._findings.append(Finding(kind, sequence, file_key, detail))
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(kind, sequence, file_key, detail))
 
 
 def audit(
@@ -254,13 +264,15 @@ def audit(
     entries: Iterable[LogEntry],
     claims: Sequence[Claim] = (),
     progress: Callable[[int], None] | None = None,
+    begin: Checkpoint | None = None,
 ) -> Report:
-    """Audits a whole log, from its first entry to the last. Claims are about files of the workspace.
+    """Audits a whole log, from its first entry, or behind the checkpoint that it begins with, to the last. Claims are
+    about files of the workspace.
 
     ``workspace`` is what its rows say; ``epoch``, ``incarnation`` and ``secret`` are not looked at. ``progress`` is
     told now and then how many entries are done since it was told last.
     """
-    state = _Audit(workspace, claims)
+    state = Audit(workspace, claims, begin)
     for done, entry in enumerate(entries, 1):
         state.entry(entry)
         if progress is not None and not done % PROGRESS_EVERY:

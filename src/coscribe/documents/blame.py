@@ -13,11 +13,14 @@ Pieces are kept in blocks, as `TextBuffer` keeps text in chunks: an operation lo
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
+
+import msgspec
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Delete, reach
@@ -50,11 +53,22 @@ class Run(NamedTuple):
 
 
 class Ledger:
-    """Who made each version of a file, and when: grows at the end, the same for all its attributions."""
+    """Who made each version of a file, and when: grows at the end, the same for all its attributions. Of versions that
+    were pruned and have nothing left in the text, it says 0."""
 
     def __init__(self) -> None:
         self.authors = array("q")
         self.times = array("q")
+
+
+class _Dumped(msgspec.Struct, array_like=True):
+    """An attribution as a checkpoint keeps it: its pieces, and who made the ``marked`` versions in them, when."""
+
+    lengths: list[int]
+    versions: list[int]
+    marked: list[int]
+    authors: list[int]
+    times: list[int]
 
 
 class Attribution:
@@ -69,6 +83,38 @@ class Attribution:
         self._blocks: list[list[Piece]] = [[]]
         self._sizes = [0]
         self._near = (0, 0)
+
+    @classmethod
+    def load(cls, dumped: bytes, version: int, sequence: int, ledger: Ledger) -> Attribution:
+        """What `dump` made of one at ``version``. Errors: ``file_damaged``."""
+        try:
+            found = msgspec.msgpack.decode(zlib.decompress(dumped), type=_Dumped)
+            pieces = list(zip(found.lengths, found.versions, strict=True))
+            for ledger_of, values in ((ledger.authors, found.authors), (ledger.times, found.times)):
+                ledger_of.extend([0] * (version - len(ledger_of)))
+                for marked, value in zip(found.marked, values, strict=True):
+                    ledger_of[marked - 1] = value
+        except (zlib.error, msgspec.DecodeError, ValueError, IndexError, OverflowError) as error:
+            raise CoscribeError(Code.FILE_DAMAGED, f"who wrote the text cannot be read: {error}") from error
+        made = cls(ledger)
+        made.version, made.sequence, made.pieces = version, sequence, len(pieces)
+        made._blocks = [pieces[start : start + BLOCK] for start in range(0, len(pieces), BLOCK)] or [[]]
+        made._sizes = [sum(length for length, _ in block) for block in made._blocks]
+        made.length = sum(made._sizes)
+        return made
+
+    def dump(self) -> bytes:
+        """What a checkpoint keeps of it."""
+        pieces = list(chain.from_iterable(self._blocks))
+        marked = sorted({version for _, version in pieces})
+        dumped = _Dumped(
+            [length for length, _ in pieces],
+            [version for _, version in pieces],
+            marked,
+            [self._ledger.authors[version - 1] for version in marked],
+            [self._ledger.times[version - 1] for version in marked],
+        )
+        return zlib.compress(msgspec.msgpack.encode(dumped))
 
     def copy(self) -> Attribution:
         other = Attribution(self._ledger)
@@ -181,14 +227,20 @@ class Attributions:
         self._ledgers: OrderedDict[int, Ledger] = OrderedDict()
         self._pieces = 0
 
-    def begin(self, file_key: int, version: int, *, present: bool) -> Attribution:
+    def begin(
+        self, file_key: int, version: int, *, present: bool, checkpoint: tuple[bytes, int, int] | None
+    ) -> Attribution:
         """One at ``version`` or before it, to be taken further and put back with `keep`.
 
         ``present``: it is the version that the text has now; then what was the present before is not kept for itself.
+        ``checkpoint``: what the log begins with, as `Attribution.load` takes it; what is before it is of no use.
+        Errors: ``file_damaged``.
         """
-        versions = sorted(found for key, found in self._kept if key == file_key and found <= version)
+        pruned = checkpoint[1] if checkpoint is not None else 0
+        versions = sorted(found for key, found in self._kept if key == file_key and pruned <= found <= version)
         if not versions:
-            return Attribution(self._ledger(file_key))
+            ledger = self._ledger(file_key)
+            return Attribution.load(*checkpoint, ledger) if checkpoint is not None else Attribution(ledger)
         nearest = (file_key, versions[-1])
         if present or nearest[1] == version:
             return self._drop(nearest)

@@ -205,9 +205,16 @@ class Collaboration:
     async def _gather_changes(
         self, session: WorkspaceSession, file: OpenFile, after_version: int, evidence: Evidence
     ) -> None:
-        """All that is durable and changed the file since a version; no-ops in between are passed over."""
+        """All that is durable and changed the file since a version; no-ops in between are passed over. Errors:
+        ``base_version_too_old``: it was pruned."""
         durable = session.durable_sequence
-        rows = await self._op_log.read_versions(file.file_key, after_version, durable, LOG_PAGE)
+        try:
+            rows = await self._op_log.read_versions(file.file_key, after_version, durable, LOG_PAGE)
+        except CoscribeError as error:
+            if error.code is not Code.HISTORY_PRUNED:
+                raise
+            detail = f"what came after version {after_version} was deleted from the history"
+            raise CoscribeError(Code.BASE_VERSION_TOO_OLD, detail) from error
         evidence.base_version = evidence.through_version = after_version
         evidence.changes = []
         while rows:
@@ -314,13 +321,19 @@ class Collaboration:
         sequence = have.server_sequence_id
         if have.incarnation != session.workspace.incarnation or sequence > session.durable_sequence:
             return False
-        if sequence == 0:
-            is_empty = session.durable_sequence == 0
-            return have.chain_hash == GENESIS.hex() and (role != "viewer" or is_empty)
-        for entry in file.state.window.entries_after(sequence - 1)[:1]:
+        for entry in file.state.window.entries_after(sequence - 1)[:1] if sequence else ():
             if entry.sequence == sequence:
                 return entry.digest.hex() == have.chain_hash
-        rows = await self._op_log.read(session.workspace.key, sequence - 1, through=sequence, limit=1)
+        if sequence == 0 and not session.workspace.pruned.sequence:
+            is_empty = session.durable_sequence == 0
+            return have.chain_hash == GENESIS.hex() and (role != "viewer" or is_empty)
+        try:
+            rows = await self._op_log.read(session.workspace.key, sequence - 1, through=sequence, limit=1)
+        except CoscribeError as error:
+            if error.code is not Code.HISTORY_PRUNED:
+                raise
+            pruned = await self._op_log.pruned(session.workspace.key)
+            return (sequence, have.chain_hash) == (pruned.sequence, pruned.chain_hash.hex())
         return bool(rows) and rows[0].digest.hex() == have.chain_hash and rows[0].file_key == file.file_key
 
     async def _fates(
@@ -340,7 +353,7 @@ class Collaboration:
                     record = session.fate(file, operation_id, user_id, evidence)
                     if record is not None:
                         fates.append(OperationFate(operation_id, "committed", record.sequence, record.version))
-                    elif message.have is not None and not known:
+                    elif not known and (message.have is not None or file.horizon):
                         fates.append(OperationFate(operation_id, "unknowable"))
                     else:
                         fates.append(OperationFate(operation_id, "notCommitted"))
@@ -430,7 +443,7 @@ class Collaboration:
         return True
 
     async def resend(self, member: Membership, message: messages.Resend) -> bytes:
-        """The frame that answers a resend. Errors: ``history_unavailable``, ``not_joined``."""
+        """The frame that answers a resend. Errors: ``history_unavailable``, ``history_pruned``, ``not_joined``."""
         session, file, have = member.session, member.file, message.have
         if not await self._knows(session, file, have, member.role):
             raise CoscribeError(Code.HISTORY_UNAVAILABLE, "the log does not contain what you have")
@@ -626,7 +639,7 @@ class Collaboration:
 
         That goes back ``limits.rebase_steps`` versions at most. Errors: ``invalid_file_id``, ``file_not_found``,
         ``file_damaged``, ``storage_unavailable``; ``base_version_future``: there is no such version;
-        ``base_version_too_old``: it lies too far back.
+        ``base_version_too_old``: it lies too far back; ``history_pruned``: it was deleted.
         """
         codec.check_file_id(file_id)
         with _storage_as_refusal():

@@ -14,6 +14,7 @@ import structlog
 from coscribe.core.document_state import FileState, Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.budget import Bucket, Budgets
+from coscribe.documents.past import good_content
 from coscribe.documents.ports import OpLog, SnapshotRepo
 from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Committing, OpenFile, WorkspaceSession
@@ -103,10 +104,14 @@ class DocumentRouter:
         session.log_bytes += await source.log_bytes(session.workspace.key, through)
 
     async def _load_file(self, session: WorkspaceSession, workspace: Workspace, file: File) -> OpenFile:
+        pruned = workspace.pruned
         base = await self._base(workspace, file)
         state = FileState(file.file_id, base.content, base.version, base.sequence, self._limits)
         opened = OpenFile(file.key, state, GENESIS)
-        if base.sequence:
+        opened.horizon = pruned.horizons.get(file.key, 0)
+        if base.sequence == pruned.sequence:
+            opened.last_digest = pruned.chain_hash
+        else:
             at_base = await self._op_log.read(workspace.key, base.sequence - 1, through=base.sequence, limit=1)
             opened.last_digest = at_base[0].digest if at_base else GENESIS
         while state.last_sequence < workspace.last_sequence:
@@ -134,13 +139,18 @@ class DocumentRouter:
         return opened
 
     async def _base(self, workspace: Workspace, file: File) -> FileSnapshot:
-        """The newest good snapshot; the empty text at the log's beginning where there is none."""
+        """The newest good snapshot; where there is none, the text that the log begins with: that of the checkpoint
+        where it was pruned, or the empty one. Errors: ``file_damaged``."""
         skip = 0
         while (snapshot := await self._snapshots.newest(file.key, skip=skip)) is not None:
             good = content_hash(snapshot.content) == snapshot.content_hash
-            if good and snapshot.sequence <= workspace.last_sequence:
+            if good and workspace.pruned.sequence <= snapshot.sequence <= workspace.last_sequence:
                 return snapshot
             skip += 1
             metrics.damaged_snapshots.inc()
             log.error("snapshot_damaged", file=file.file_id, sequence=snapshot.sequence)
-        return FileSnapshot(file.key, 0, 0, "", content_hash(""))
+        checkpoint = await self._op_log.checkpoint(workspace.key) if workspace.pruned.sequence else None
+        if checkpoint is None:
+            return FileSnapshot(file.key, 0, 0, "", content_hash(""))
+        begin = checkpoint.file(file.key)
+        return FileSnapshot(file.key, begin.version, checkpoint.sequence, good_content(begin), begin.content_hash)

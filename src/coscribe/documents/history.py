@@ -8,6 +8,8 @@
 All of it reads what is durable, a page at a time. Whatever takes long runs in threads, and gives way between pages:
 somebody types meanwhile. Versions are found in the log by their sequence, which is the version and the operations
 before it that came to nothing; a document is a workspace with one file.
+
+A log that was pruned begins with its checkpoint, and so does all of this: what was before is ``history_pruned``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from coscribe.documents.blame import PAUSE, Attributions, Run
 from coscribe.documents.collaboration import Collaboration, Durable
 from coscribe.documents.past import components_of
 from coscribe.documents.ports import Identity, OpLog
-from coscribe.model import LogEntry
+from coscribe.model import LogEntry, Pruned
 
 PAGE = 1_000
 """Log entries read at a time."""
@@ -60,10 +62,12 @@ class EditingSession(NamedTuple):
 
 
 class EditingSessions(NamedTuple):
-    """The newest first. ``next_before``: the version to ask before for what was earlier; None: nothing was."""
+    """The newest first. ``next_before``: the version to ask before for what was earlier; None: nothing was.
+    ``oldest_version``: the one that the history begins with; what was before was pruned."""
 
     items: list[EditingSession]
     next_before: int | None
+    oldest_version: int
 
 
 EditWithDeleted = tuple[int, str, str]
@@ -95,13 +99,15 @@ class Blame(NamedTuple):
     runs: list[Run]
 
 
-class _LogHead(msgspec.Struct, rename="camel"):
+class _LogHead(msgspec.Struct, rename="camel", omit_defaults=True):
     format: str
     document_id: str
     incarnation: str
     sequence: int
     version: int
     chain_hash: str
+    pruned_through: int = 0
+    pruned_chain_hash: str = ""
 
 
 class _LogLine(msgspec.Struct, rename="camel"):
@@ -119,7 +125,8 @@ class _LogLine(msgspec.Struct, rename="camel"):
 
 class History:
     """Reads what ``collaboration`` has written into ``op_log``. All errors: those of `Collaboration.durable`,
-    ``file_damaged``, ``base_version_future`` for a version that is not there yet. Raises StorageError."""
+    ``file_damaged``, ``base_version_future`` for a version that is not there yet, ``history_pruned`` for one that is
+    not there any more. Raises StorageError."""
 
     def __init__(self, collaboration: Collaboration, op_log: OpLog) -> None:
         self._collaboration = collaboration
@@ -131,28 +138,30 @@ class History:
 
     async def sessions(self, identity: Identity, file_id: str, before: int | None, limit: int) -> EditingSessions:
         """The last ``limit`` editing sessions that led to the version ``before`` (None: the present one)."""
-        at = await self._collaboration.durable(identity, file_id)
-        through = await self._reached(at, _existing(at, before))
+        at, pruned = await self._at(identity, file_id)
+        oldest = _oldest(at, pruned)
+        through = await self._reached(at, pruned, _existing(at, pruned, before))
         found: list[EditingSession] = []
         budget = SESSION_ROWS
-        while through and len(found) <= limit and (budget > 0 or not found):
-            after = max(0, through - min(PAGE, max(budget, 1)))
+        while through > pruned.sequence and len(found) <= limit and (budget > 0 or not found):
+            after = max(pruned.sequence, through - min(PAGE, max(budget, 1)))
             rows = await self._rows(at, after, through)
             await asyncio.to_thread(_gather, found, rows)
             budget -= through - after
             through = after
         if len(found) > limit:
             del found[limit:]
-        elif through and len(found) > 1:
+        elif through > pruned.sequence and len(found) > 1:
             del found[-1]  # it goes on in what was not read; the next page has the whole of it
-        elif through and found:
+        elif through > pruned.sequence and found:
             found[0] = found[0]._replace(is_cut=True)
-        return EditingSessions(found, (found[-1].from_version if found else 0) or None)
+        earliest = found[-1].from_version if found else oldest
+        return EditingSessions(found, earliest if earliest > oldest else None, oldest)
 
     async def operations(self, identity: Identity, file_id: str, after: int, limit: int) -> PastOperations:
         """At most ``limit`` operations that followed the version ``after``; fewer where they are long."""
-        at = await self._collaboration.durable(identity, file_id)
-        sequence, version = await self._reached(at, _existing(at, after)), after
+        at, pruned = await self._at(identity, file_id)
+        sequence, version = await self._reached(at, pruned, _existing(at, pruned, after)), after
         found: list[PastOperation] = []
         size = 0
         while sequence < at.sequence and len(found) < limit and size < OPERATION_BYTES:
@@ -170,8 +179,8 @@ class History:
     async def blame(self, identity: Identity, file_id: str, version: int | None) -> Blame:
         """Who wrote what of the text at ``version`` (None: the present one). What an undo or a restore has brought back
         is by whoever brought it back. Errors: ``overloaded``, too."""
-        at = await self._collaboration.durable(identity, file_id)
-        wanted = _existing(at, version)
+        at, pruned = await self._at(identity, file_id)
+        wanted = _existing(at, pruned, version)
         if self._waiting >= MAX_WAITING:
             raise CoscribeError(Code.OVERLOADED, "much history is being read just now")
         self._waiting += 1
@@ -181,7 +190,7 @@ class History:
             done = self._under_way[at.file_key] = asyncio.get_running_loop().create_future()
             try:
                 async with self._slots:
-                    return Blame(wanted, await self._attribute(at, wanted))
+                    return Blame(wanted, await self._attribute(at, pruned, wanted))
             finally:
                 del self._under_way[at.file_key]
                 done.set_result(None)
@@ -190,13 +199,14 @@ class History:
 
     async def existing(self, identity: Identity, file_id: str, version: int) -> None:
         """Returns where there is such a version."""
-        _existing(await self._collaboration.durable(identity, file_id), version)
+        _existing(*await self._at(identity, file_id), version)
 
     async def log(self, identity: Identity, file_id: str) -> AsyncIterator[bytes]:
         """The log as JSON lines, a page at a time. It ends early, and so with another chain hash than its first line
         says, where the right to see the file ends. The format:
 
-            {"format": "coscribe-log-1", "documentId", "incarnation", "sequence", "version", "chainHash"}
+            {"format": "coscribe-log-1", "documentId", "incarnation", "sequence", "version", "chainHash"
+             (, "prunedThrough", "prunedChainHash")}
             {"sequence", "version", "baseVersion", "operationId", "author", "authorRef", "time", "payload", "salt",
              "digest"}                                                       one a line, in order, without a gap
 
@@ -207,22 +217,36 @@ class History:
 
         where metadata is sequence, version, baseVersion and authorRef as unsigned and time as signed 64-bit numbers and
         the lengths of documentId and operationId in bytes as 16-bit numbers, all big-endian; texts are UTF-8. The last
-        digest is the first line's ``chainHash``.
+        digest is the first line's ``chainHash``. Of a log that was pruned, the entry behind the sequence
+        ``prunedThrough`` is the first one, and hangs on ``prunedChainHash``.
         """
-        at = await self._collaboration.durable(identity, file_id)
-        return self._lines(identity, file_id, at)
+        at, pruned = await self._at(identity, file_id)
+        return self._lines(identity, file_id, at, pruned)
 
-    async def _lines(self, identity: Identity, file_id: str, at: Durable) -> AsyncIterator[bytes]:
+    async def _lines(self, identity: Identity, file_id: str, at: Durable, pruned: Pruned) -> AsyncIterator[bytes]:
         head = _LogHead(LOG_FORMAT, file_id, at.incarnation, at.sequence, at.version, at.chain_hash.hex())
+        if pruned.sequence:
+            head.pruned_through, head.pruned_chain_hash = pruned.sequence, pruned.chain_hash.hex()
         yield msgspec.json.encode(head) + b"\n"
-        for after in range(0, at.sequence, PAGE):
+        for after in range(pruned.sequence, at.sequence, PAGE):
             rows = await self._rows(at, after, min(at.sequence, after + PAGE))
             yield await asyncio.to_thread(_encoded, rows)
             await self._collaboration.durable(identity, file_id)
 
-    async def _attribute(self, at: Durable, wanted: int) -> list[Run]:
-        kept = self._kept.begin(at.file_key, wanted, present=wanted == at.version)
-        through = await self._reached(at, wanted) if kept.version < wanted else kept.sequence
+    async def _at(self, identity: Identity, file_id: str) -> tuple[Durable, Pruned]:
+        """How far a file has come, and how much of its log is not there any more."""
+        at = await self._collaboration.durable(identity, file_id)
+        return at, await self._op_log.pruned(at.workspace_key)
+
+    async def _attribute(self, at: Durable, pruned: Pruned, wanted: int) -> list[Run]:
+        checkpoint = await self._op_log.checkpoint(at.workspace_key) if pruned.sequence else None
+        begin = None
+        if checkpoint is not None:
+            file = checkpoint.file(at.file_key)
+            begin = (file.attribution, file.version, checkpoint.sequence)
+        kept = self._kept.begin(at.file_key, wanted, present=wanted == at.version, checkpoint=begin)
+        kept.sequence = max(kept.sequence, pruned.sequence)
+        through = await self._reached(at, pruned, wanted) if kept.version < wanted else kept.sequence
         while kept.sequence < through:
             rows = await self._rows(at, kept.sequence, min(through, kept.sequence + PAGE))
             await asyncio.to_thread(kept.take, rows)
@@ -230,19 +254,21 @@ class History:
         self._kept.keep(at.file_key, kept)
         return runs
 
-    async def _reached(self, at: Durable, version: int) -> int:
+    async def _reached(self, at: Durable, pruned: Pruned, version: int) -> int:
         """A sequence at which the file had this version, with all that led to it behind."""
         if version == at.version:
             return at.sequence
-        first, last = version, version + at.sequence - at.version
-        while version and first < last:
+        if version == _oldest(at, pruned):
+            return pruned.sequence
+        first, last = max(version, pruned.sequence + 1), version + at.sequence - at.version
+        while first < last:
             middle = (first + last) // 2
             (row,) = await self._rows(at, middle - 1, middle)
             if row.version < version:
                 first = middle + 1
             else:
                 last = middle
-        return first if version else 0
+        return first
 
     async def _rows(self, at: Durable, after: int, through: int) -> list[LogEntry]:
         """All entries after < sequence <= through."""
@@ -252,11 +278,18 @@ class History:
         return rows
 
 
-def _existing(at: Durable, version: int | None) -> int:
-    """Errors: ``base_version_future``."""
-    wanted = at.version if version is None else version
+def _oldest(at: Durable, pruned: Pruned) -> int:
+    """The version that the history begins with."""
+    return pruned.versions.get(at.file_key, 0)
+
+
+def _existing(at: Durable, pruned: Pruned, version: int | None) -> int:
+    """Errors: ``base_version_future``, ``history_pruned``."""
+    wanted, oldest = at.version if version is None else version, _oldest(at, pruned)
     if not 0 <= wanted <= at.version:
         raise CoscribeError(Code.BASE_VERSION_FUTURE, f"there is no version {wanted}")
+    if wanted < oldest:
+        raise CoscribeError(Code.HISTORY_PRUNED, f"version {wanted} was deleted; the history begins at {oldest}")
     return wanted
 
 

@@ -1,5 +1,5 @@
 """The text that a file had at a version: from the present back, since every entry of the log knows what it deleted, or
-from its beginning forwards, whichever is nearer."""
+from its beginning (or the checkpoint that it begins with) forwards, whichever is nearer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed
 from coscribe.core.operation import Components, Delete, invert, know_deleted, reach
 from coscribe.core.text_buffer import TextBuffer
+from coscribe.documents.checkpoints import FileAtCheckpoint
 from coscribe.documents.ports import OpLog
-from coscribe.model import LogEntry, decode_payload
+from coscribe.model import LogEntry, content_hash, decode_payload
 
 VERSIONS = 500
 """Versions that are gone over between two looks at the event loop."""
@@ -38,17 +39,24 @@ async def text_at(
     """The text as it was at the version ``wanted``, which is before the present one.
 
     ``recent``: the last entries of the file, as far as they are in memory; the ones before them are read. Errors:
-    ``file_damaged``.
+    ``file_damaged``, ``history_pruned``.
     """
     behind = now.version - wanted
-    if behind > FAR and wanted < behind:
+    oldest = (await op_log.pruned(workspace_key)).versions.get(file_key, 0)
+    if wanted < oldest:
+        raise CoscribeError(Code.HISTORY_PRUNED, f"version {wanted} was deleted; the history begins at {oldest}")
+    if behind > FAR and wanted - oldest < behind:
         return await _play(op_log, workspace_key, file_key, wanted, now.sequence)
     return await _wind_back(op_log, workspace_key, file_key, now, recent, wanted)
 
 
 async def _play(op_log: OpLog, workspace_key: int, file_key: int, wanted: int, through: int) -> TextAt:
-    """From the empty text that every file begins with."""
+    """From the empty text that every file begins with, or from the checkpoint."""
     text, version, sequence = TextBuffer(), 0, 0
+    checkpoint = await op_log.checkpoint(workspace_key)
+    if checkpoint is not None:
+        file = checkpoint.file(file_key)
+        text, version, sequence = TextBuffer(good_content(file)), file.version, checkpoint.sequence
     while version < wanted:
         rows = await op_log.read(workspace_key, sequence, through=through, limit=VERSIONS, file_key=file_key)
         for row in rows:
@@ -105,6 +113,13 @@ async def _changes(op_log: OpLog, workspace_key: int, file_key: int, low: int, t
             break
         rows = await op_log.read(workspace_key, rows[-1].sequence, through=through, limit=PAGE, file_key=file_key)
     return found
+
+
+def good_content(file: FileAtCheckpoint) -> str:
+    """The text of a checkpoint. Errors: ``file_damaged``."""
+    if content_hash(file.content) != file.content_hash:
+        raise CoscribeError(Code.FILE_DAMAGED, "the text of its checkpoint is damaged", file_id=file.file_id)
+    return file.content
 
 
 def components_of(row: LogEntry) -> Components:

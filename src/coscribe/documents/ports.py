@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from coscribe.core.dedup import Record
 from coscribe.core.errors import CoscribeError
-from coscribe.model import FileSnapshot, LogEntry, Workspace
+from coscribe.documents.checkpoints import Checkpoint
+from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.protocol.messages import Role
 
 
@@ -49,6 +50,21 @@ class Segment(NamedTuple):
     bytes_after: int
 
 
+class Retained(NamedTuple):
+    """How long the history of a document is kept. ``days`` None: as the server's settings say; 0: for ever.
+    ``held``: a legal hold is on it, nothing is pruned."""
+
+    days: int | None = None
+    held: bool = False
+
+
+class Prunable(NamedTuple):
+    """A log that may be pruned, and the retention that says so. Nobody has acquired the workspace for this."""
+
+    workspace: Workspace
+    retained: Retained
+
+
 class StorageError(Exception):
     """Storage failed. After an append the outcome is unknown: it must not be retried, only read back."""
 
@@ -76,11 +92,17 @@ class OpLog(Protocol):
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
     ) -> list[LogEntry]:
-        """Entries with after < sequence <= through, oldest first, at most ``limit``."""
+        """Entries with after < sequence <= through, oldest first, at most ``limit``.
+
+        Errors: ``history_pruned``: some behind ``after`` were. Never fewer than there have been.
+        """
         ...
 
     async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        """The entries of a file whose version is above ``after_version``, up to sequence ``through``, oldest first."""
+        """The entries of a file whose version is above ``after_version``, up to sequence ``through``, oldest first.
+
+        Errors: ``history_pruned``: some behind ``after_version`` were.
+        """
         ...
 
     async def find(self, workspace_key: int, operation_id: str) -> Record | None:
@@ -109,6 +131,32 @@ class OpLog(Protocol):
         Whatever is asked of the log has the same answer afterwards. None: there is not enough, or the adapter does not
         compress. The newest entry stays as it is. Raises StorageError; where the entries do not fit their hash chain
         they are left as they are.
+        """
+        ...
+
+    async def pruned(self, workspace_key: int) -> Pruned:
+        """How much of a log was pruned; `NOTHING_PRUNED` where it is whole."""
+        ...
+
+    async def checkpoint(self, workspace_key: int) -> Checkpoint | None:
+        """What a pruned log begins with; None: it is whole."""
+        ...
+
+    async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
+        """Logs whose retention is not for ever and that are not held, by key, behind ``after_key``. ``default_days``:
+        where a document has no retention of its own."""
+        ...
+
+    async def segments(self, workspace_key: int) -> list[int]:
+        """Where a log may be pruned: the last sequences of its closed parts that were not pruned yet, in order."""
+        ...
+
+    async def prune(self, checkpoint: Checkpoint, retained: Retained, *, forget_ids: bool = False) -> bool:
+        """Puts a checkpoint in the place of all entries up to its sequence, which is one of `segments` or that of the
+        checkpoint before; in one transaction. Snapshots of what was before go, too.
+
+        Ids stay known, with author, request and place, unless ``forget_ids``: then those up to the checkpoint go.
+        False: the retention or the log is another one by now, and nothing was done. Raises StorageError.
         """
         ...
 

@@ -110,12 +110,14 @@ class Pending:
 class OpenFile:
     """A file in memory: its state, who has it open, and what the Snapshot Manager counts.
 
-    ``participants`` are all that have joined; ``subscribers`` those of them that have been told to be live.
+    ``participants`` are all that have joined; ``subscribers`` those of them that have been told to be live. Below the
+    version ``horizon`` ids are forgotten: an edit of such a version may be an old one that comes again.
     """
 
     __slots__ = (
         "durable_version",
         "file_key",
+        "horizon",
         "last_digest",
         "oldest_since",
         "operations_since",
@@ -134,6 +136,7 @@ class OpenFile:
         self.state = state
         self.last_digest = last_digest
         self.durable_version = state.version
+        self.horizon = 0
         self.subscribers: dict[Subscriber, None] = {}
         self.participants: dict[Subscriber, Participant] = {}
         self.operations_since = 0
@@ -250,6 +253,10 @@ class WorkspaceSession:
             raise CoscribeError(
                 Code.BASE_VERSION_FUTURE,
                 f"baseVersion {message.base_version}, nobody was shown more than {file.durable_version}",
+            )
+        if message.base_version < file.horizon:
+            raise CoscribeError(
+                Code.BASE_VERSION_TOO_OLD, f"baseVersion {message.base_version}, ids are known from {file.horizon} on"
             )
         if any(max(request.restores, default=0) > self.durable_sequence for request in requests):
             raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")

@@ -18,6 +18,7 @@ import structlog
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.ports import SnapshotRepo
+from coscribe.documents.pruning import Pruning
 from coscribe.documents.session import OpenFile, WorkspaceSession
 from coscribe.metrics import metrics
 from coscribe.model import FileSnapshot, content_hash
@@ -68,10 +69,15 @@ class SnapshotManager:
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
         self._compaction: Compaction | None = None
+        self._pruning: Pruning | None = None
 
     def compact_with(self, compaction: Compaction) -> None:
         """From now on it is told of snapshots, and does its part in every sweep."""
         self._compaction = compaction
+
+    def prune_with(self, pruning: Pruning) -> None:
+        """From now on it does its part in every sweep."""
+        self._pruning = pruning
 
     def consider(self, session: WorkspaceSession, file: OpenFile) -> None:
         """Called after each message that was taken in."""
@@ -97,7 +103,7 @@ class SnapshotManager:
         session.act(store)
 
     async def sweep(self) -> None:
-        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts."""
+        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts, prunes."""
         policy, sessions = self._policy, self._router.sessions
         old = self._clock() - int(policy.seconds * 1_000_000)
         for session in list(sessions.values()):
@@ -107,6 +113,8 @@ class SnapshotManager:
         await self._let_go()
         if self._compaction is not None:
             await self._compaction.step()
+        if self._pruning is not None:
+            await self._pruning.step()
 
     async def _let_go(self) -> None:
         policy, sessions = self._policy, self._router.sessions

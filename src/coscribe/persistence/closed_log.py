@@ -1,7 +1,8 @@
 """The closed part of the logs in SQLite: segments and the ids in them; reading from them, moving rows into them.
 
-    log_segments     .. segment | segment |                           compressed, never changed
-    the log's table                       | row | row | row ..        the newest entry is always a row
+    log_segments     ids | ids | segment | segment |                  compressed
+    the log's table                                | row | row ..     the newest entry is always a row
+                               ^ a checkpoint is where the log begins, if a part of it was pruned
 
 The ids in segments are kept as runs: a client numbers its operations without a gap, so a run stands for thousands of
 them, and still says exactly which ids there are. All raise sqlite3.Error; a damaged segment is one, too.
@@ -13,10 +14,11 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from coscribe.documents.ports import SegmentSize
+from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
+from coscribe.documents.ports import Retained, SegmentSize
 from coscribe.metrics import metrics
-from coscribe.model import GENESIS
-from coscribe.persistence.segments import Packed, Row, Run, unpack
+from coscribe.model import GENESIS, NOTHING_PRUNED, Pruned
+from coscribe.persistence.segments import IDS, ZLIB, Packed, Row, Run, strip, unpack
 
 MAX_UNPACKED = 4
 """Unpacked segments that are remembered, of a few megabytes each; the one used longest ago goes first."""
@@ -24,10 +26,13 @@ MAX_UNPACKED = 4
 _PACKED = "workspace_key, first_sequence, last_sequence, entries, chain_hash, format, checksum, content"
 _NEXT = (
     "SELECT segment_key, checksum, first_sequence, last_sequence FROM log_segments"
-    " WHERE workspace_key = ? AND last_sequence > ? ORDER BY last_sequence LIMIT 1"
+    f" WHERE workspace_key = ? AND last_sequence > ? AND format = {ZLIB} ORDER BY last_sequence LIMIT 1"
 )
 _SEGMENT = f"SELECT {_PACKED} FROM log_segments WHERE segment_key = ?"
-_LAST = "SELECT last_sequence, chain_hash FROM log_segments WHERE workspace_key = ? ORDER BY last_sequence DESC LIMIT 1"
+_LAST = (
+    "SELECT last_sequence, chain_hash FROM log_segments WHERE workspace_key = ?1 UNION ALL"
+    " SELECT sequence, chain_hash FROM log_checkpoints WHERE workspace_key = ?1 ORDER BY 1 DESC LIMIT 1"
+)
 _INSERT_SEGMENT = f"INSERT INTO log_segments ({_PACKED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _RUN = (
     "SELECT first_counter, segment_key, checksum FROM operation_runs LEFT JOIN log_segments USING (segment_key)"
@@ -55,6 +60,45 @@ _PAYLOAD = "SELECT coalesce(sum(length(payload)), 0) FROM file_operation_log WHE
 _HEAD = (
     "SELECT last_sequence FROM heads JOIN workspaces USING (workspace_key)"
     " WHERE workspace_key = ? AND status != 'deleted'"
+)
+_CHECKPOINT = (
+    "SELECT workspace_id, sequence, chain_hash, last_time, made_at, key_id, signature"
+    " FROM log_checkpoints JOIN workspaces USING (workspace_key) WHERE workspace_key = ?"
+)
+_CHECKPOINT_FILES = (
+    "SELECT file_key, file_id, version, horizon, content, content_hash, attribution"
+    " FROM checkpoint_files JOIN files USING (file_key) WHERE checkpoint_files.workspace_key = ? ORDER BY file_key"
+)
+_PRUNED = "SELECT sequence, chain_hash FROM log_checkpoints WHERE workspace_key = ?"
+_PRUNED_FILES = "SELECT file_key, version, horizon FROM checkpoint_files WHERE workspace_key = ?"
+_PRUNED_VERSION = "SELECT version FROM checkpoint_files WHERE file_key = ?"
+_INSERT_CHECKPOINT = (
+    "INSERT OR REPLACE INTO log_checkpoints"
+    " (workspace_key, sequence, chain_hash, last_time, made_at, key_id, signature) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_CHECKPOINT_FILE = (
+    "INSERT OR REPLACE INTO checkpoint_files"
+    " (file_key, workspace_key, version, horizon, content, content_hash, attribution) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_OF_FORMAT = (
+    f"SELECT segment_key, {_PACKED} FROM log_segments WHERE workspace_key = ? AND last_sequence <= ? AND format = ?"
+    " ORDER BY last_sequence"
+)
+_ENDS = f"SELECT last_sequence FROM log_segments WHERE workspace_key = ? AND format = {ZLIB} ORDER BY last_sequence"
+_STRIP = "UPDATE log_segments SET format = ?, checksum = ?, content = ? WHERE segment_key = ? AND checksum = ?"
+_RETAINED = "SELECT days, hold_reason IS NOT NULL FROM retention WHERE workspace_key = ?"
+_OLD_SNAPSHOTS = (
+    "DELETE FROM file_snapshots WHERE sequence < ? AND file_key IN (SELECT file_key FROM files WHERE workspace_key = ?)"
+)
+_FORGET_RUNS = (
+    "DELETE FROM operation_runs WHERE workspace_key = ?1 AND segment_key IN (SELECT segment_key FROM log_segments"
+    f" WHERE workspace_key = ?1 AND last_sequence <= ?2 AND format = {IDS})"
+)
+_FORGET_IDS = f"DELETE FROM log_segments WHERE workspace_key = ? AND last_sequence <= ? AND format = {IDS}"
+_PRUNABLE = (
+    "SELECT workspace_key, workspace_id, days FROM workspaces LEFT JOIN retention USING (workspace_key)"
+    " WHERE workspace_key > ? AND hold_reason IS NULL AND coalesce(days, ?) > 0 AND status != 'deleted'"
+    " ORDER BY workspace_key LIMIT ?"
 )
 _DELETE_ROWS = "DELETE FROM file_operation_log WHERE workspace_key = ? AND sequence BETWEEN ? AND ?"
 
@@ -84,7 +128,7 @@ class ClosedLog:
             after = last
 
     def find(self, db: sqlite3.Connection, workspace_key: int, series: str, counter: int) -> Row | None:
-        """The row with an id, if that is in a segment."""
+        """The row with an id, if that is in a segment; of one that was pruned, what is left."""
         found = db.execute(_RUN, (workspace_key, series, counter)).fetchone()
         if found is None or found[0] > counter:
             return None
@@ -131,7 +175,7 @@ def highest_closed(db: sqlite3.Connection, workspace_key: int, series: str) -> i
 
 
 def last_closed(db: sqlite3.Connection, workspace_key: int) -> int:
-    """The last sequence that is in a segment; 0 where there is none."""
+    """The last sequence that is in a segment, or was pruned; 0 where there is none."""
     found = db.execute(_LAST, (workspace_key,)).fetchone()
     return int(found[0]) if found else 0
 
@@ -184,3 +228,132 @@ def move(db: sqlite3.Connection, packed: Packed, runs: list[Run]) -> bool:
     done = moved == packed.entries
     db.execute("COMMIT" if done else "ROLLBACK")
     return done
+
+
+# ---- pruning
+
+
+def pruned(db: sqlite3.Connection, workspace_key: int) -> Pruned:
+    """How much of a log was pruned."""
+    found = db.execute(_PRUNED, (workspace_key,)).fetchone()
+    if found is None:
+        return NOTHING_PRUNED
+    files = db.execute(_PRUNED_FILES, (workspace_key,)).fetchall()
+    versions = {file_key: version for file_key, version, _ in files}
+    sequence, chain_hash = found
+    return Pruned(sequence, chain_hash, versions, {file_key: horizon for file_key, _, horizon in files})
+
+
+def pruned_sequence(db: sqlite3.Connection, workspace_key: int) -> int:
+    """The last sequence that was pruned; 0 where none was."""
+    found = db.execute(_PRUNED, (workspace_key,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def pruned_version(db: sqlite3.Connection, file_key: int) -> int:
+    """The version of a file behind what was pruned; 0 where nothing was."""
+    found = db.execute(_PRUNED_VERSION, (file_key,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def checkpoint_of(db: sqlite3.Connection, workspace_key: int) -> Checkpoint | None:
+    """What a pruned log begins with. A text that is no UTF-8 any more comes as one whose hash does not fit."""
+    found = db.execute(_CHECKPOINT, (workspace_key,)).fetchone()
+    if found is None:
+        return None
+    workspace_id, sequence, chain_hash, last_time, made_at, key_id, signature = found
+    files = tuple(
+        FileAtCheckpoint(file_key, file_id, version, horizon, _bytes(content).decode(errors="replace"), digest, runs)
+        for file_key, file_id, version, horizon, content, digest, runs in db.execute(
+            _CHECKPOINT_FILES, (workspace_key,)
+        )
+    )
+    return Checkpoint(
+        workspace_key, workspace_id, sequence, chain_hash, last_time, made_at, files, key_id, bytes(signature)
+    )
+
+
+def segment_ends(db: sqlite3.Connection, workspace_key: int) -> list[int]:
+    """The last sequences of the segments that hold whole entries, in order."""
+    return [last for (last,) in db.execute(_ENDS, (workspace_key,))]
+
+
+def prunable(
+    db: sqlite3.Connection, default_days: int, after_key: int, limit: int
+) -> list[tuple[int, str, int | None]]:
+    """Key, id and days of workspaces that are not held and not kept for ever, by key."""
+    return db.execute(_PRUNABLE, (after_key, default_days, limit)).fetchall()
+
+
+class Stripped(NamedTuple):
+    """A segment and what is to be left of it."""
+
+    segment_key: int
+    checksum: bytes
+    left: Packed
+
+
+def stripped(db: sqlite3.Connection, workspace_key: int, through: int) -> list[Stripped]:
+    """What is to be left of the segments up to a sequence that hold whole entries. Takes its time."""
+    found: list[Stripped] = []
+    for segment_key, *packed in db.execute(_OF_FORMAT, (workspace_key, through, ZLIB)):
+        segment = Packed(*packed)
+        try:
+            found.append(Stripped(segment_key, segment.checksum, strip(segment, unpack(segment))))
+        except ValueError as error:
+            raise sqlite3.DatabaseError(str(error)) from error
+    return found
+
+
+def remembered(db: sqlite3.Connection, workspace_key: int) -> Iterator[Packed]:
+    """What is left of segments that were pruned, in order."""
+    for _, *packed in db.execute(_OF_FORMAT, (workspace_key, 2**62, IDS)):
+        yield Packed(*packed)
+
+
+def prune(
+    db: sqlite3.Connection, checkpoint: Checkpoint, retained: Retained, parts: list[Stripped], forget_ids: bool
+) -> bool:
+    """Puts a checkpoint in the place of all that is before it, in one transaction. False: the retention or the segments
+    are others by now, and nothing has been done."""
+    key, sequence = checkpoint.workspace_key, checkpoint.sequence
+    db.execute("BEGIN IMMEDIATE")
+    days, held = db.execute(_RETAINED, (key,)).fetchone() or (None, False)
+    done = not held and days == retained.days and pruned_sequence(db, key) <= sequence
+    done = done and all(
+        db.execute(
+            _STRIP, (part.left.format, part.left.checksum, part.left.content, part.segment_key, part.checksum)
+        ).rowcount
+        == 1
+        for part in parts
+    )
+    done = done and last_closed(db, key) >= sequence
+    if done:
+        values = (key, sequence, checkpoint.chain_hash, checkpoint.last_time, checkpoint.made_at)
+        db.execute(_INSERT_CHECKPOINT, (*values, checkpoint.key_id, checkpoint.signature))
+        db.executemany(
+            _INSERT_CHECKPOINT_FILE,
+            [
+                (
+                    file.file_key,
+                    key,
+                    file.version,
+                    file.horizon,
+                    file.content.encode(),
+                    file.content_hash,
+                    file.attribution,
+                )
+                for file in checkpoint.files
+            ],
+        )
+        db.execute(_OLD_SNAPSHOTS, (sequence, key))
+        if forget_ids:
+            db.execute(_FORGET_RUNS, (key, sequence))
+            db.execute(_FORGET_IDS, (key, sequence))
+    db.execute("COMMIT" if done else "ROLLBACK")
+    return done
+
+
+def _bytes(stored: bytes | str) -> bytes:
+    """SQLite keeps a text where somebody has put one in place of the bytes."""
+    return stored.encode() if isinstance(stored, str) else stored

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coscribe.core.dedup import Record, split_id
-from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize
-from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.checkpoints import Checkpoint
+from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize
+from coscribe.model import GENESIS, NOTHING_PRUNED, File, FileSnapshot, LogEntry, Pruned, Workspace
 
 
 @dataclass(slots=True)
@@ -21,6 +23,12 @@ class _Stored:
     entries: list[LogEntry] = field(default_factory=list)
     ids: dict[str, LogEntry] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+    retained: Retained = field(default_factory=Retained)
+
+    @property
+    def pruned(self) -> Pruned:
+        return self.checkpoint.pruned if self.checkpoint is not None else NOTHING_PRUNED
 
 
 class MemoryStorage:
@@ -48,15 +56,19 @@ class MemoryStorage:
         if stored is None:
             return None
         stored.epoch += 1
+        return self._workspace(stored)
+
+    def _workspace(self, stored: _Stored) -> Workspace:
         return Workspace(
             stored.key,
-            workspace_id,
+            stored.workspace_id,
             self._incarnation,
             self._secret,
             stored.epoch,
             stored.last_sequence,
             stored.chain_hash,
             tuple(stored.files),
+            stored.pruned,
         )
 
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
@@ -79,10 +91,16 @@ class MemoryStorage:
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
     ) -> list[LogEntry]:
-        rows = self._by_key[workspace_key].entries[after:through]
+        stored = self._by_key[workspace_key]
+        gone = stored.pruned.sequence
+        if after < gone:
+            raise CoscribeError(Code.HISTORY_PRUNED)
+        rows = stored.entries[after - gone : max(0, through - gone)]
         return [row for row in rows if file_key is None or row.file_key == file_key][:limit]
 
     async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
+        if any(after_version < stored.pruned.versions.get(file_key, 0) for stored in self._by_key.values()):
+            raise CoscribeError(Code.HISTORY_PRUNED)
         found = [
             row
             for stored in self._by_key.values()
@@ -114,6 +132,46 @@ class MemoryStorage:
 
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         return None
+
+    async def pruned(self, workspace_key: int) -> Pruned:
+        return self._by_key[workspace_key].pruned
+
+    async def checkpoint(self, workspace_key: int) -> Checkpoint | None:
+        return self._by_key[workspace_key].checkpoint
+
+    async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
+        found = [
+            Prunable(self._workspace(stored), stored.retained)
+            for key, stored in sorted(self._by_key.items())
+            if key > after_key
+            and not stored.retained.held
+            and (default_days if stored.retained.days is None else stored.retained.days) > 0
+        ]
+        return found[:limit]
+
+    async def segments(self, workspace_key: int) -> list[int]:
+        """It has no segments: it may be pruned before what a load begins at."""
+        closed = await self.closed(workspace_key)
+        return [closed] if closed > self._by_key[workspace_key].pruned.sequence else []
+
+    async def prune(self, checkpoint: Checkpoint, retained: Retained, *, forget_ids: bool = False) -> bool:
+        stored = self._by_key[checkpoint.workspace_key]
+        gone = checkpoint.sequence - stored.pruned.sequence
+        if stored.retained != retained or retained.held or not 0 <= gone < max(1, len(stored.entries)):
+            return False
+        del stored.entries[:gone]
+        stored.checkpoint = checkpoint
+        for file in stored.files:
+            kept = self._snapshots.get(file.key, [])
+            kept[:] = [snapshot for snapshot in kept if snapshot.sequence >= checkpoint.sequence]
+        if forget_ids:
+            for operation_id in [key for key, entry in stored.ids.items() if entry.sequence <= checkpoint.sequence]:
+                del stored.ids[operation_id]
+            stored.highest.clear()
+            for operation_id in stored.ids:
+                series, counter = split_id(operation_id)
+                stored.highest[series] = max(counter, stored.highest.get(series, -1))
+        return True
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -8,7 +8,8 @@ that is only written every few hundred operations. Authors are opaque references
 the person and leaves the log as it was.
 
 Closed parts of a log are moved from its table into segments. Their ids stay known as runs: counters of a series that
-follow each other, none missing. Both go with the head of their workspace.
+follow each other, none missing. Both go with the head of their workspace. Of a segment that was pruned its ids are
+left, and a checkpoint stands for what is gone.
 
 The second half is about people: who they are, how they prove it, what they may reach. Secrets are there as digests
 only. All times are microseconds since 1970, UTC.
@@ -127,6 +128,36 @@ log_segments = Table(
     Column("checksum", LargeBinary(32), nullable=False, comment="SHA-256 over place, chain hash and content"),
     Column("content", LargeBinary, nullable=False),
     UniqueConstraint("workspace_key", "last_sequence"),
+)
+
+log_checkpoints = Table(
+    "log_checkpoints",
+    metadata,
+    Column(
+        "workspace_key",
+        _Key,
+        ForeignKey("heads.workspace_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("sequence", BigInteger, nullable=False, comment="of the last pruned entry"),
+    Column("chain_hash", LargeBinary(32), nullable=False, comment="digest of that entry"),
+    Column("last_time", BigInteger, nullable=False, comment="time of that entry"),
+    Column("made_at", BigInteger, nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+checkpoint_files = Table(
+    "checkpoint_files",
+    metadata,
+    Column("file_key", _Key, primary_key=True, autoincrement=False),
+    Column("workspace_key", _Key, ForeignKey("heads.workspace_key", ondelete="CASCADE"), nullable=False, index=True),
+    Column("version", BigInteger, nullable=False),
+    Column("horizon", BigInteger, nullable=False, comment="ids of entries at versions below it may be forgotten"),
+    Column("content", LargeBinary, nullable=False, comment="UTF-8"),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    Column("attribution", LargeBinary, nullable=False, comment="who wrote what of the content"),
 )
 
 operation_runs = Table(
@@ -353,6 +384,16 @@ link_visitors = Table(
     Column("link_id", String(64), ForeignKey("share_links.link_id"), primary_key=True),
     Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True, index=True),
     _time("opened_at"),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    Column("days", Integer, nullable=True, comment="of history that are kept; 0: all, none: as the settings say"),
+    Column("hold_reason", String(500), nullable=True, comment="why nothing may be deleted; none: it may"),
+    Column("held_by", String(128), nullable=True),
+    _time("held_at", nullable=True),
 )
 
 visits = Table(

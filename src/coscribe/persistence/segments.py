@@ -2,9 +2,10 @@
 
     rows --columns--> MessagePack --zlib--> content       checksum = SHA-256(where it belongs || content)
 
-Nothing of an entry is left out or made anew: what is unpacked equals the rows that were packed, byte for byte. Entries
-are kept column by column, numbers as differences, so that what is alike lies side by side; salts and digests, 64 bytes
-of an entry that no method makes shorter, are stored as they are by any. No I/O here.
+Nothing of an entry is left out or made anew: what is unpacked equals the rows that were packed, byte for byte. (Only a
+segment that is pruned loses all but its ids: `strip`.) Entries are kept column by column, numbers as differences, so
+that what is alike lies side by side; salts and digests, 64 bytes of an entry that no method makes shorter, are stored
+as they are by any. No I/O here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from coscribe.core.dedup import join_id
 from coscribe.model import link
 
 ZLIB = 1
-"""The one format there is."""
+"""Whole entries."""
+
+IDS = 2
+"""What is left of entries that were pruned: file, version, id, author and request; the rest is empty."""
 
 LEVEL = 1
 """Higher ones take two to three times as long and save one byte in a hundred; so do other methods, which save five."""
@@ -57,7 +61,7 @@ class Run(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A segment as it is stored. ``chain_hash`` is the digest of its last entry."""
+    """A segment as it is stored. ``chain_hash`` is the digest of its last entry. ``format``: `ZLIB` or `IDS`."""
 
     workspace_key: int
     first_sequence: int
@@ -106,17 +110,26 @@ def pack(workspace_key: int, rows: Sequence[Row], previous: bytes, file_ids: Map
     return packed
 
 
+def strip(packed: Packed, rows: Iterable[Row]) -> Packed:
+    """What is left of a segment that is pruned: enough to know each id, by whom it was, and to acknowledge it again."""
+    bare = [row._replace(base_version=0, time=0, payload=b"", salt=b"", digest=b"") for row in rows]
+    content = zlib.compress(_encode(_columns(bare)), LEVEL)
+    unsealed = packed._replace(format=IDS, checksum=b"", content=content)
+    return unsealed._replace(checksum=_checksum(unsealed))
+
+
 def unpack(packed: Packed) -> list[Row]:
     """The rows of a segment. Raises ValueError where it is not as it was written."""
     where = f"the segment of sequences {packed.first_sequence} to {packed.last_sequence}"
     try:
-        if packed.format != ZLIB or _checksum(packed) != packed.checksum:
+        if packed.format not in (ZLIB, IDS) or _checksum(packed) != packed.checksum:
             raise ValueError(f"{where} does not have its checksum")
         columns = _decode(zlib.decompress(packed.content))
         rows = _rows(columns, packed.first_sequence)
     except (zlib.error, msgspec.DecodeError, struct.error, TypeError) as error:
         raise ValueError(f"{where} cannot be read: {error}") from error
-    if len(rows) != packed.entries or rows[-1].sequence != packed.last_sequence or rows[-1].digest != packed.chain_hash:
+    last_digest = b"" if packed.format == IDS else packed.chain_hash
+    if len(rows) != packed.entries or rows[-1].sequence != packed.last_sequence or rows[-1].digest != last_digest:
         raise ValueError(f"{where} does not hold what it says")
     return rows
 

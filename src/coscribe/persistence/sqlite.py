@@ -27,16 +27,26 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.expression import ClauseElement
 
 from coscribe.core.dedup import Record, join_id, split_id
-from coscribe.documents.ports import Append, AppendResult, Segment, SegmentSize, StorageError
-from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.checkpoints import Checkpoint
+from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence.closed_log import (
     Closable,
     ClosedLog,
     Signatures,
+    checkpoint_of,
     closable,
     closed_through,
     highest_closed,
     move,
+    prunable,
+    prune,
+    pruned,
+    pruned_sequence,
+    pruned_version,
+    segment_ends,
+    stripped,
 )
 from coscribe.persistence.schema import (
     authors,
@@ -327,17 +337,21 @@ class SqliteStorage:
     async def read(
         self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
     ) -> list[LogEntry]:
-        return await self._reader.run(
-            lambda db: _at_one_moment(
-                db, lambda: list(_read(db, self._closed, workspace_key, after, through, limit, file_key))
-            )
-        )
+        def job(db: sqlite3.Connection) -> list[LogEntry] | None:
+            if after < pruned_sequence(db, workspace_key):
+                return None
+            return list(_read(db, self._closed, workspace_key, after, through, limit, file_key))
+
+        return _whole(await self._reader.run(lambda db: _at_one_moment(db, lambda: job(db))), f"sequence {after}")
 
     async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        return await self._reader.run(
-            lambda db: _at_one_moment(
-                db, lambda: list(_read_versions(db, self._closed, file_key, after_version, through, limit))
-            )
+        def job(db: sqlite3.Connection) -> list[LogEntry] | None:
+            if after_version < pruned_version(db, file_key):
+                return None
+            return list(_read_versions(db, self._closed, file_key, after_version, through, limit))
+
+        return _whole(
+            await self._reader.run(lambda db: _at_one_moment(db, lambda: job(db))), f"version {after_version}"
         )
 
     async def find(self, workspace_key: int, operation_id: str) -> Record | None:
@@ -377,6 +391,27 @@ class SqliteStorage:
             return None
         return Segment(packed.first_sequence, packed.last_sequence, packed.entries, before, len(packed.content))
 
+    async def pruned(self, workspace_key: int) -> Pruned:
+        return await self._reader.run(lambda db: _at_one_moment(db, lambda: pruned(db, workspace_key)))
+
+    async def checkpoint(self, workspace_key: int) -> Checkpoint | None:
+        return await self._reader.run(lambda db: _at_one_moment(db, lambda: checkpoint_of(db, workspace_key)))
+
+    async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
+        def job(db: sqlite3.Connection) -> list[Prunable]:
+            found = prunable(db, default_days, after_key, limit)
+            return [Prunable(_workspace(db, workspace_id), Retained(days)) for _, workspace_id, days in found]
+
+        return await self._reader.run(lambda db: _at_one_moment(db, lambda: job(db)))
+
+    async def segments(self, workspace_key: int) -> list[int]:
+        return await self._reader.run(lambda db: segment_ends(db, workspace_key))
+
+    async def prune(self, checkpoint: Checkpoint, retained: Retained, *, forget_ids: bool = False) -> bool:
+        key, sequence = checkpoint.workspace_key, checkpoint.sequence
+        parts = await self._reader.run(lambda db: _at_one_moment(db, lambda: stripped(db, key, sequence)))
+        return await self._writer.run(lambda db: prune(db, checkpoint, retained, parts, forget_ids))
+
     async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
         await self._writer.run(lambda db: _in_transaction(db, lambda: _save(db, snapshot, keep)))
 
@@ -388,6 +423,12 @@ class SqliteStorage:
     async def close(self) -> None:
         await self._reader.stop()
         await self._writer.stop()
+
+
+def _whole(found: list[LogEntry] | None, where: str) -> list[LogEntry]:
+    if found is None:
+        raise CoscribeError(Code.HISTORY_PRUNED, f"the history behind {where} was deleted")
+    return found
 
 
 def _in_transaction(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
@@ -430,7 +471,8 @@ def _acquire(db: sqlite3.Connection, workspace_id: str) -> Workspace | None:
     db.execute(_RAISE_EPOCH, {"key": key})
     epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone()
     tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
-    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree)
+    gone = pruned(db, key)
+    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree, gone)
 
 
 def _highest(db: sqlite3.Connection, key: int, series: str) -> int:
@@ -652,20 +694,23 @@ def _snapshot(file_key: int, row: _Row) -> FileSnapshot:
 def stored_workspaces(db: sqlite3.Connection) -> list[Workspace]:
     """Every workspace with its head and its files, in the order of their ids; but for those that are deleted, whose
     log may be gone in part."""
-    found: list[Workspace] = []
-    for (workspace_id,) in db.execute(_KEPT).fetchall():
-        key, incarnation, secret = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
-        # A head that somebody has deleted is one at which nothing has been written: it will not fit the log.
-        epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS)
-        tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
-        found.append(Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree))
-    return found
+    return [_workspace(db, workspace_id) for (workspace_id,) in db.execute(_KEPT).fetchall()]
+
+
+def _workspace(db: sqlite3.Connection, workspace_id: str) -> Workspace:
+    """A workspace that is there, as it is."""
+    key, incarnation, secret = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
+    # A head that somebody has deleted is one at which nothing has been written: it will not fit the log.
+    epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS)
+    tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
+    gone = pruned(db, key)
+    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree, gone)
 
 
 def iterate(
     db: sqlite3.Connection, workspace_key: int, *, after: int = 0, file_key: int | None = None
 ) -> Iterator[LogEntry]:
-    """The entries behind sequence ``after``, oldest first, as they are asked for."""
+    """The entries behind sequence ``after``, oldest first, as they are asked for; of a pruned log what is left."""
     return _read(db, ClosedLog(), workspace_key, after, 2**62, -1, file_key)
 
 

@@ -599,7 +599,8 @@ export class Document implements Kept {
     const replica = this.#replica;
     this.#role = snapshot.role;
     if (snapshot.lineageLost || (replica.incarnation !== "" && replica.incarnation !== snapshot.incarnation)) {
-      this.#handBack("history_unavailable", "the server's history is another one now");
+      const detail = "the server's history is another one now, or was pruned since";
+      this.#handBack("history_unavailable", detail, committedOf(snapshot.fates));
     }
     const behind = snapshot.snapshotSequenceId - replica.sequence;
     if (replica.isIdle && behind > MAX_UNDO_BRIDGE) replica.forgetUndo();
@@ -759,7 +760,7 @@ export class Document implements Kept {
     } else if (error.code === "already_joined" || error.code === "snapshot_not_sent") {
       if (this.#phase !== "live") this.#leaveAndJoin();
     } else if (this.#phase === "bridging" && message.retry === "never") {
-      this.#handBack(error.code, error.detail);
+      this.#handBack(error.code, error.detail, committedOf(this.#snapshot?.fates ?? []));
       this.#heal();
     } else if (this.#timers.has("missing")) {
       this.#leaveAndJoin();
@@ -774,12 +775,11 @@ export class Document implements Kept {
 
   /** Access is gone: what is not in the log goes back to its author, and nothing follows. */
   #end(error: CoscribeError, fates: readonly OperationFate[]): void {
-    const committed = fates.filter((fate) => fate.fate === "committed").map((fate) => fate.operationId);
     this.#become("offline");
     this.#phase = "ended";
     this.#role = "viewer";
     this.#keeper?.rebase(null);
-    this.#handBack(error.code, error.detail, new Set(committed));
+    this.#handBack(error.code, error.detail, committedOf(fates));
     this.#failed = new AccessEnded(error, this.#patches);
   }
 
@@ -922,4 +922,9 @@ export class Document implements Kept {
 function listen<T>(listeners: Set<T>, listener: T): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+/** The ids in flight that are in the log: they are nothing to hand back. */
+function committedOf(fates: readonly OperationFate[]): ReadonlySet<string> {
+  return new Set(fates.filter((fate) => fate.fate === "committed").map((fate) => fate.operationId));
 }

@@ -294,6 +294,21 @@ test("another history: what is pending cannot be carried over and becomes a patc
   expect(document.status.patches).toMatchObject([{ code: "history_unavailable", text: "mine" }]);
 });
 
+test("a past that was pruned: what is committed is not handed back, the rest is", async () => {
+  const { clock, server, person } = scene("ab");
+  const { document, network } = await person("ann", { delay: 20 });
+  document.edit(insert(2, "c"));
+  document.edit(insert(3, "d"));
+  await clock.until(() => server.text === "abc");
+  network.isUp = false;
+  network.cut();
+  server.prunedThrough = server.sequence;
+  network.isUp = true;
+  await clock.until(() => document.status.isSaved);
+  expect([document.text, server.text]).toEqual(["abc", "abc"]);
+  expect(document.status.patches).toMatchObject([{ code: "history_unavailable", text: "d" }]);
+});
+
 test("rejoin over an unsure disk asks for the fates and loses nothing", async () => {
   const { clock, server, person } = scene("");
   const { document } = await person("ann", { delay: 10 });

@@ -51,6 +51,8 @@ export class OrderingServer {
   text: string;
   incarnation = "one";
   window = 20;
+  /** What is before that sequence is not in the log any more. */
+  prunedThrough = 0;
   readonly entries: Entry[] = [];
   readonly texts: string[];
   readonly limits = { ...LIMITS };
@@ -240,6 +242,7 @@ export class OrderingServer {
     const isKnown =
       have !== null &&
       have.incarnation === this.incarnation &&
+      have.serverSequenceId >= this.prunedThrough &&
       have.serverSequenceId <= this.sequence &&
       have.chainHash === this.chainHash(have.serverSequenceId);
     const fates = inFlight.map((id) => this.#fate(seat, id, have !== null && !isKnown));

@@ -12,7 +12,9 @@ const REASONS: Readonly<Record<string, string>> = {
   access_removed: "Your access to this document ended before they reached the server.",
   file_not_found: "This document is not there for you any more.",
   base_version_too_old: "They were made on a version that lies too far back.",
-  history_unavailable: "The server's history is another one now: it was restored from a backup.",
+  history_unavailable:
+    "The history that they were made on is not there any more: it was restored from a backup, or pruned.",
+  history_pruned: "The history that they were made on was deleted because of its age.",
   message_too_large: "They are larger than the server takes at once.",
   operation_too_large: "They are larger than the server takes at once.",
   file_too_large: "The document would become larger than it may be.",

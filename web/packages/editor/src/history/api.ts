@@ -63,6 +63,19 @@ export interface Content {
   documentVersion: number;
 }
 
+/** The present text, and where its history begins. */
+export interface Present extends Content {
+  oldestVersion: number;
+}
+
+export async function seePresent(documentId: string, signal: AbortSignal): Promise<Present> {
+  const [content, oldest] = await Promise.all([
+    seeContent(documentId, undefined, signal),
+    oldestVersion(documentId, signal),
+  ]);
+  return { ...content, oldestVersion: oldest };
+}
+
 /** The names under which answers are kept. */
 export const historyKeys = {
   present: (documentId: string) => ["history", documentId, "present"],
@@ -83,6 +96,12 @@ export async function listSessions(
   const where = `${below(documentId, "sessions")}${query({ before: cursor, limit: 50 })}`;
   const { items, nextBefore } = await get<{ items: EditingSession[]; nextBefore: number | null }>(where, signal);
   return { items, nextCursor: nextBefore === null ? "" : String(nextBefore) };
+}
+
+/** The version that the history begins with: 0, or more where its beginning was deleted because of its age. */
+export async function oldestVersion(documentId: string, signal?: AbortSignal): Promise<number> {
+  const where = `${below(documentId, "sessions")}${query({ limit: 1 })}`;
+  return (await get<{ oldestVersion: number }>(where, signal)).oldestVersion;
 }
 
 export const listOperations = (documentId: string, after: number, limit: number, signal?: AbortSignal) =>

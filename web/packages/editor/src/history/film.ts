@@ -86,12 +86,14 @@ export class Film {
   /**
    * @param length the last version
    * @param present the text at it
+   * @param oldest the version that the history begins with; what was before was deleted because of its age
    * @param reelSteps for tests, which want borders everywhere
    */
   constructor(
     source: FilmSource,
     readonly length: number,
     present: string,
+    readonly oldest = 0,
     reelSteps = REEL,
   ) {
     this.#source = source;
@@ -99,7 +101,7 @@ export class Film {
     this.#reels = [{ from: length, to: length, text: present, steps: [], units: present.length }];
   }
 
-  /** The step that made a version; undefined while it is not loaded, and for version 0. */
+  /** The step that made a version; undefined while it is not loaded, and for the oldest version. */
   stepTo(version: number): Step | undefined {
     const reel = this.#reelOf(version);
     return reel?.steps[version - reel.from - 1];
@@ -107,10 +109,11 @@ export class Film {
 
   /** The text at a version. Raises what the source raises, `RangeError`, `TornFilm`. */
   async textAt(version: number, signal: AbortSignal): Promise<string> {
-    if (!(version >= 0 && version <= this.length)) throw new RangeError(`there is no version ${version}`);
+    if (!(version >= this.oldest && version <= this.length)) throw new RangeError(`there is no version ${version}`);
     if (version === 0) return "";
     const holds = (reel: Reel) => reel.from <= version && version <= reel.to;
-    if (!this.#reels.some(holds)) await this.load(version, signal);
+    // No step leads to the oldest version: its text begins the reel of the one behind it.
+    if (!this.#reels.some(holds)) await this.load(Math.max(version, this.oldest + 1), signal);
     const reel = this.#reels.find(holds);
     if (reel === undefined) throw new TornFilm(version);
     return textIn(reel, version);
@@ -119,7 +122,7 @@ export class Film {
   /** Fetches the step that leads to a version, unless it is there. One at a time; raises what the source raises, `TornFilm`. */
   load(version: number, signal: AbortSignal): Promise<void> {
     const mine = this.#turn.then(async () => {
-      while (version > 0 && this.#reelOf(version) === undefined) {
+      while (version > this.oldest && this.#reelOf(version) === undefined) {
         signal.throwIfAborted();
         this.#keep(await this.#fetch(version, signal));
       }
@@ -138,7 +141,7 @@ export class Film {
       (reel) => reel.from >= version,
       (reel) => reel.from,
     );
-    const end = before?.to ?? 0;
+    const end = before?.to ?? this.oldest;
     const from = startOf(version, end, after?.from ?? Number.POSITIVE_INFINITY, this.#reelSteps);
     const limit = Math.min(this.#reelSteps, (after?.from ?? this.length) - from);
     const operations = await this.#source.operations(from, limit, signal);

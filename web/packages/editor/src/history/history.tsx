@@ -15,11 +15,11 @@ import { say } from "../shell/say";
 import { Failed } from "../states/failed";
 import { Opening } from "../states/opening";
 import {
-  type Content,
   type HistoryAuthor,
   historyKeys,
   listOperations,
   logAddress,
+  type Present,
   restoreVersion,
   seeBlame,
   seeContent,
@@ -37,7 +37,7 @@ import { describePiece, Who } from "./who";
 
 interface Props {
   readonly item: DocumentRow;
-  readonly present: Content;
+  readonly present: Present;
 }
 
 type Authors = Map<string, HistoryAuthor>;
@@ -50,7 +50,7 @@ export function History({ item, present }: Props) {
 
   useEffect(() => {
     const authors: Authors = new Map();
-    const film = new Film(sourceOf(documentId, authors), present.documentVersion, present.text);
+    const film = new Film(sourceOf(documentId, authors), present.documentVersion, present.text, present.oldestVersion);
     const player = new Player(film, firstVersion.current);
     setOpened({ player, authors });
     return () => player.close();

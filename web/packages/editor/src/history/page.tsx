@@ -13,7 +13,7 @@ import { NoAccess } from "../states/no_access";
 import { Opening } from "../states/opening";
 import { State } from "../states/state";
 import { Trashed } from "../states/trashed";
-import { historyKeys, seeContent } from "./api";
+import { historyKeys, seePresent } from "./api";
 import { History } from "./history";
 
 /** What hides a document from somebody: it is not said whether it is there. */
@@ -28,7 +28,7 @@ export default function HistoryPage() {
   const isReader = item.data?.role === "viewer";
   const present = useQuery({
     queryKey: historyKeys.present(documentId),
-    queryFn: ({ signal }) => seeContent(documentId, undefined, signal),
+    queryFn: ({ signal }) => seePresent(documentId, signal),
     enabled: item.data?.status !== "trashed" && item.data !== undefined && !isReader,
     // The film ends where it was opened: what comes later shows when it is opened again.
     staleTime: Number.POSITIVE_INFINITY,

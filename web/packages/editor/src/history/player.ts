@@ -24,7 +24,7 @@ export interface PlayerState {
   readonly speed: number;
   /** Something is being fetched, and nothing goes on until it is there. */
   readonly isWaiting: boolean;
-  /** What made the version; null while it is not known, and at version 0. */
+  /** What made the version; null while it is not known, and at the oldest version. */
   readonly step: Step | null;
   readonly error: unknown;
 }
@@ -91,7 +91,7 @@ export class Player {
 
   /** Puts the playhead somewhere. Resolves when it is seen, or something else is wanted, or it failed (`error`). */
   async seek(version: number): Promise<void> {
-    const wanted = Math.min(this.film.length, Math.max(0, Math.round(version)));
+    const wanted = Math.min(this.film.length, Math.max(this.film.oldest, Math.round(version)));
     this.#seeking.abort();
     this.#seeking = new AbortController();
     const { signal } = this.#seeking;
@@ -118,7 +118,10 @@ export class Player {
 
   /** Plays to the end; from the beginning if this is the end. */
   play(): void {
-    this.playBetween(this.#state.version >= this.film.length ? 0 : this.#state.version, this.film.length);
+    this.playBetween(
+      this.#state.version >= this.film.length ? this.film.oldest : this.#state.version,
+      this.film.length,
+    );
   }
 
   /** Plays what made one version of another. */
@@ -211,7 +214,7 @@ export class Player {
       steps.push(step);
     }
     const step = this.film.stepTo(version) ?? null;
-    if (step === null && version > 0) return false;
+    if (step === null && version > this.film.oldest) return false;
     this.#shown = version;
     if (steps.length > 0) this.#screen({ steps, isBackward: version < shown });
     this.#set({ version, step, isWaiting: false, error: null });

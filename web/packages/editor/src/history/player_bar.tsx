@@ -23,7 +23,7 @@ interface Props {
 
 export function PlayerBar({ player, authorOf, nameOf }: Props) {
   const { version, step, isPlaying, isWaiting, speed } = usePlayer(player, (state) => state);
-  const { length } = player.film;
+  const { length, oldest } = player.film;
   const author = step && authorOf(step.author);
   const name = nameOf(version);
   const button = (label: string, Icon: typeof IconPlayerPlay, isOff: boolean, action: () => void) => (
@@ -62,7 +62,7 @@ export function PlayerBar({ player, authorOf, nameOf }: Props) {
         type="range"
         className="co-scrubber"
         aria-label="Version"
-        min={0}
+        min={oldest}
         max={length}
         step={1}
         value={version}
@@ -71,8 +71,8 @@ export function PlayerBar({ player, authorOf, nameOf }: Props) {
         onChange={(event) => void player.seek(event.currentTarget.valueAsNumber)}
       />
       <div className="co-player-buttons">
-        {button("To the beginning", IconPlayerSkipBack, version === 0, () => void player.step(-version))}
-        {button("One edit back", IconPlayerTrackPrev, version === 0, () => void player.step(-1))}
+        {button("To the beginning", IconPlayerSkipBack, version === oldest, () => void player.step(oldest - version))}
+        {button("One edit back", IconPlayerTrackPrev, version === oldest, () => void player.step(-1))}
         <Button
           className="co-play"
           leftSection={isPlaying ? <IconPlayerPause size={16} aria-hidden /> : <IconPlayerPlay size={16} aria-hidden />}

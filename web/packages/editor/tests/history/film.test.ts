@@ -70,7 +70,7 @@ class Source implements FilmSource {
 }
 
 function filmOf(history: History, source: FilmSource, reel: number): Film {
-  return new Film(source, history.operations.length, history.texts.at(-1) ?? "", reel);
+  return new Film(source, history.operations.length, history.texts.at(-1) ?? "", 0, reel);
 }
 
 describe("a film", () => {
@@ -158,5 +158,21 @@ describe("a film", () => {
     gone.abort();
     await expect(film.textAt(18, gone.signal)).rejects.toThrow("abort");
     expect(await film.textAt(18, signal)).toBe(history.texts[18]);
+  });
+
+  it.each([1, 7, 50])("begins where the history begins (reels of %i)", async (reel) => {
+    const random = randomOf(SEED);
+    const oldest = 20;
+    const history = historyOf(random, 60);
+    const source = new Source(history);
+    const film = new Film(source, 60, history.texts[60] ?? "", oldest, reel);
+    const wanted = Array.from({ length: 41 }, (_, index) => oldest + index).sort(() => random() - 0.5);
+    for (const version of wanted) {
+      expect(await film.textAt(version, signal), `SEED=${SEED}`).toBe(history.texts[version]);
+      await film.load(version, signal);
+      expect(film.stepTo(version)?.version).toBe(version === oldest ? undefined : version);
+    }
+    expect(Math.min(...source.asked.texts, ...source.asked.operations.map(([after]) => after))).toBe(oldest);
+    await expect(film.textAt(oldest - 1, signal)).rejects.toThrow(RangeError);
   });
 });

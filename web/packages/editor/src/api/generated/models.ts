@@ -298,6 +298,11 @@ export interface GroupMemberList {
    */
   nextCursor: string;
 }
+export interface Hold {
+  reason: string;
+  heldBy: string;
+  heldAt: string;
+}
 export interface IdentityList {
   items: IdentityRow[];
 }
@@ -430,6 +435,9 @@ export interface NewGroupMember {
    */
   who: string;
 }
+export interface NewHold {
+  reason: string;
+}
 export interface NewInvitation {
   /**
    * an id, a handle or an e-mail address
@@ -456,6 +464,12 @@ export interface NewLink {
    * seconds; left out: until it is switched off
    */
   expiresIn?: number | null;
+}
+export interface NewRetention {
+  /**
+   * what is older may be deleted; 0: nothing is, none: as the server's settings say
+   */
+  days: number | null;
 }
 export interface NewRole {
   role: "owner" | "editor" | "viewer";
@@ -570,6 +584,17 @@ export interface ProfileChange {
   color?: string | null;
   discoverable?: boolean | null;
 }
+/**
+ * All up to `sequence` was deleted; the history begins with `version`.
+ */
+export interface PrunedHistory {
+  sequence: number;
+  version: number;
+  /**
+   * of the last operation that was deleted
+   */
+  lastTime: string;
+}
 export interface Reauthentication {
   /**
    * needed where the account has one
@@ -613,6 +638,21 @@ export interface Reset {
 }
 export interface ResetRequest {
   email: string;
+}
+export interface Retention {
+  /**
+   * that history is kept; 0: for ever
+   */
+  days: number;
+  /**
+   * whether the document says so, or the server's settings
+   */
+  own: boolean;
+  /**
+   * while there is one, nothing of the document is deleted
+   */
+  hold: Hold | null;
+  pruned: PrunedHistory | null;
 }
 export interface RuleIn {
   memberKind: "everyone" | "role" | "user" | "group";
@@ -860,6 +900,10 @@ export interface Coscribe_Api_History__SessionList {
    * pass it as `before` for what was earlier; none: nothing was
    */
   nextBefore: number | null;
+  /**
+   * the one that the history begins with: 0, or more where it was pruned
+   */
+  oldestVersion: number;
 }
 export interface Coscribe_Api_Session__SessionList {
   items: SessionRow[];
@@ -901,6 +945,7 @@ export interface Problem {
     | "hello_expected"
     | "hello_repeated"
     | "hello_timeout"
+    | "history_pruned"
     | "history_unavailable"
     | "idempotency_key_reused"
     | "inbox_full"
@@ -912,6 +957,7 @@ export interface Problem {
     | "invalid_request"
     | "invalid_text"
     | "last_owner"
+    | "legal_hold"
     | "malformed_json"
     | "message_too_large"
     | "method_not_allowed"
