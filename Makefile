@@ -9,7 +9,7 @@ APP := src/coscribe/web/built/index.html
 APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
 
-.PHONY: help setup serve check test test-long simulate fuzz week shows bench bench-peers lock migration generate format clean
+.PHONY: help setup serve check test test-long simulate fuzz week chaos shows bench bench-peers lock migration generate format clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ fuzz: $(READY) ## Fuzz frames, conversations and the core, one after the other: 
 
 week: $(READY) ## A week of typing: memory, the log, and the past afterwards: make week HOURS=168
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),168)
+
+chaos: $(READY) ## A real server with 50 clients, and everything that goes wrong: make chaos SECONDS=1800 SEED=1
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),1)
 
 shows: $(READY) $(APP) ## Print every figure that the issues ask for
 	@$(BIN)/python tools/shows.py

@@ -1,6 +1,6 @@
 """Prints every figure this project claims: `make shows`. Each part names its command; --only picks some.
 
-python tools/shows.py                      everything (about 90 minutes)
+python tools/shows.py                      everything (about two hours)
 python tools/shows.py --only replay bench  some of it
 """
 
@@ -34,6 +34,7 @@ def main() -> int:
             "duplicates", "tests/cli tests/documents tests/protocol", "-k", "duplicate or twice"
         ),
         "crash": lambda: tests("kill -9 at 50 moments, power cuts, a lying disk", "tests/e2e/test_crash.py", "-s"),
+        "chaos": chaos,
         "bad-input": lambda: tests("bad input", "tests/protocol/test_bad_input.py"),
         "story": lambda: tests(
             "a right is taken while its owner types, 100 rounds per channel", "tests/e2e/test_story.py", "-s"
@@ -87,6 +88,19 @@ def replay() -> bool:
         print(f"  {name:<28} {json.dumps(shown)}", flush=True)
         good = good and result.returncode == 0
     return good
+
+
+def chaos() -> bool:
+    """A real server under 50 clients, with every fault there is, for five minutes; half an hour is `make chaos`."""
+    options = ["--seconds", "300", "--seed", "1"]
+    title("signals, a full disk, network faults, clocks that jump", f"python -m tests.chaos {' '.join(options)}")
+    command = [PYTHON, "-m", "tests.chaos", *options]
+    result = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
+    )
+    for line in result.stdout.splitlines():
+        print(f"  {line}", flush=True)
+    return result.returncode == 0
 
 
 def storm() -> bool:

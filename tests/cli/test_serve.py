@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,3 +65,12 @@ def test_tracing_without_its_packages_is_told(tmp_path: Path, run: Run, monkeypa
     result = run("serve", "--data", tmp_path, "--port", free_port())
     assert result.exit_code == 2
     assert "coscribe[tracing]" in result.stderr
+
+
+def test_a_database_that_cannot_be_read_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "coscribe.db").write_bytes(b"no database at all" * 100)
+    command = [sys.executable, "-m", "coscribe", "serve", "--port", "0", "--data", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert f"{tmp_path} cannot be used: file is not a database" in result.stderr
+    assert f"coscribe doctor --data {tmp_path}" in result.stderr

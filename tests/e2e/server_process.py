@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import Role
@@ -23,13 +26,36 @@ def free_port() -> int:
         return port
 
 
-class ServerProcess:
-    """``coscribe serve`` on ``folder``. The port stays the same over restarts, so that clients find it again."""
+def _copy(stream: IO[str], to: Path) -> None:
+    """Until it ends."""
+    with to.open("a") as file:
+        for line in stream:
+            file.write(line)
+            file.flush()
 
-    def __init__(self, folder: Path, *, port: int = 0, environment: dict[str, str] | None = None) -> None:
+
+class ServerProcess:
+    """``coscribe serve`` on ``folder``. The port stays the same over restarts, so that clients find it again.
+
+    ``module`` is what Python runs. ``printed`` is a file that all it has to say is added to: for one that has much to
+    say, as otherwise nobody reads more than the first line.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        environment: dict[str, str] | None = None,
+        module: str = "coscribe",
+        printed: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.environment = environment or {}
+        self._module = module
+        self._printed = printed
+        self._copying: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -56,17 +82,21 @@ class ServerProcess:
         """Returns when it does."""
         line = self._line()
         assert line.startswith("http"), f"the server did not start: {line!r}"
+        if self._printed is not None and self._process is not None:
+            self._copying = threading.Thread(target=_copy, args=(self._process.stdout, self._printed), daemon=True)
+            self._copying.start()
 
     def _launch(self, *options: str) -> str:
         """Starts it; returns the first line that it says, where there are options."""
-        command = [sys.executable, "-m", "coscribe", "serve", "--quiet", "--port", str(self.port)]
-        self._process = subprocess.Popen(
-            [*command, "--data", str(self.folder), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if options else None,
-            text=True,
-            env={**os.environ, "COSCRIBE_TOKEN_SECRET": SECRET, **self.environment},
-        )
+        command = [sys.executable, "-m", self._module, "serve", "--quiet", "--port", str(self.port)]
+        with self._printed.open("a") if self._printed is not None else nullcontext() as errors:
+            self._process = subprocess.Popen(
+                [*command, "--data", str(self.folder), *options],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if options else errors,
+                text=True,
+                env={**os.environ, "COSCRIBE_TOKEN_SECRET": SECRET, **self.environment},
+            )
         return self._line() if options else ""
 
     def _line(self) -> str:
@@ -78,9 +108,21 @@ class ServerProcess:
         """SIGKILL: no flush, no goodbye."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """SIGSTOP: it is there, and does nothing."""
+        self._send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._send(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
+
+    def _send(self, what: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(what)
 
     def _end(self, how: signal.Signals) -> int:
         process, self._process = self._process, None
@@ -88,6 +130,9 @@ class ServerProcess:
             return 0
         process.send_signal(how)
         code = process.wait(timeout=60)
+        copying, self._copying = self._copying, None
+        if copying is not None:
+            copying.join()
         assert process.stdout is not None
         process.stdout.close()
         return code

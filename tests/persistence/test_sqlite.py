@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -52,6 +53,28 @@ async def test_a_failing_write_is_an_unknown_outcome_and_storage_goes_on(tmp_pat
     assert await storage.read(workspace.key, 0, through=9, limit=9) == rows
     await appended(storage, workspace, ["a:2"], previous=1)
     await storage.close()
+
+
+async def test_a_database_that_cannot_be_opened_again_is_tried_again_with_the_next_job(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    migrate(folder / "log.db")
+    storage = SqliteStorage(folder / "log.db")
+    workspace = await acquired(storage)
+    rows = await appended(storage, workspace, ["a:1"])
+    other = sqlite3.connect(folder / "log.db", isolation_level=None)
+    other.execute("ALTER TABLE file_operation_log RENAME TO elsewhere")
+    folder.rename(tmp_path / "away")
+    row = entry(2, "a:2", file_key=workspace.files[0].key, author_ref=rows[0].author_ref)
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                await storage.append([Append(workspace.key, workspace.epoch, 1, row.digest, [row])])
+        (tmp_path / "away").rename(folder)
+        other.execute("ALTER TABLE elsewhere RENAME TO file_operation_log")
+        other.close()
+        await appended(storage, workspace, ["a:2"], previous=1)
+        await storage.close()
 
 
 async def test_an_erased_author_leaves_the_log_as_it_was(tmp_path: Path) -> None:

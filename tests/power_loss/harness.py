@@ -63,13 +63,12 @@ def unavailable() -> str | None:
     return None
 
 
-def build_shim(tmp_dir: Path) -> Path:
-    """Compiles shim.c into `tmp_dir` and returns the library's path."""
+def build_shim(tmp_dir: Path, source: Path = Path(__file__).with_name("shim.c")) -> Path:  # noqa: B008  # a constant
+    """Compiles shim.c (or another one's ``source``) into `tmp_dir` and returns the library's path."""
     compiler = _compiler()
     if compiler is None:
         raise CompilerMissing("neither cc nor gcc found; `python tools/system_packages.py` installs gcc")
-    source = Path(__file__).with_name("shim.c")
-    library = tmp_dir / "power_loss.so"
+    library = tmp_dir / f"{source.parent.name}_{source.stem}.so"
     # Distributions' compilers may define _FORTIFY_SOURCE, whose inline open() would clash with the shim's own.
     options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-pthread"]
     command = [compiler, *options, "-o", str(library), str(source)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from typing import Annotated
 
@@ -34,9 +35,11 @@ def serve(
     """
     import structlog
     from pydantic import ValidationError
+    from sqlalchemy.exc import DatabaseError
 
     from coscribe.app import FolderInUse, TracingUnavailable, lock_folder
     from coscribe.config import Settings
+    from coscribe.documents.ports import StorageError
     from coscribe.server import bind
     from coscribe.server import serve as run_server
 
@@ -85,6 +88,11 @@ def serve(
                 run_server(settings, listener, lock, ready)
             except TracingUnavailable as error:
                 fail(str(error), "Install coscribe[tracing].")
+            except (sqlite3.Error, DatabaseError, StorageError) as error:
+                fail(
+                    f"{data} cannot be used: {error}",
+                    f"Is there room on the disk? See `coscribe doctor --data {data}`.",
+                )
 
 
 def _welcome(url: str, data: object, setup_link: str | None) -> None:

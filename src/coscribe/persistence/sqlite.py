@@ -6,7 +6,8 @@ global lock and has to win it back from a busy event loop. Closed parts of a log
 reads sees one moment of both, and one log.
 
 A commit that raises has an unknown outcome. The connection is thrown away then: a failed fsync may have dropped pages
-that SQLite believes written, so only what a fresh connection reads back is the truth.
+that SQLite believes written, so only what a fresh connection reads back is the truth. The next job opens it, and fails
+where that cannot be done, as on a full disk.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ class _Worker:
         self._path = path
         self._turn = turn
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._connection = connect(path)
+        self._connection: sqlite3.Connection | None = connect(path)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -272,26 +273,29 @@ class _Worker:
     async def stop(self) -> None:
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
-        self._connection.close()
+        self._throw_away()
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             job, loop, future = item
             try:
                 with self._turn:
+                    if self._connection is None:
+                        self._connection = connect(self._path)
                     result = job(self._connection)
             except sqlite3.Error as error:
-                self._start_afresh()
+                self._throw_away()
                 _tell(loop, future, None, StorageError(f"{type(error).__name__}: {error}"))
             except BaseException as error:
-                self._start_afresh()
+                self._throw_away()
                 _tell(loop, future, None, error)
             else:
                 _tell(loop, future, result, None)
 
-    def _start_afresh(self) -> None:
-        self._connection.close()
-        self._connection = connect(self._path)
+    def _throw_away(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _tell(
