@@ -36,6 +36,7 @@ class Scripted(Client):
         self.server = server
         self.frames: list[bytes] = []
         self.later: list[Callable[[], None]] = []
+        self.attempts: list[int] = []
         self.notes: Document = self.open_offline(FILE)
         self.limits = limits
         self.user_id = "ann"
@@ -43,8 +44,9 @@ class Scripted(Client):
     def send(self, frame: bytes) -> None:
         self.frames.append(frame)
 
-    def retry_later(self, action: Callable[[], None]) -> None:
+    def retry_later(self, action: Callable[[], None], attempt: int) -> None:
         self.later.append(action)
+        self.attempts.append(attempt)
 
     @property
     def sent(self) -> list[messages.ClientMessage]:
@@ -571,6 +573,21 @@ async def test_storage_that_fails_and_comes_back() -> None:
     assert kinds(client.sent) == ["Join"]
     client.live()
     assert (notes.state, client.frames) == (State.LIVE, [first])
+
+
+async def test_joining_again_takes_longer_each_time_and_is_asked_once_at_a_time() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    for _ in range(3):
+        notes.receive(messages.Rejoin(FILE, "storage_unavailable"))
+        client.refuse(Code.STORAGE_UNAVAILABLE)
+        client.frames.clear()
+        client.wait_out()
+        assert kinds(client.sent) == ["Join"]
+    assert client.attempts == [0, 1, 2]
+    client.live()
+    notes.receive(messages.Rejoin(FILE, "storage_unavailable"))
+    assert client.attempts[3:] == [0]
 
 
 async def test_an_operation_that_is_to_be_sent_after_joining_again_is() -> None:

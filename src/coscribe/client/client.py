@@ -21,6 +21,9 @@ from coscribe.protocol.messages import PROTOCOL_VERSIONS
 from coscribe.tracing import Tracer
 
 AWAITED_SECONDS = 30.0
+MAX_DOUBLINGS = 10
+"""Of a pause; by then it is as long as the settings let it be."""
+
 AWAITED_PAUSE = 0.5
 """Seconds for which a server that said goodbye is looked for often, and the longest pause meanwhile; the pause that it
 has named, where that is longer."""
@@ -171,15 +174,17 @@ class Client:
         if self._documents.get(document.file_id) is document:
             del self._documents[document.file_id]
 
-    def retry_later(self, action: Callable[[], None]) -> None:
-        """Runs the action a little later, if this connection still stands then."""
-        link = self._link
+    def retry_later(self, action: Callable[[], None], attempt: int) -> None:
+        """Runs the action later, if this connection still stands then: the more attempts there were the later, and not
+        when everybody else does."""
+        link, settings = self._link, self._settings
+        pause = min(settings.backoff * 2 ** min(attempt, MAX_DOUBLINGS), settings.max_backoff)
 
         def act() -> None:
             if self._link is link and self._welcomed:
                 action()
 
-        asyncio.get_running_loop().call_later(self._settings.backoff, act)
+        asyncio.get_running_loop().call_later(pause * (0.5 + self._surroundings.chance() / 2), act)
 
     # ---- for the link
 

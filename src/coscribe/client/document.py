@@ -111,6 +111,8 @@ class Document:
         self._failed: CoscribeError | None = None
         self._removed: CoscribeError | None = None
         self._retrying: asyncio.TimerHandle | None = None
+        self._joins_again = False
+        self._joins_refused = 0
         self._early: dict[int, messages.Committed] = {}
         self._missing: asyncio.TimerHandle | None = None
         self._check_wanted = False
@@ -262,6 +264,8 @@ class Document:
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
+        self._joins_again = False
+        self._joins_refused = 0
         self._forget_early()
         self._changed.set()
 
@@ -302,9 +306,13 @@ class Document:
 
     def _join_later(self) -> None:
         self._state = State.JOINING
-        self._client.retry_later(self._join_if_needed)
+        if not self._joins_again:
+            self._joins_again = True
+            self._client.retry_later(self._join_again, self._joins_refused)
+            self._joins_refused += 1
 
-    def _join_if_needed(self) -> None:
+    def _join_again(self) -> None:
+        self._joins_again = False
         if self._state is State.JOINING:
             self._join()
 
@@ -470,6 +478,7 @@ class Document:
         self.role = message.role
         self.participants = {participant.connection_id: participant for participant in message.participants}
         self._state = State.LIVE
+        self._joins_refused = 0
         self._removed = None
         if replica.in_flight:
             self._client.send(replica.message)

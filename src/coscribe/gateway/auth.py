@@ -15,6 +15,10 @@ from coscribe.protocol.messages import Role
 
 ALGORITHM = "HS256"
 AUDIENCE = "coscribe"
+
+CLOCK_LEEWAY = 30
+"""Seconds by which the clock of whoever signs may differ from the server's."""
+
 _COLORS = ("#d9480f", "#2b8a3e", "#1864ab", "#862e9c", "#c92a2a", "#0b7285", "#5f3dc4", "#a61e4d")
 
 
@@ -44,10 +48,13 @@ class SignedTokens:
                 self._secret,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
+                leeway=CLOCK_LEEWAY,
                 options={"require": ["sub", "exp", "iat", "aud"]},
             )
         except jwt.PyJWTError as error:
             raise CoscribeError(Code.AUTHENTICATION_FAILED, str(error)) from None
+        if self._now() >= claims["exp"]:  # there is no leeway at its end
+            raise CoscribeError(Code.AUTHENTICATION_FAILED, "the token has expired")
         user_id = claims["sub"]
         role: Role = claims.get("role", "")
         if not isinstance(user_id, str) or not 1 <= len(user_id) <= 128 or not user_id.isprintable():

@@ -57,6 +57,7 @@ import {
 const MAX_UNDO_BRIDGE = 10_000;
 
 const JOIN_AGAIN_MS = 100;
+const JOIN_AGAIN_MOST_MS = 5_000;
 const SEND_AGAIN_MS = 250;
 const CHECK_MS = 5 * 60_000;
 
@@ -156,6 +157,7 @@ export class Document implements Kept {
   #snapshot: Snapshot | null = null;
   #afresh = false;
   #holdsRefused = false;
+  #joinsRefused = 0;
   #failed: CoscribeError | null = null;
   #removed: CoscribeError | null = null;
   #checkWanted = false;
@@ -450,6 +452,7 @@ export class Document implements Kept {
   #become(phase: "offline" | "connecting"): void {
     if (this.#phase !== "ended") this.#phase = phase;
     this.#snapshot = null;
+    this.#joinsRefused = 0;
     this.#early.clear();
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
@@ -482,7 +485,9 @@ export class Document implements Kept {
 
   #joinLater(): void {
     this.#phase = "joining";
-    this.#later("join", JOIN_AGAIN_MS, () => {
+    const pause = Math.min(JOIN_AGAIN_MS * 2 ** Math.min(this.#joinsRefused, 10), JOIN_AGAIN_MOST_MS);
+    if (!this.#timers.has("join")) this.#joinsRefused += 1;
+    this.#later("join", pause, () => {
       if (this.#phase === "joining") this.#join();
     });
   }
@@ -662,6 +667,7 @@ export class Document implements Kept {
     replica.incarnation = message.incarnation;
     this.#role = message.role;
     this.#phase = "live";
+    this.#joinsRefused = 0;
     this.#removed = null;
     this.#failed = null;
     this.#presence.replace(message.participants);

@@ -338,6 +338,22 @@ test("asked to join again while a join is on its way: the second is refused, and
   expect(server.text).toBe(`${".".repeat(50)}abc`);
 });
 
+test("a server whose storage fails is asked less and less often", async () => {
+  const { clock, server, person } = scene("ab");
+  const { document } = await person("ann");
+  document.edit(insert(2, "c"));
+  server.refusesJoins = true;
+  server.rejoin("storage_unavailable");
+  const joins = (): number => server.received.filter((message) => message.type === "join").length;
+  const before = joins();
+  await clock.pass(20_000);
+  expect(joins() - before).toBeGreaterThan(5);
+  expect(joins() - before).toBeLessThan(12);
+  server.refusesJoins = false;
+  await clock.until(() => document.status.isSaved);
+  expect(server.text).toBe("abc");
+});
+
 test("joined anew while the past is bridged: an answer for the older snapshot does not end the bridge", async () => {
   const { clock, server, person } = scene("ab");
   const { document, network } = await person("ann", { delay: 40 });

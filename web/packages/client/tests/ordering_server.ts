@@ -51,6 +51,7 @@ export class OrderingServer {
   text: string;
   incarnation = "one";
   window = 20;
+  refusesJoins = false;
   /** What is before that sequence is not in the log any more. */
   prunedThrough = 0;
   readonly entries: Entry[] = [];
@@ -236,6 +237,10 @@ export class OrderingServer {
   ): void {
     if (seat.state !== "out") {
       this.#error(seat, "already_joined", "never");
+      return;
+    }
+    if (this.refusesJoins) {
+      this.#error(seat, "storage_unavailable", "rejoin");
       return;
     }
     const role = this.#role(seat);
