@@ -335,8 +335,14 @@ plain("GET", REQUESTS)
 async def _asked(scene: Scene) -> dict[str, str]:
     asker = await scene.somebody()
     await asker.post(f"{scene.document}/access-requests", {}, 202)
-    items = (await scene.owner.get(f"{scene.document}/access-requests"))["items"]
-    return {"requestId": next(item["requestId"] for item in items if item["person"]["userId"] == asker.id)}
+    cursor = ""
+    while True:  # those that were asked before and are still open come first
+        page = await scene.owner.get(f"{scene.document}/access-requests", params={"limit": 100, "cursor": cursor})
+        for item in page["items"]:
+            if item["person"]["userId"] == asker.id:
+                return {"requestId": item["requestId"]}
+        cursor = page["nextCursor"]
+        assert cursor, "the request is not in the list"
 
 
 @example("POST", f"{REQUESTS}/{{requestId}}/grant")
