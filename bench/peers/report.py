@@ -20,42 +20,20 @@ class Measure(NamedTuple):
     at_most: bool = False
 
 
+_OF_OPERATIONS = (
+    Measure("opsPerSecond", "operations/s"),
+    Measure("ackP50Ms", "ack p50, ms", True),
+    Measure("ackP99Ms", "ack p99, ms", True),
+    Measure("seenP50Ms", "seen p50, ms", True),
+    Measure("seenP99Ms", "seen p99, ms", True),
+    Measure("serverCpuUsPerOp", "server CPU per operation, us", True),
+)
+_OF_A_CORE = Measure("opsPerCpuSecond", "operations per second of server CPU")
+
 SCENARIOS: dict[str, tuple[str, tuple[Measure, ...]]] = {
-    "busy": (
-        "One busy document",
-        (
-            Measure("opsPerSecond", "operations/s"),
-            Measure("ackP50Ms", "ack p50, ms", True),
-            Measure("ackP99Ms", "ack p99, ms", True),
-            Measure("seenP50Ms", "seen p50, ms", True),
-            Measure("seenP99Ms", "seen p99, ms", True),
-            Measure("serverCpuUsPerOp", "server CPU per operation, us", True),
-            Measure("opsPerCpuSecond", "operations per second of server CPU"),
-        ),
-    ),
-    "steady": (
-        "The same offered load",
-        (
-            Measure("opsPerSecond", "operations/s"),
-            Measure("ackP50Ms", "ack p50, ms", True),
-            Measure("ackP99Ms", "ack p99, ms", True),
-            Measure("seenP50Ms", "seen p50, ms", True),
-            Measure("seenP99Ms", "seen p99, ms", True),
-            Measure("serverCpuUsPerOp", "server CPU per operation, us", True),
-        ),
-    ),
-    "many": (
-        "Many documents",
-        (
-            Measure("opsPerSecond", "operations/s"),
-            Measure("ackP50Ms", "ack p50, ms", True),
-            Measure("ackP99Ms", "ack p99, ms", True),
-            Measure("seenP50Ms", "seen p50, ms", True),
-            Measure("seenP99Ms", "seen p99, ms", True),
-            Measure("serverCpuUsPerOp", "server CPU per operation, us", True),
-            Measure("opsPerCpuSecond", "operations per second of server CPU"),
-        ),
-    ),
+    "busy": ("One busy document", (*_OF_OPERATIONS, _OF_A_CORE)),
+    "steady": ("The same offered load", _OF_OPERATIONS),
+    "many": ("Many documents", (*_OF_OPERATIONS, _OF_A_CORE)),
     "idle": ("Idle documents", (Measure("rssPerDocumentKb", "server RSS per document, KB", True),)),
     "join": (
         "Join after a long history",

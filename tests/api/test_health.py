@@ -15,7 +15,7 @@ from coscribe.config import Settings
 from coscribe.metrics import TIMED_TURNS, metrics
 from coscribe.persistence.memory import MemoryStorage
 from tests.api.town import SECRET, Town
-from tests.gateway.test_shells import serving, token
+from tests.gateway.site import serving, token
 
 
 async def asked(coscribe: Coscribe, path: str) -> httpx.Response:

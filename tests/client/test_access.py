@@ -26,7 +26,7 @@ from tests.client.crew import FOREVER, Witness, agree, left_in
 from tests.client.network import FILE, Server
 from tests.client.test_document import Scripted, frozen, kinds
 from tests.contracts.conversations import SECRET, Rights, held
-from tests.gateway.test_shells import serving
+from tests.gateway.site import serving
 
 # ---- against a script
 

@@ -58,23 +58,24 @@ async def open_site(
     """``shell``: picows, or asgi, as where it is embedded."""
     coscribe = Coscribe(Settings(folder=folder, token_secret=SECRET, gateway=limits, **settings), tracer=tracer)
     ws: Any = websocket_switch(coscribe.gateway, WEBSOCKET_PATH) if shell == "picows" else "websockets-sansio"
+    options: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": list(proxies)}
+    async with serving(
+        coscribe.asgi, http=patient_http(limits), ws=ws, timeout_keep_alive=keep_alive_seconds, **options
+    ) as address:
+        host, _, port = address.partition(":")
+        yield Site(coscribe, host, int(port))
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+    """An ASGI application on a free loopback port; gives host:port."""
     listener = bind("127.0.0.1", 0)
-    config = uvicorn.Config(
-        coscribe.asgi,
-        http=patient_http(limits),
-        ws=ws,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
-        log_level="error",
-        timeout_keep_alive=keep_alive_seconds,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, **options))
     running = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110  # uvicorn has nothing to wait on
         await asyncio.sleep(0)
     try:
-        yield Site(coscribe, "127.0.0.1", listener.getsockname()[1])
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await running

@@ -5,79 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
 from examples.embed_fastapi import make_app
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from coscribe.app import Coscribe
 from coscribe.client import Client
-from coscribe.config import Settings
-from coscribe.gateway.auth import make_token
 from coscribe.gateway.connection import GatewayLimits
-from coscribe.gateway.fast import websocket_switch
 from coscribe.metrics import metrics
-from coscribe.protocol.messages import WEBSOCKET_PATH
-from coscribe.server import bind
+from tests.gateway.site import heard, live, open_site, said, serving, token
 
 pytestmark = pytest.mark.slow
-
-SECRET = "s" * 32
-
-
-@asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
-    """An ASGI application on a free loopback port; gives host:port."""
-    listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, **options))
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110  # uvicorn has nothing to wait on
-        await asyncio.sleep(0)
-    try:
-        yield "127.0.0.1:" + str(listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture(params=["picows", "asgi"])
 async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """A server, once with each shell; small buffers, so that they fill."""
     limits = GatewayLimits(lag_seconds=1e9)
-    coscribe = Coscribe(Settings(folder=tmp_path, token_secret=SECRET, gateway=limits))
-    ws = websocket_switch(coscribe.gateway, WEBSOCKET_PATH) if request.param == "picows" else "websockets-sansio"
-    async with serving(coscribe.asgi, ws=ws) as address:
-        yield address
-
-
-def token(user: str) -> str:
-    return make_token(SECRET.encode(), user, "editor", 3_600)
-
-
-async def said(socket: ClientConnection, **message: Any) -> None:
-    await socket.send(json.dumps(message))
-
-
-async def heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of that type."""
-    while True:
-        message: dict[str, Any] = json.loads(await socket.recv())
-        if message["type"] == kind:
-            return message
-
-
-async def live(socket: ClientConnection, user: str, file_id: str) -> None:
-    await said(socket, type="hello", protocol=[1], token=token(user))
-    await heard(socket, "welcome")
-    await said(socket, type="join", fileId=file_id)
-    snapshot = await heard(socket, "snapshot")
-    await said(socket, type="snapshotApplied", fileId=file_id, snapshotSequenceId=snapshot["snapshotSequenceId"])
-    await heard(socket, "live")
+    async with open_site(tmp_path, limits, shell=request.param) as site:
+        yield site.address
 
 
 async def test_two_people_edit(address: str) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DatabaseError
 
 from coscribe.access.events import Event, record
 from coscribe.access.retention import pruned_event
-from coscribe.app import FolderInUse, lock_folder
 from coscribe.cli.common import fail
+from coscribe.cli.store import owning
 from coscribe.config import Settings
 from coscribe.documents.ports import Prunable, SegmentSize, StorageError
 from coscribe.documents.pruning import PrunedPart, Pruning
@@ -38,13 +38,7 @@ def prune_folder(folder: Path, forget_ids: bool) -> Done:
     """Ends with advice where there is nothing to prune, a server runs on it, or it cannot be read or written."""
     settings = Settings(folder=folder)
     path = settings.database
-    if not path.exists():
-        fail(f"there is no database in {folder}", "Give --data with the folder that a server has run on.")
-    try:
-        lock = lock_folder(folder)
-    except FolderInUse as error:
-        fail(str(error), "Stop it first. (A running server prunes by itself, as the retention of its documents says.)")
-    with lock:
+    with owning(folder, "A running server prunes by itself, as the retention of its documents says."):
         try:
             migrate(path)
             done, events = asyncio.run(_prune_all(settings, forget_ids))

@@ -38,6 +38,22 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         fail(f"cannot read {path}: {error}", "Is it a Coscribe data folder, of this version, that you may read?")
 
 
+@contextmanager
+def owning(folder: Path, otherwise: str) -> Iterator[None]:
+    """Nobody else has the folder meanwhile. Ends with advice where there is no database in it, or a server has it:
+    ``otherwise`` says what that does by itself."""
+    from coscribe.app import FolderInUse, lock_folder
+
+    if not Settings(folder=folder).database.exists():
+        fail(f"there is no database in {folder}", "Give --data with the folder that a server has run on.")
+    try:
+        lock = lock_folder(folder)
+    except FolderInUse as error:
+        fail(str(error), f"Stop it first. ({otherwise})")
+    with lock:
+        yield
+
+
 def find(workspaces: Sequence[Workspace], file_id: str) -> tuple[Workspace, File]:
     """The file of that name, and the workspace it is in. Ends with advice where there is none."""
     found = {file.file_id: (workspace, file) for workspace in workspaces for file in workspace.files}

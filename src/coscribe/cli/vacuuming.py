@@ -12,8 +12,8 @@ import msgspec
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from sqlalchemy.exc import DatabaseError
 
-from coscribe.app import FolderInUse, lock_folder
 from coscribe.cli.common import err, fail
+from coscribe.cli.store import owning
 from coscribe.config import Settings
 from coscribe.documents.ports import SegmentSize, StorageError
 from coscribe.model import Workspace
@@ -39,13 +39,7 @@ def vacuum_folder(folder: Path) -> Vacuumed:
     """Ends with advice where there is nothing to vacuum, a server runs on it, or it cannot be read or written."""
     settings = Settings(folder=folder)
     path = settings.database
-    if not path.exists():
-        fail(f"there is no database in {folder}", "Give --data with the folder that a server has run on.")
-    try:
-        lock = lock_folder(folder)
-    except FolderInUse as error:
-        fail(str(error), "Stop it first. (A running server compresses its log by itself, and uses free space again.)")
-    with lock:
+    with owning(folder, "A running server compresses its log by itself, and uses free space again."):
         try:
             before = _size(path)
             migrate(path)
