@@ -282,6 +282,24 @@ async def test_a_chain_of_which_a_copy_of_the_device_has_sent_a_part_is_handed_b
     assert (notes.state, notes.text, notes.pending) == (State.LIVE, "atext", 0)
 
 
+async def test_an_id_that_a_copy_of_the_device_has_used_for_something_else_is_not_taken_for_ours() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    copied = copy.deepcopy(notes._replica)
+    notes.insert(4, " of ours")
+    copied.edit([(0, 2, "")])
+    assert client.server.submit(copied.outgoing() or b"") is not None
+    client.committed()
+    (patch,) = notes.patches
+    assert (patch.code, patch.edits) == ("operation_id_reused", [[(4, 0, " of ours")]])
+    with pytest.raises(ValueError, match="fetched anew"):
+        notes.insert(0, "x")
+    client.snapshot()
+    client.live()
+    assert (notes.text, notes.state, notes.pending) == ("xt", State.LIVE, 0)
+
+
 async def test_a_frozen_message_is_sent_again_after_a_reconnect_and_after_a_rate_limit() -> None:
     client = Scripted(Server("text"))
     notes = client.join()

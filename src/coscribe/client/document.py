@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coscribe.client.following import Following
 from coscribe.client.pending import PendingStore, ids_in
-from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
+from coscribe.client.replica import Applied, Gap, NotOurs, OutOfStep, Pending, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
 from coscribe.model import content_hash
@@ -283,6 +283,9 @@ class Document:
         except Gap:
             if self._state is State.LIVE:
                 self._keep_early(message)
+        except NotOurs:
+            self._hand_back(Code.OPERATION_ID_REUSED, "a copy of this device has used the id")
+            self._heal()
         except OutOfStep:
             self._heal()
         self._changed.set()
@@ -460,12 +463,12 @@ class Document:
 
     def _adopt(self, snapshot: messages.Snapshot) -> None:
         self._snapshot = None
-        self._afresh = self._holds_refused = False
         try:
             self._replica.adopt(snapshot)
         except OutOfStep:
             self._hand_back(Code.POSITION_OUT_OF_RANGE, "the edits do not fit the server's text")
             self._replica.adopt(snapshot)
+        self._afresh = self._holds_refused = False
         self._state = State.JOINING
         self._tell(None)
         self._client.send(codec.encode(messages.SnapshotApplied(self.file_id, snapshot.snapshot_sequence_id)))
@@ -547,7 +550,6 @@ class Document:
             self._join_later()
         else:
             self._hand_back(code, message.detail)
-            self._holds_refused = True
             self._heal()
 
     def _file_refused(self, error: CoscribeError, message: messages.Error) -> None:
@@ -583,8 +585,11 @@ class Document:
         self._state = State.ENDED
 
     def _hand_back(self, code: Code, detail: str, committed: Collection[str] = ()) -> None:
-        """Pending edits that cannot be applied any more become a patch for their author."""
-        lost: list[Pending] = [item for item in self._replica.give_up() if item.operation_id not in committed]
+        """Pending edits that cannot be applied any more become a patch for their author. Our text still holds them, so
+        nobody can edit until the server's is there."""
+        pending = self._replica.give_up()
+        self._holds_refused = self._holds_refused or bool(pending)
+        lost: list[Pending] = [item for item in pending if item.operation_id not in committed]
         if lost:
             self.patches.append(Patch(code.value.code, detail, [to_edits(pending.operation) for pending in lost]))
         self._save()

@@ -76,6 +76,10 @@ class OutOfStep(Exception):
     """The replica and the server have come apart; join again from a snapshot."""
 
 
+class NotOurs(OutOfStep):
+    """The log has another operation under an id of ours: a copy of this device was first. Ours will never be taken."""
+
+
 class Gap(Exception):
     """Operations between what we have and what came are missing; ask for them."""
 
@@ -172,7 +176,7 @@ class Replica:
     # ---- theirs
 
     def receive(self, operations: Sequence[CommittedOperation], previous: int, chain_hash: str) -> list[Applied]:
-        """Operations in their order. Those we have are passed over. Raises Gap, OutOfStep."""
+        """Operations in their order. Those we have are passed over. Raises Gap, OutOfStep, NotOurs."""
         if previous > self.sequence:
             raise Gap
         applied: list[Applied] = []
@@ -273,12 +277,13 @@ class Replica:
         )
 
     def _acknowledge(self, operation: CommittedOperation) -> None:
-        mine = self.in_flight.pop(0)
+        mine = self.in_flight[0]
+        if codec.wire_form(simplify(components(mine.operation))) != codec.wire_form(codec.operation_of(operation)):
+            raise NotOurs
+        del self.in_flight[0]
         mine.sequence = operation.server_sequence_id
         if not self.in_flight:
             self.message = b""
-        if codec.wire_form(simplify(components(mine.operation))) != codec.wire_form(codec.operation_of(operation)):
-            raise OutOfStep
 
     def _apply_remote(self, committed: CommittedOperation) -> Applied:
         operation = codec.operation_of(committed)

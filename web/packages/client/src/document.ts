@@ -31,7 +31,7 @@ import { deferred } from "./deferred.ts";
 import { idsOf, type Keeper, type Kept, remainsOf, storedPending } from "./keeper.ts";
 import { type Patch, patchOf } from "./patch.ts";
 import { type Participant, Presence } from "./presence.ts";
-import { type Applied, Gap, OutOfStep, Replica, type TextEdit } from "./replica.ts";
+import { type Applied, Gap, NotOurs, OutOfStep, Replica, type TextEdit } from "./replica.ts";
 import { contentHash } from "./sha256.ts";
 import type { StoredFile } from "./store.ts";
 import { MessageTrace, type TracedMessage } from "./trace.ts";
@@ -396,7 +396,10 @@ export class Document implements Kept {
     try {
       this.#receive(message);
     } catch (error) {
-      if (error instanceof OutOfStep) this.#heal();
+      if (error instanceof NotOurs) {
+        this.#handBack("operation_id_reused", "a copy of this device has used the id");
+        this.#heal();
+      } else if (error instanceof OutOfStep) this.#heal();
       else if (!(error instanceof Gap)) throw error;
       else if (this.#phase === "live") this.#keepEarly(message);
     }

@@ -94,6 +94,11 @@ export class OutOfStep extends Error {
   override readonly name = "OutOfStep";
 }
 
+/** The log has another operation under an id of ours: a copy of this device has used it. Ours will never be taken. */
+export class NotOurs extends Error {
+  override readonly name = "NotOurs";
+}
+
 /** Operations between what we have and what came are missing; ask for them. */
 export class Gap extends Error {
   override readonly name = "Gap";
@@ -226,7 +231,7 @@ export class Replica {
 
   // ---- theirs
 
-  /** Operations in their order. Those we have are passed over. Throws Gap, OutOfStep. */
+  /** Operations in their order. Those we have are passed over. Throws Gap, OutOfStep, NotOurs. */
   receive(operations: readonly CommittedOperation[], previous: number, chainHash: string): Applied[] {
     if (previous > this.sequence) throw new Gap();
     const applied: Applied[] = [];
@@ -354,11 +359,12 @@ export class Replica {
   }
 
   #acknowledge(committed: CommittedOperation, operation: Operation): void {
-    const mine = this.inFlight.shift();
+    const mine = this.inFlight[0];
     if (mine === undefined) return;
+    if (!isSame(mine.operation, operation)) throw new NotOurs();
+    this.inFlight.shift();
     mine.sequence = committed.serverSequenceId;
     if (this.inFlight.length === 0) this.message = "";
-    if (!isSame(mine.operation, operation)) throw new OutOfStep();
   }
 
   #applyRemote(committed: CommittedOperation, remote: Operation): Applied {

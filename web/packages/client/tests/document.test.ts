@@ -256,6 +256,21 @@ test("what is refused becomes a patch, and the text is the server's again", asyn
   await clock.until(() => server.text === "abc");
 });
 
+test("an id that a copy of this device has used for something else is not taken for ours", async () => {
+  const { clock, server, person } = scene("text");
+  const { document, network } = await person("ann", { delay: 40 });
+  document.edit(insert(4, " of ours"));
+  const { operationId } = JSON.parse(document.record().message);
+  network.cut();
+  server.commit({ position: 0, deleted: 2, inserted: "" }, "ann", operationId);
+  await clock.until(() => document.status.patches.length > 0);
+  expect(document.status.canEdit).toBe(false);
+  expect(document.status.patches).toMatchObject([{ code: "operation_id_reused" }]);
+  await clock.until(() => document.status.isSaved && document.status.canEdit);
+  expect(document.text).toBe("xt");
+  expect(server.text).toBe("xt");
+});
+
 test("rate limited: the same message goes again", async () => {
   const { clock, server, person } = scene("");
   const { document } = await person("ann");

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { apply, type CodePointEdit, components, fromEdits, type Operation } from "../src/core/operation.ts";
-import { Gap, OutOfStep, Replica } from "../src/replica.ts";
+import { Gap, NotOurs, OutOfStep, Replica } from "../src/replica.ts";
 import { type CommittedOperation, decodeClient, type Snapshot, wireForm } from "../src/wire/codec.ts";
 
 const START = "ab😀cd";
@@ -284,7 +284,7 @@ describe("what does not fit", () => {
     replica.edit([[0, 0, "x"]]);
     replica.outgoing();
     const other = committed(replica, fromEdits([[1, 0, "x"]]), "mine:1", "ann");
-    expect(() => replica.receive([other], 0, "01")).toThrow(OutOfStep);
+    expect(() => replica.receive([other], 0, "01")).toThrow(NotOurs);
   });
 
   test("a snapshot that the pending edits do not fit changes nothing", () => {
