@@ -100,6 +100,7 @@ async def refused(site: Site) -> None:
             await socket.recv()
 
 
+@pytest.mark.slow
 async def test_nothing_of_a_session_is_logged(tmp_path: Path, logged: io.StringIO) -> None:
     async with asyncio.timeout(PATIENCE), open_site(tmp_path, GatewayLimits()) as site:
         await typed(site)

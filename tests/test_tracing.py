@@ -110,6 +110,7 @@ async def test_one_typed_character_is_one_trace_of_all_stages(tmp_path: Path) ->
     assert facts(spans[broadcast])["coscribe.subscribers"] == 2
 
 
+@pytest.mark.slow
 async def test_what_is_composed_or_undone_is_followed_to_its_end(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         for _ in range(20):
@@ -144,6 +145,7 @@ async def test_an_operation_that_comes_again_is_noted_as_that(tmp_path: Path) ->
     assert len({own_id(span) for span in spans}) == len(spans)
 
 
+@pytest.mark.slow
 async def test_an_edit_by_http_is_traced_from_the_turn_on(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         async with httpx.AsyncClient(base_url=f"http://{it.site.address}/api") as http:
@@ -243,6 +245,7 @@ def test_spans_reach_a_collector_by_http() -> None:
     assert b"here" in body
 
 
+@pytest.mark.slow
 async def test_a_server_ends_without_its_collector(tmp_path: Path) -> None:
     """Nobody listens where spans should go: typing goes on, and it does not wait for ever at the end."""
     settings = {"endpoint": f"http://127.0.0.1:{free_port()}/v1/traces", "one_in": 1}
@@ -256,6 +259,7 @@ async def test_a_server_ends_without_its_collector(tmp_path: Path) -> None:
             await ann.synced()
 
 
+@pytest.mark.slow
 def test_nothing_is_traced_unless_asked_for(tmp_path: Path) -> None:
     assert make_tracer(Settings(folder=tmp_path).tracing) is None
     loaded = (

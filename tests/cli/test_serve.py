@@ -67,6 +67,7 @@ def test_tracing_without_its_packages_is_told(tmp_path: Path, run: Run, monkeypa
     assert "coscribe[tracing]" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_read_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "coscribe.db").write_bytes(b"no database at all" * 100)
     command = [sys.executable, "-m", "coscribe", "serve", "--port", "0", "--data", str(tmp_path)]

@@ -9,6 +9,8 @@ import sys
 import time
 import tracemalloc
 
+import pytest
+
 from coscribe.gateway.auth import make_token
 from coscribe.gateway.connection import Connection, GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
@@ -100,6 +102,7 @@ async def _crowd(count: int) -> Crowd:
     return crowd
 
 
+@pytest.mark.slow
 async def test_a_frame_is_encoded_once_for_all_of_them() -> None:
     crowd = await _crowd(VIEWERS)
     before = [transport.sent for _, transport in crowd.viewers]
@@ -110,6 +113,7 @@ async def test_a_frame_is_encoded_once_for_all_of_them() -> None:
     assert all(transport.sent - then == 10 for (_, transport), then in zip(crowd.viewers, before, strict=True))
 
 
+@pytest.mark.slow
 async def test_what_a_viewer_costs_beyond_the_send() -> None:
     """The time of a frame for a thousand less that for none, by viewer. No time is asserted: that all of it came is."""
     microseconds = {}
@@ -132,6 +136,7 @@ async def test_what_a_viewer_costs_beyond_the_send() -> None:
     print(f"\n{each:.2f} us a viewer and frame, of which the counting transport takes {bare:.2f}", file=sys.stderr)
 
 
+@pytest.mark.slow
 async def test_a_thousand_slow_ones_do_not_grow_memory() -> None:
     """Nothing is kept for somebody whose buffer is full but a position; each catches up when it has drained."""
     crowd = await _crowd(VIEWERS)

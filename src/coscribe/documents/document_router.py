@@ -101,7 +101,8 @@ class DocumentRouter:
     async def _measure(self, source: QuotaSource, session: WorkspaceSession) -> None:
         """How long the log is; a long one takes a moment, for which nobody has to wait."""
         through = session.workspace.last_sequence
-        session.log_bytes += await source.log_bytes(session.workspace.key, through)
+        measured = await source.log_bytes(session.workspace.key, through)
+        session.log_bytes += measured
 
     async def _load_file(self, session: WorkspaceSession, workspace: Workspace, file: File) -> OpenFile:
         pruned = workspace.pruned
