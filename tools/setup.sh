@@ -24,4 +24,6 @@ if [ ! -f requirements.lock ]; then exit 0; fi
 echo "Installing the locked packages ..."
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --require-hashes -r requirements.lock
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --editable .
+# Started with PYTHONDONTWRITEBYTECODE, or by a user who may not write here, each process would compile all of it anew.
+"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" src || echo "(Some packages could not be compiled to bytecode.)"
 "$venv/bin/python" tools/compile.py

@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from coscribe.access.ids import now
 from coscribe.access.mail import Mailer
 from coscribe.config import Settings, is_loopback
 from coscribe.documents.collaboration import Collaboration
@@ -107,7 +108,7 @@ class Coscribe:
             limits=settings.limits,
             policy=settings.policy,
             max_backlog=settings.max_backlog,
-            clock=lambda: time.time_ns() // 1_000,
+            clock=now,
             now=time.monotonic,
             salts=_Salts(),
             budgets=settings.budgets,
@@ -122,7 +123,7 @@ class Coscribe:
                 storage,
                 lambda: signing_key(settings.folder),
                 settings.retention_days,
-                lambda: time.time_ns() // 1_000,
+                now,
                 time.monotonic,
                 self._people.tell_pruned if self._people is not None else lambda _: None,
             )

@@ -8,44 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from types import TracebackType
-from typing import Self
+
+from tests.relay import Relay
 
 CHUNK = 65_536
 
 
-class FaultyLink:
+class FaultyLink(Relay):
     """``async with FaultyLink(port_behind, seed) as link``: people connect to ``link.port``. ``faults`` may be switched
     off, so that everybody can come to rest; ``cuts`` counts the connections that were cut."""
 
     def __init__(self, behind: int, seed: int) -> None:
-        self.port = 0
+        super().__init__(behind)
         self.faults = True
         self.cuts = 0
-        self._behind = behind
         self._random = random.Random(seed)
         self._until_cut = self._pause()
-        self._server: asyncio.Server | None = None
-        self._relays: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for relay in self._relays:
-            relay.cancel()
-        await asyncio.gather(*self._relays, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._relays.add(task)
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._behind)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -65,8 +45,6 @@ class FaultyLink:
                     end.transport.abort() if is_socket else end.close()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):  # cancelled: the link is taken down
             writer.close()
-        finally:
-            self._relays.discard(task)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_socket: bool) -> None:
         """Ends when the connection does, or is cut."""

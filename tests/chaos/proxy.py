@@ -12,8 +12,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
+
+from tests.relay import Relay
 
 CHUNK = 65_536
 DRIP = 48
@@ -30,34 +31,17 @@ class Trouble(NamedTuple):
     seconds: float = 0.0
 
 
-class Proxy:
+class Proxy(Relay):
     """``async with Proxy(port_behind) as proxy``: clients connect to ``proxy.port``."""
 
     def __init__(self, behind: int) -> None:
-        self.port = 0
-        self._behind = behind
+        super().__init__(behind)
         self._wires: list[Wire] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._for_all: list[tuple[Trouble, tuple[bool, bool]]] = []
-        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
     def troubled(self, trouble: Trouble, whom: Whom, ways: tuple[bool, bool], rng: random.Random) -> Iterator[None]:
@@ -108,12 +92,7 @@ class Proxy:
             return list(self._wires)
         return rng.sample(self._wires, 1 if whom == "one" else -(-len(self._wires) // 2))
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._behind)
         except OSError:

@@ -35,6 +35,7 @@ from tests.contracts.conversations import held
 from tests.fuzz.reader import Reader, View
 from tests.simulation.oracle import Oracle, Violation, require
 from tests.simulation.virtual_loop import VirtualLoop
+from tests.simulation.world import Doorman
 
 PEOPLE = ("ann", "bob", "ann", "cid")
 """Whose the connections are: two are ann's. The last has said nothing yet when a program begins."""
@@ -117,7 +118,7 @@ class _World:
         collaboration = Collaboration(
             storage,
             storage,
-            _Access(self),
+            _Doorman(self.roles),
             limits=LIMITS,
             policy=SnapshotPolicy(operations=4, seconds=5.0, keep=2, idle_seconds=8.0, max_workspaces=1),
             max_backlog=6,
@@ -128,7 +129,7 @@ class _World:
         )
         context = Context(
             collaboration,
-            _Access(self),
+            _Doorman(self.roles),
             GATEWAY,
             self.loop.time,
             self.loop.time,
@@ -423,31 +424,9 @@ class _Disk(MemoryStorage):
         return results
 
 
-class _Access:
-    """Lets in whoever has a name, as who they say they are, with the role that they have at the moment."""
-
-    def __init__(self, world: _World) -> None:
-        self._world = world
-
-    async def authenticate(self, token: str) -> Identity:
-        await asyncio.sleep(0.001)
-        return Identity(token, token, "#123456", "owner", account=token)
-
-    async def is_valid(self, identity: Identity) -> bool:
-        return True
-
-    async def role(self, identity: Identity, file_id: str) -> Role | None:
-        await asyncio.sleep(0.001)
-        return self._world.roles.get(identity.user_id, "editor")
-
+class _Doorman(Doorman):
     async def may_create(self, identity: Identity, file_id: str) -> bool:
         return file_id in FILES
-
-    def opened(self, identity: Identity, file_id: str) -> None:
-        """Nobody keeps a record of that."""
-
-    def refused(self, identity: Identity, file_id: str) -> None:
-        """Nobody keeps a record of that."""
 
 
 # ---- inputs

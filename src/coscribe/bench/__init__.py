@@ -5,3 +5,6 @@ cli/bench.py --> runner  --starts--> load (one process per run, on one processor
                                        '--runs----> busy, many, join, idle, replay
                  report  <--figures----'
 """
+
+NAMES = ("busy-8", "busy-50", "many", "join", "idle", "replay")
+"""The scenarios, without what it takes to import them."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from coscribe.bench import NAMES
 from coscribe.bench.busy import Busy
 from coscribe.bench.idle import Idle
 from coscribe.bench.join import Join
@@ -22,6 +23,7 @@ SCENARIOS: dict[str, Scenario] = {
     "idle": Idle(),
     "replay": Replay(),
 }
+assert tuple(SCENARIOS) == NAMES
 
 
 def scenario_of(name: str, parameters: dict[str, Any]) -> Scenario:

@@ -17,7 +17,7 @@ from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
 from coscribe.cli.editing import edited
 from coscribe.cli.events import EVENTS
 from coscribe.cli.line import LONG_ANSWER_SECONDS
-from coscribe.cli.naming import document
+from coscribe.cli.naming import document, document_path
 from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
 
 app = typer.Typer(help="Documents: make, find, import, export, edit, archive, trash, delete.", no_args_is_help=True)
@@ -104,7 +104,7 @@ def show_document(
         coscribe documents show doc_0190c0ffee --json
     """
     with opened(server, token, data) as api:
-        found = api.get(f"/documents/{document(api, which, *NOT_DELETED)['documentId']}")
+        found = api.get(document_path(api, which, *NOT_DELETED))
     show_one(found, _COLUMNS, json=json)
 
 
@@ -180,7 +180,7 @@ def export_document(
         coscribe documents export doc_0190c0ffee --version 120 --json
     """
     with opened(server, token, data) as api:
-        path = f"/documents/{document(api, which, 'active', 'archived')['documentId']}/content"
+        path = f"{document_path(api, which, 'active', 'archived')}/content"
         found = api.get(path, **({} if version is None else {"version": version}))
     if output is not None:
         try:
@@ -213,7 +213,7 @@ def rename_document(
         coscribe documents rename doc_0190c0ffee Minutes
     """
     with opened(server, token, data) as api:
-        path = f"/documents/{document(api, which, 'active', 'archived')['documentId']}"
+        path = document_path(api, which, "active", "archived")
         revision = api.ask("GET", path).headers["etag"]
         changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
     show_done(changed, f"It is called {changed['name']!r} now.", json=json)
@@ -313,7 +313,7 @@ def list_document_events(
         coscribe documents events doc_0190c0ffee --limit 0 --json
     """
     with opened(server, token, data) as api:
-        path = f"/documents/{document(api, which, *NOT_DELETED)['documentId']}/events"
+        path = f"{document_path(api, which, *NOT_DELETED)}/events"
         found = list(api.pages(path, limit))
     columns = {heading: cell for heading, cell in EVENTS.items() if heading != "document"}
     show_list(found, columns, json=json, nothing="Nothing has happened yet.")
@@ -345,7 +345,7 @@ def put(
     """
     content = _content_of(file)
     with opened(server, token, data) as api:
-        path = f"/documents/{document(api, which, 'active', 'archived')['documentId']}/content"
+        path = f"{document_path(api, which, 'active', 'archived')}/content"
         base: int = api.get(path)["documentVersion"] if version is None else version
         _show_put(_put(api, path, base, content), json=json)
 

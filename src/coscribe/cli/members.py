@@ -12,7 +12,7 @@ import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
 from coscribe.cli.common import DAY, DEFAULT_SERVER, Json, fail
-from coscribe.cli.naming import document, member_id, user_id
+from coscribe.cli.naming import document_path, member_id, user_id
 from coscribe.cli.show import Columns, ago, confirm, say, show_done, show_list
 
 app = typer.Typer(help="Who has access to a document: members, invitations, links, bans.", no_args_is_help=True)
@@ -412,8 +412,7 @@ def unlink(
 
 
 def _path(api: Api, which: str) -> str:
-    found = document(api, which, "active", "archived")
-    return f"/documents/{found['documentId']}"
+    return document_path(api, which, "active", "archived")
 
 
 def _somebody(api: Api, path: str, who: str) -> str:

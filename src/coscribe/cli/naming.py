@@ -37,6 +37,11 @@ def member_id(members: Iterable[Row], name: str) -> str | None:
     return str(groups[0]["memberId"]) if groups else None
 
 
+def document_path(api: Api, name: str, *statuses: str) -> str:
+    """Where the document that a name means is, by the API; see `document`."""
+    return f"/documents/{document(api, name, *statuses)['documentId']}"
+
+
 def document(api: Api, name: str, *statuses: str) -> Row:
     """The document that an id, a name or the beginning of only one name means, in any case of letters.
 

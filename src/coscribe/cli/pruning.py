@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DatabaseError
 
 from coscribe.access.events import Event, record
+from coscribe.access.ids import now
 from coscribe.access.retention import pruned_event
 from coscribe.cli.common import fail
 from coscribe.cli.store import owning
@@ -55,7 +56,7 @@ async def _prune_all(settings: Settings, forget_ids: bool) -> tuple[Done, list[E
         storage,
         lambda: signing_key(settings.folder),
         settings.retention_days,
-        lambda: time.time_ns() // 1_000,
+        now,
         time.monotonic,
         parts.append,
     )

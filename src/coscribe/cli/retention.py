@@ -9,7 +9,7 @@ import typer
 from coscribe.cli.api import At, Given, Operator, Row, opened
 from coscribe.cli.common import DEFAULT_FOLDER, DEFAULT_SERVER, Folder, Json, fail
 from coscribe.cli.documents import NOT_DELETED, Which
-from coscribe.cli.naming import document
+from coscribe.cli.naming import document_path
 from coscribe.cli.show import Columns, ago, show_done, show_one
 
 app = typer.Typer(help="How long the history of documents is kept; legal holds.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def show(
         coscribe retention show doc_0190c0ffee --json
     """
     with opened(server, token, data) as api:
-        found = api.get(f"/documents/{document(api, which, *NOT_DELETED)['documentId']}/retention")
+        found = api.get(f"{document_path(api, which, *NOT_DELETED)}/retention")
     show_one(found, _COLUMNS, json=json)
 
 
@@ -72,7 +72,7 @@ def set_retention(
         coscribe retention set "Release notes"
     """
     with opened(server, token, data) as api:
-        path = f"/documents/{document(api, which, *NOT_DELETED)['documentId']}/retention"
+        path = f"{document_path(api, which, *NOT_DELETED)}/retention"
         found = api.send("PUT", path, {"days": days})
     show_done(found, f"Its history is kept {_kept(found)}.", json=json)
 
@@ -95,7 +95,7 @@ def hold(
         coscribe retention hold doc_0190c0ffee --reason audit --data /var/lib/coscribe
     """
     with opened(server, token, data) as api:
-        path = f"/admin/documents/{document(api, which, *NOT_DELETED)['documentId']}/hold"
+        path = f"/admin{document_path(api, which, *NOT_DELETED)}/hold"
         found = api.send("PUT", path, {"reason": reason})
     show_done(found, "It is held: nothing of it is deleted.", json=json)
 
@@ -113,7 +113,7 @@ def release(
         coscribe retention release doc_0190c0ffee --data /var/lib/coscribe
     """
     with opened(server, token, data) as api:
-        found = api.send("DELETE", f"/admin/documents/{document(api, which, *NOT_DELETED)['documentId']}/hold")
+        found = api.send("DELETE", f"/admin{document_path(api, which, *NOT_DELETED)}/hold")
     show_done(found, f"It is not held any more. Its history is kept {_kept(found)}.", json=json)
 
 

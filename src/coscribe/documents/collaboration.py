@@ -127,8 +127,9 @@ class Collaboration:
         self._budgets = budgets or Budgets()
         self._accounts = AccountBuckets(self._budgets)
         self._committer = Committer(op_log, self._session_lost, max_backlog, now, tracer)
-        self.router = DocumentRouter(op_log, snapshots, limits, self._committer, now)
-        self.router.bound(self._budgets, quotas or Quotas(), quota_source)
+        self.router = DocumentRouter(
+            op_log, snapshots, limits, self._committer, now, self._budgets, quotas or Quotas(), quota_source
+        )
         self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
         self._moved: dict[OpenFile, dict[Subscriber, None]] = {}
         self._news: dict[tuple[OpenFile, Subscriber], Participant] = {}

@@ -37,22 +37,21 @@ class DocumentRouter:
         limits: Limits,
         committer: Committing,
         clock: Callable[[], float],
+        budgets: Budgets,
+        quotas: Quotas,
+        quota_source: QuotaSource | None,
     ) -> None:
         self._op_log = op_log
         self._snapshots = snapshots
         self._limits = limits
         self._committer = committer
         self._clock = clock
-        self._budgets = Budgets()
-        self._quotas = Quotas()
-        self._quota_source: QuotaSource | None = None
+        self._budgets = budgets
+        self._quotas = quotas
+        self._quota_source = quota_source
         self._measuring: set[asyncio.Task[None]] = set()
         self._loading: dict[str, asyncio.Task[WorkspaceSession]] = {}
         self.sessions: dict[str, WorkspaceSession] = {}
-
-    def bound(self, budgets: Budgets, quotas: Quotas, source: QuotaSource | None) -> None:
-        """What sessions that are loaded from now on may take."""
-        self._budgets, self._quotas, self._quota_source = budgets, quotas, source
 
     async def open(self, file_id: str) -> tuple[WorkspaceSession, OpenFile]:
         """The session of the workspace that holds the file. Errors: ``file_not_found``, ``file_damaged``."""
