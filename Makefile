@@ -8,6 +8,8 @@ PACKAGES := web/node_modules/.package-lock.json
 APP := src/coscribe/web/built/index.html
 APP_SOURCES := $(shell find web -type d \( -name node_modules -o -name dist -o -name tests \) -prune -o -type f -print)
 export COSCRIBE_DATA ?= ../shared/data
+# Bytecode is kept: two workers would compile all tests anew in each run.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup serve check test test-long simulate fuzz week chaos shows bench bench-peers lock migration generate format clean
 

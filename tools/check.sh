@@ -3,18 +3,31 @@
 # and all tests of web/.
 set -euo pipefail
 bin=$1
-"$bin/ruff" check --quiet .
-"$bin/ruff" format --quiet --check .
-"$bin/mypy" --no-error-summary
-"$bin/lint-imports" --no-cache >/dev/null || { "$bin/lint-imports" --no-cache; exit 1; }
-"$bin/python" tools/generate.py --check
 export PATH="$(cd "$bin" && pwd):$PATH"
-node web/tools/generate.mjs --check
-npm --prefix web run --silent lint
-npm --prefix web run --silent types
-if [ "${2:-}" = "--static-only" ]; then
-  npm --prefix web run --silent test
-else
-  npm --prefix web run --silent test:quick
-  "$bin/python" -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"
-fi
+
+python_side() {
+  ruff check --quiet . &&
+    ruff format --quiet --check . &&
+    mypy --no-error-summary &&
+    { lint-imports --no-cache >/dev/null || { lint-imports --no-cache; false; }; } &&
+    python tools/generate.py --check
+}
+
+web_side() {
+  node web/tools/generate.mjs --check &&
+    npm --prefix web run --silent lint &&
+    npm --prefix web run --silent types &&
+    npm --prefix web run --silent "$1"
+}
+
+if [ "${2:-}" = "--static-only" ]; then web_tests=test; else web_tests=test:quick; fi
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+web_side "$web_tests" >"$said" 2>&1 &
+web=$!
+failed=0
+python_side || failed=1
+wait "$web" || failed=1
+cat "$said"
+[ "$failed" = 0 ]
+[ "${2:-}" = "--static-only" ] || python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"

@@ -50,7 +50,7 @@ class PruningContract:
             assert await storage.prune(made, Retained())
             assert await storage.checkpoint(key) == made
             assert await storage.pruned(key) == made.pruned
-            for after in range(COUNT + 1):
+            for after in sorted({0, 1, gone - 1, gone, gone + 1, gone + 6, gone + 7, COUNT - 1, COUNT}):
                 for through in (gone, gone + 1, 25, COUNT, 99):
                     for limit in (1, 5, 99):
                         asked = [
