@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,8 @@ from coscribe.protocol.messages import WEBSOCKET_PATH
 _TOKEN_SECONDS = 86_400
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+_ADDRESS = re.compile(r"^http(\S+)\n", re.MULTILINE)
+"""What a quiet server says when it has a port, whatever warnings come before it."""
 
 
 class BenchError(Exception):
@@ -62,11 +65,15 @@ class ServerProcess:
             before = output.tell()
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=self._environment)
         self._process = process
-        while not (said := self._output.read_bytes()[before:].decode()).endswith("\n"):
+        while True:
+            said = self._output.read_bytes()[before:].decode()
+            address = _ADDRESS.search(said)
+            if address is not None:
+                break
             if process.poll() is not None:
                 raise BenchError(f"the server ended with code {process.returncode} before it had a port:\n{said}")
             time.sleep(_POLL_SECONDS)
-        self.url = "ws" + said.split("\n")[0].removeprefix("http") + WEBSOCKET_PATH
+        self.url = "ws" + address[1] + WEBSOCKET_PATH
 
     def stop(self) -> None:
         """Asks the server to end, and waits; a server that does not is killed."""
