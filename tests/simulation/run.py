@@ -14,6 +14,7 @@ from typing import NamedTuple
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
 from tests.simulation.network import LATENCY
+from tests.simulation.oracle import ids_in
 from tests.simulation.plan import Event, Plan
 from tests.simulation.world import Liar, World, quiet
 
@@ -153,7 +154,10 @@ class Deeds:
             case "replay":
                 frames = self._heard.get(person.user_id, [])
                 again = rng.sample(frames, min(len(frames), 5))
-                Liar(world, rng.choice((person.user_id, "mallory")), again).start()
+                user_id = rng.choice((person.user_id, "mallory"))
+                if user_id == person.user_id:
+                    world.book.said_again.update(operation_id for frame in again for operation_id in ids_in(frame))
+                Liar(world, user_id, again).start()
             case "role":
                 role: Role | None = rng.choice((None, "viewer", "editor"))
                 world.loop.start(world.nature, world.set_role(person.user_id, role))
