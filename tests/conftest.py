@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -32,7 +33,12 @@ CASES = "property_cases"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Draws the seed of this run, before hypothesis looks for it and before xdist hands the options to its workers."""
+    """Draws the seed of this run, before hypothesis looks for it and before xdist hands the options to its workers.
+
+    A shell makes what it runs in the background ignore Ctrl-C, and so would each process that a test starts and stops.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
 

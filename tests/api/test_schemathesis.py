@@ -53,6 +53,9 @@ SPOILS = {
 }
 """What leaves a role without its session, its document or its role in it: it then gets new ones."""
 
+TRASHES = ("DELETE", "/api/documents/{documentId}")
+"""Its example trashes the document, and so spoils it whatever the request comes to."""
+
 REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who")
 """Fields of a body that name something: a good request names something that is there."""
 
@@ -189,10 +192,11 @@ class Role:
 
     def after(self, case: Case[Any], response: Response) -> None:
         self.cases += 1
-        if 200 <= response.status_code < 300:
+        key, succeeded = (case.method.upper(), case.operation.path), 200 <= response.status_code < 300
+        if succeeded:
             self.reached.add(case.operation.label)
-            if (case.method.upper(), case.operation.path) in SPOILS:
-                self._scene = None
+        if key == TRASHES or (succeeded and key in SPOILS):
+            self._scene = None
 
     def _request(self, key: tuple[str, str], *, fresh: bool) -> Request:
         scene = self.scene
