@@ -13,6 +13,7 @@ from bench.peers.systems import OURS, SYSTEMS, System
 _TEMPLATE = Path(__file__).parent / "page.md"
 _NO_FIGURE = "-"
 _QUIET = 0.5
+_STOLEN = 0.02
 
 _PANELS = (
     ("busy", "opsPerCpuSecond", "Busy document: operations per second of server CPU", "more is better"),
@@ -107,13 +108,20 @@ def _conditions(report: Report) -> str:
 
 
 def _disturbance(report: Report) -> str:
-    if report.load_average is None or report.load_average < _QUIET:
-        return ""
-    return (
-        f"\n\n**Others were using the machine**: its load average in the minute before the first run was "
-        f"{report.load_average:.1f} on {report.machine.processors} processors. Latencies of such a run are worth "
-        "little; processor time and memory are hurt less."
-    )
+    said = ""
+    if report.load_average is not None and report.load_average >= _QUIET:
+        said += (
+            f"\n\n**Others were using the machine**: its load average in the minute before the first run was "
+            f"{report.load_average:.1f} on {report.machine.processors} processors. Latencies of such a run are worth "
+            "little; processor time and memory are hurt less."
+        )
+    if report.stolen is not None and report.stolen >= _STOLEN:
+        said += (
+            f"\n\n**The host took {report.stolen * 100:.0f} % of a processor away** meanwhile (steal time "
+            "of the virtual machine). Whatever runs then stands still for some milliseconds: it is in the p99 of every "
+            "system, and differences of a few milliseconds there mean little."
+        )
+    return said
 
 
 def _durability(systems: Sequence[System]) -> str:
@@ -130,7 +138,7 @@ def _ahead(found: Sequence[Lead]) -> str:
     for lead in found:
         key = f"{SCENARIOS[lead.scenario][0]}, {lead.measure.title}"
         lines.setdefault(f"{key} (Coscribe {short(lead.ours)})", []).append(
-            f"{SYSTEMS[lead.system].title} {short(lead.theirs)} ({lead.times:.1f} x)"
+            f"{SYSTEMS[lead.system].title} {short(lead.theirs)} ({lead.times:.2f} x)"
         )
     return "\n".join(f"- {key}: {', '.join(peers)}." for key, peers in lines.items())
 

@@ -55,6 +55,7 @@ _SAME = 0.03
 class Report(msgspec.Struct, rename="camel"):
     """``runs``: by scenario and system, one entry for each repetition. ``compiled``: our own core, here.
     ``load_average``: of the machine in the minute before the first run; above 0 somebody else was using it.
+    ``stolen``: of a second of wall time, how much processor time the machine's host kept from it during the runs.
     ``failures``: what was said of runs that gave no figures; they have no entry."""
 
     date: str
@@ -69,6 +70,7 @@ class Report(msgspec.Struct, rename="camel"):
     runs: dict[str, dict[str, list[Figures]]]
     failures: list[str] = []
     load_average: float | None = None
+    stolen: float | None = None
 
     def median(self, scenario: str, system: str) -> Figures:
         """Figure by figure; what is not in every run is left out. Empty where the system did not run."""

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from bench.peers.report import Figures, Report, derived
 from bench.peers.systems import HERE, NODE, SYSTEMS, started, versions
-from coscribe.bench.machine import Disk, allow_descriptors, describe, on_processor, processors
+from coscribe.bench.machine import Disk, allow_descriptors, describe, on_processor, processors, stolen_seconds
 from coscribe.bench.replay import synthetic
 from coscribe.bench.server import BenchError
 from coscribe.compiled import is_compiled
@@ -66,6 +67,7 @@ def run(
     runs: dict[str, dict[str, list[Figures]]] = {name: {system: [] for system in systems} for name in parameters}
     failures: list[str] = []
     load_average, _, _ = os.getloadavg()
+    began, stolen_before = time.monotonic(), stolen_seconds()
     with TemporaryDirectory(prefix="coscribe-peers-", dir=options.folder) as folder:
         disk = Disk(Path(folder))
         shared = {name: dict(values) for name, values in parameters.items()}
@@ -84,6 +86,8 @@ def run(
                             progress(failures[-1])
                         else:
                             runs[name][system].append(derived(figures))
+    stolen = stolen_seconds()
+    took = time.monotonic() - began
     return Report(
         datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         describe(options.folder),
@@ -97,6 +101,7 @@ def run(
         runs,
         failures,
         load_average,
+        None if stolen is None or stolen_before is None else (stolen - stolen_before) / took,
     )
 
 

@@ -111,8 +111,8 @@ def test_whoever_is_ahead_is_named() -> None:
         ("idle", "rssPerDocumentKb", "sharedb", 2.0),
     ]
     text = page.markdown(report_of(runs))
-    assert "- One busy document, operations/s (Coscribe 1,000): y-websocket 4,000 (4.0 x)." in text
-    assert "- Idle documents, server RSS per document, KB (Coscribe 10.0): ShareDB 5.00 (2.0 x)." in text
+    assert "- One busy document, operations/s (Coscribe 1,000): y-websocket 4,000 (4.00 x)." in text
+    assert "- Idle documents, server RSS per document, KB (Coscribe 10.0): ShareDB 5.00 (2.00 x)." in text
 
 
 def test_what_is_offered_alike_is_nothing_to_be_ahead_in() -> None:
@@ -126,6 +126,9 @@ def test_a_machine_that_others_use_is_told() -> None:
     assert "Others were using" not in page.markdown(report)
     report.load_average = 3.0
     assert "load average in the minute before the first run was 3.0 on 2 processors" in page.markdown(report)
+    assert "The host took" not in page.markdown(report)
+    report.stolen = 0.31
+    assert "The host took 31 % of a processor away" in page.markdown(report)
 
 
 def test_the_picture_is_well_formed_and_its_bars_are_in_proportion() -> None:

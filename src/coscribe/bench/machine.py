@@ -97,6 +97,15 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def stolen_seconds() -> float | None:
+    """Processor time that this machine wanted and its host gave to others, over all processors since it was started."""
+    try:
+        fields = (_PROC / "stat").read_text().split(maxsplit=9)
+    except OSError:
+        return None
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes(pid: int) -> int | None:
     """The memory that a process holds."""
     try:
