@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.data import MISSING
 
-# HYPOTHESIS_PROFILE=nightly for the long run. Both are random: the seed of a run is printed, and replays it.
-for profile, examples in (("quick", 300), ("nightly", 6_000)):
+# HYPOTHESIS_PROFILE=nightly for the long run, "brief" before each commit. All are random: the seed of a run is printed,
+# and replays it.
+for profile, examples in (("brief", 100), ("quick", 300), ("nightly", 6_000)):
     settings.register_profile(
         profile,
         max_examples=examples,

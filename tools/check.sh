@@ -30,4 +30,5 @@ python_side || failed=1
 wait "$web" || failed=1
 cat "$said"
 [ "$failed" = 0 ]
-[ "${2:-}" = "--static-only" ] || python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"
+[ "${2:-}" = "--static-only" ] ||
+  HYPOTHESIS_PROFILE=brief python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"
