@@ -63,6 +63,7 @@ def main() -> int:
     chosen = arguments.parse_args()
     os.environ["COSCRIBE_SHOWS_REPEAT"] = str(chosen.repeat)
     os.environ.update({"COSCRIBE_STORY_ROUNDS": "100", "COSCRIBE_EXAMPLES": "3"})  # `make test` does with fewer
+    os.environ["COSCRIBE_STORY_STRICT"] = "1"
     failed = [name for name in chosen.only if not parts[name]()]
     print(
         f"\n{len(chosen.only) - len(failed)} of {len(chosen.only)} parts as claimed"
