@@ -46,13 +46,13 @@ def bench(
 
         coscribe bench idle --documents-per-socket 100 --set idle.documents=2000
     """
-    from coscribe.cli.benching import chosen_scenarios, measured, show  # here: clients and server take long to import
+    from coscribe.bench.report import show  # here, all three: clients and server take long to import
+    from coscribe.bench.runner import placement
+    from coscribe.cli.benching import measured
 
+    place = placement(folder or (_VAR_TMP if _VAR_TMP.is_dir() else Path(tempfile.gettempdir())), server_cpu, load_cpu)
     report = measured(
-        chosen_scenarios(scenarios or list(NAMES), parameter or [], seconds, documents_per_socket),
-        (folder or (_VAR_TMP if _VAR_TMP.is_dir() else Path(tempfile.gettempdir())), server_cpu, load_cpu),
-        repeat,
-        fsync_samples,
+        scenarios or list(NAMES), parameter or [], seconds, documents_per_socket, place, repeat, fsync_samples
     )
     if json:
         typer.echo(msgspec.json.encode(report))

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from coscribe.bench.report import show
-from coscribe.bench.runner import Report, placement, run
+from coscribe.bench.runner import Placement, Report, run
 from coscribe.bench.scenario import Scenario
 from coscribe.bench.scenarios import SCENARIOS, parameters_of, scenario_of
 from coscribe.bench.server import BenchError
 from coscribe.cli.common import err, fail
 
-__all__ = ["chosen_scenarios", "measured", "show"]
 
-
-def measured(scenarios: dict[str, Scenario], place: tuple[Path, int, int], repeat: int, fsync_samples: int) -> Report:
-    """``place``: the folder of the data, the processors of the server and of the load."""
+def measured(
+    names: list[str],
+    settings: list[str],
+    seconds: float | None,
+    documents_per_socket: int | None,
+    place: Placement,
+    repeat: int,
+    fsync_samples: int,
+) -> Report:
+    """The scenarios, with the parameters as asked for."""
     try:
         return run(
-            scenarios,
-            placement(*place),
+            _chosen(names, settings, seconds, documents_per_socket),
+            place,
             repeat=repeat,
             fsync_samples=fsync_samples,
             progress=lambda line: err.print(line, highlight=False),
         )
-    except BenchError as error:
-        fail(str(error), code=1)
-
-
-def chosen_scenarios(
-    names: list[str], settings: list[str], seconds: float | None, documents_per_socket: int | None
-) -> dict[str, Scenario]:
-    """The scenarios with their parameters as asked for."""
-    try:
-        return _chosen(names, settings, seconds, documents_per_socket)
     except BenchError as error:
         fail(str(error), code=1)
 
