@@ -291,7 +291,7 @@ class _World:
         """Fresh for the most part; else one of before, one that goes back, or one without a counter."""
         if choice < 200:
             return f"{reader.user}:{next(self.epoch)}"
-        known = sorted(self.oracle.places)
+        known = sorted(known for truth in self.oracle.truths.values() for known in truth.places)
         if choice < 230 and known:
             return known[choice % len(known)]
         return (f"{reader.user}:{choice % 7}", f"x{choice % 5}", f"{reader.user}:{2**60 + choice}")[choice % 3]

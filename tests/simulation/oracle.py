@@ -7,7 +7,7 @@ done by `tests.core.naive`, which shares no code with it.
     invariant (DESIGN)          checked
     one authority               an append continues the head of its workspace: `committed`
     durable before visible      nothing in a frame is beyond the disk: `sent`
-    exactly once                an id is in the log once, and its place never changes: `committed`, `sent`
+    exactly once                an id is in a workspace's log once, its place never changes: `committed`, `sent`
     clients are not believed    what is committed is what somebody asked for, rebased: `committed`
     revocation is live          nothing that was asked for after it is committed: `committed`
     append only                 entries keep what they were, versions and sequences go up by one: `committed`
@@ -51,6 +51,8 @@ class Truth:
     entries: list[LogEntry] = field(default_factory=list)
     operations: list[JsonOp] = field(default_factory=list)
     texts: list[str] = field(default_factory=lambda: [""])
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    asked: dict[str, list[_Asked]] = field(default_factory=dict)
 
     @property
     def sequence(self) -> int:
@@ -74,12 +76,10 @@ class Oracle:
     def __init__(self) -> None:
         self.truths: dict[str, Truth] = {}
         self.keys: dict[int, str] = {}
-        self.places: dict[str, tuple[int, int]] = {}
         self.has_lied = False
         self.commits = 0
         self.now: Callable[[], float] = lambda: 0.0
         self.denied: dict[str, float] = {}
-        self._asked: dict[str, list[_Asked]] = {}
 
     def truth(self, file_id: str) -> Truth:
         return self.truths.setdefault(file_id, Truth(file_id))
@@ -101,7 +101,7 @@ class Oracle:
             return
         if any(form is None for form in asked.forms):
             return
-        known = self._asked.setdefault(asked.ids[0], [])
+        known = self.truth(message.file_id).asked.setdefault(asked.ids[0], [])
         if asked not in known:
             known.append(asked)
 
@@ -120,7 +120,7 @@ class Oracle:
         """Takes in the entries of one message."""
         first = entries[0]
         # The longest first: a copy of the device may have sent the beginning of a chain alone.
-        candidates = sorted(self._asked.get(first.operation_id, []), key=lambda asked: -len(asked.ids))
+        candidates = sorted(truth.asked.get(first.operation_id, []), key=lambda asked: -len(asked.ids))
         reasons: list[str] = []
         for asked in candidates:
             mine = entries[: len(asked.ids)]
@@ -165,7 +165,7 @@ class Oracle:
 
     def _entered(self, truth: Truth, entry: LogEntry) -> None:
         require(entry.sequence == truth.sequence + 1, f"sequence {entry.sequence} after {truth.sequence}")
-        require(entry.operation_id not in self.places, f"{entry.operation_id} is committed twice")
+        require(entry.operation_id not in truth.places, f"{entry.operation_id} is committed twice")
         before = truth.texts[-1]
         operation = naive_normal(_stored_form(entry))
         removed, kept = _removed(before, operation), _stored_removed(entry)
@@ -173,7 +173,7 @@ class Oracle:
         truth.entries.append(entry)
         truth.operations.append(operation)
         truth.texts.append(naive_apply(before, operation))
-        self.places[entry.operation_id] = (entry.sequence, entry.version)
+        truth.places[entry.operation_id] = (entry.sequence, entry.version)
 
     def forgotten(self, lengths: dict[int, int]) -> None:
         """The disk has lost the newest entries of some workspaces."""
@@ -182,7 +182,7 @@ class Oracle:
             if length < truth.sequence:
                 self.has_lied = True
                 for entry in truth.entries[length:]:
-                    del self.places[entry.operation_id]
+                    del truth.places[entry.operation_id]
                 del truth.entries[length:]
                 del truth.operations[length:]
                 del truth.texts[length + 1 :]
@@ -204,14 +204,15 @@ class Oracle:
             require(sequence <= truth.sequence, f"a snapshot at {sequence}, the disk is at {truth.sequence}")
             require(message.content == truth.texts[sequence], f"a snapshot with another text at {sequence}")
             require(message.snapshot_version == truth.version_at(sequence), "a snapshot with another version")
-            self._fates(message.fates)
+            self._fates(truth, message.fates)
         elif isinstance(message, messages.Live):
             truth = self.truth(message.file_id)
             require(message.server_sequence_id <= truth.sequence, "live at what is not on the disk")
-            self._fates(message.fates)
+            self._fates(truth, message.fates)
         elif isinstance(message, messages.Ack):
+            truth = self.truth(message.file_id)
             for place in message.operations:
-                self._acknowledged(place.operation_id, place.server_sequence_id, place.document_version)
+                self._acknowledged(truth, place.operation_id, place.server_sequence_id, place.document_version)
         elif isinstance(message, messages.Checksum):
             truth = self.truth(message.file_id)
             sequence = message.server_sequence_id
@@ -227,15 +228,15 @@ class Oracle:
         shown = naive_normal(wire_notation(operation) or [])
         require(shown == truth.operations[sequence - 1], f"{shown} is shown at {sequence}")
 
-    def _fates(self, fates: Iterable[messages.OperationFate]) -> None:
+    def _fates(self, truth: Truth, fates: Iterable[messages.OperationFate]) -> None:
         for fate in fates:
             if fate.fate == "committed":
                 assert fate.server_sequence_id is not None
                 assert fate.document_version is not None
-                self._acknowledged(fate.operation_id, fate.server_sequence_id, fate.document_version)
+                self._acknowledged(truth, fate.operation_id, fate.server_sequence_id, fate.document_version)
 
-    def _acknowledged(self, operation_id: str, sequence: int, version: int) -> None:
-        place = self.places.get(operation_id)
+    def _acknowledged(self, truth: Truth, operation_id: str, sequence: int, version: int) -> None:
+        place = truth.places.get(operation_id)
         require(place == (sequence, version), f"{operation_id} acknowledged at {(sequence, version)}, it is at {place}")
 
     # ---- what a client has
