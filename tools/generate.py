@@ -6,7 +6,7 @@
 The sources are ``protocol/messages.py`` (messages and their docstrings), ``core/errors.py`` (codes), the limits of the
 layers, ``contract/protocol.template.md`` (the prose of the page) and, for the vectors, the tables below and a seed. No
 expected value of a vector comes from the core: it is written by hand below, or computed by the naive oracle of
-``tests/core/naive.py``, which also has to agree with what is written by hand.
+``tests/core/naive.py`` and ``naive_tree.py``, which also have to agree with what is written by hand.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ from tests.core.naive import (  # noqa: E402
     naive_transform,
     naive_utf16,
 )
+from tests.core.naive_tree import NaiveTree, Refused, naive_apply_tree  # noqa: E402
+from tests.core.tree_operations import any_operation  # noqa: E402
+from tests.core.tree_pairs import PAIRS  # noqa: E402
 
 from coscribe.api.app import description  # noqa: E402  (the path comes first)
 from coscribe.core.document_state import Limits  # noqa: E402
@@ -711,6 +714,48 @@ def spelled_out(kind: str, position: int, payload: Json) -> JsonOp:
     return parts
 
 
+def tree_file() -> str:
+    cases = []
+    for pair in PAIRS:
+        case = {"why": pair.why, "given": pair.operations(), "one": pair.one, "other": pair.other}
+        for key, one_is_first in (("oneFirst", True), ("otherFirst", False)):
+            outcome = pair.outcome(one_is_first=one_is_first)
+            agree(f"{pair.why}, {key}", pair.expected(one_is_first=one_is_first), outcome.short())
+            case[key] = outcome._asdict()
+        cases.append(case | ({"foldsCase": True} if pair.folds_case else {}))
+    dice = Dice(SEED + 4)
+    histories = [tree_history(dice, folds_case=bool(number % 2)) for number in range(60)]
+    form = (
+        "cases: of two operations that were made on the tree given, one is applied first, then the other, or the other "
+        "way round; an operation that is refused changes nothing. histories: operations one after the other, and for "
+        "each its outcome: notes, or the code of the refusal; then the tree. foldsCase: names that differ in case only "
+        "are one name; else they are two. nodes, depth: limits. A tree is id -> node; `in` is the id of its folder."
+    )
+    origin = (
+        "Written by tools/generate.py. The outcomes of cases are written by hand (tests/core/tree_pairs.py); histories "
+        f"are random (seed {SEED}). All are those of tests/core/naive_tree.py, which shares no code with the core and "
+        "says what the operations are."
+    )
+    return one_a_line({"format": form, "origin": origin}, "cases", cases, histories=histories)
+
+
+def tree_history(dice: Dice, *, folds_case: bool) -> Json:
+    """Operations by chance on a tree with little room."""
+    nodes, depth, tree = 10, 4, NaiveTree()
+    operations: list[Json] = []
+    outcomes: list[Json] = []
+    for _ in range(20):
+        operation = any_operation(dice.below, tree)
+        operations.append(operation)
+        try:
+            tree, notes = naive_apply_tree(tree, operation, folds_case=folds_case, nodes=nodes, depth=depth)
+            outcomes.append({"notes": notes})
+        except Refused as refused:
+            outcomes.append({"refused": str(refused)})
+    limits = {"foldsCase": folds_case, "nodes": nodes, "depth": depth}
+    return limits | {"operations": operations, "outcomes": outcomes, "tree": tree}
+
+
 def openapi_file() -> str:
     return json.dumps(description(version("coscribe")), ensure_ascii=False, indent=2) + "\n"
 
@@ -726,6 +771,7 @@ FILES: dict[str, Callable[[], str]] = {
     "contract/conformance/compose.json": compose_file,
     "contract/conformance/positions.json": positions_file,
     "contract/conformance/wire.json": wire_file,
+    "contract/conformance/tree.json": tree_file,
 }
 
 

@@ -26,6 +26,7 @@ GENERATED = [
     "contract/conformance/compose.json",
     "contract/conformance/positions.json",
     "contract/conformance/wire.json",
+    "contract/conformance/tree.json",
 ]
 
 
