@@ -22,6 +22,8 @@ MODULES = (
     "coscribe.core.op_window",
     "coscribe.core.operation",
     "coscribe.core.text_buffer",
+    "coscribe.core.tree",
+    "coscribe.core.tree_state",
     "coscribe.documents.session",
     "coscribe.protocol.codec",
 )

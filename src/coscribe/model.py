@@ -27,6 +27,8 @@ from coscribe.core.operation import (
     normalise,
     simplify,
 )
+from coscribe.core.tree import Change, Effect, NodeState, Tree
+from coscribe.core.tree_state import CommittedEffect
 
 GENESIS = bytes(32)
 """The chain hash before the first entry."""
@@ -35,11 +37,30 @@ SALT_BYTES = 16
 
 
 class File(NamedTuple):
-    """A file of a workspace. ``key`` is the row's number, ``file_id`` the public name."""
+    """A file of a workspace. ``key`` is the row's number, ``file_id`` the public name.
+
+    ``path``: of a document's one file. ``node``: its place in a tree, from which its path follows; None: it has none,
+    for it is a document's file, or the root of a tree, or was purged.
+    """
 
     key: int
     file_id: str
     path: str
+    node: NodeState | None = None
+
+
+FILES = 1 << 24
+"""Files that a workspace can ever have, those that were purged among them."""
+
+
+def file_key(workspace_key: int, number: int) -> int:
+    """The key of a workspace's file by its number. The first is 0: of a document its file, else the root.
+
+    So an owner gives out keys without asking anybody. (Keys from before there were trees are numbered over all
+    documents, and smaller than any of these.)
+    """
+    assert 0 <= number < FILES
+    return workspace_key * FILES + number
 
 
 class Pruned(NamedTuple):
@@ -60,6 +81,9 @@ class Workspace(NamedTuple):
 
     ``epoch`` is the owner's own from now on. ``secret`` keys the digests of requests. ``incarnation`` changes when a
     log is restored from a backup. ``pruned``: how much of the log was not there any more when it was asked.
+
+    ``kind``: ``document``, which has one file, or ``workspace``, which has a tree: the file of the same name as the
+    workspace is its root. ``covered``: every file has a snapshot that holds all of it up to there; None: not known.
     """
 
     key: int
@@ -71,6 +95,21 @@ class Workspace(NamedTuple):
     chain_hash: bytes
     files: tuple[File, ...]
     pruned: Pruned = NOTHING_PRUNED
+    kind: str = "document"
+    folds_case: bool = False
+    covered: int | None = None
+
+    @property
+    def root(self) -> File | None:
+        """The file whose entries are those of the tree; None: there is no tree."""
+        if self.kind == "document":
+            return None
+        return next(file for file in self.files if file.file_id == self.workspace_id)
+
+    def tree(self) -> Tree:
+        """The tree as its rows say it is. Errors: ``file_damaged``: they are no tree."""
+        nodes = ((file.file_id, file.node) for file in self.files if file.node is not None)
+        return Tree.of(nodes, folds_case=self.folds_case)
 
 
 class LogEntry(NamedTuple):
@@ -91,13 +130,16 @@ class LogEntry(NamedTuple):
 
 
 class FileSnapshot(NamedTuple):
-    """The text of a file at a version and a sequence; ``content_hash`` is the SHA-256 of its UTF-8 form."""
+    """The text of a file at a version and a sequence; ``content_hash`` is the SHA-256 of its UTF-8 form.
+
+    ``digest``: of the entry at that sequence; b"": it has to be looked up."""
 
     file_key: int
     version: int
     sequence: int
     content: str
     content_hash: bytes
+    digest: bytes = b""
 
 
 class Payload(msgspec.Struct, array_like=True, gc=False):
@@ -107,8 +149,19 @@ class Payload(msgspec.Struct, array_like=True, gc=False):
     restores: list[int] = []
 
 
+_StoredNode = tuple[str, str, str, bool, str, list[tuple[str, str]]]
+
+
+class TreePayload(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """What an entry did to the tree: of each node, what it was and what it is. Only the effect, never the request."""
+
+    tree: list[tuple[str, _StoredNode | None, _StoredNode | None]]
+    restores: list[int] = []
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Payload).decode
+_decode_tree = msgspec.json.Decoder(TreePayload).decode
 _METADATA = struct.Struct(">QQQQqHH")
 
 
@@ -146,6 +199,29 @@ def decode_payload(payload: bytes) -> tuple[Components, tuple[int, ...]]:
     return normalise(parts), tuple(stored.restores)
 
 
+def encode_effect(effect: Effect, restores: tuple[int, ...] = ()) -> bytes:
+    """JSON: ``{"tree": [[fileId, before, after], ...]}``; a node is an array of its fields, null where it is none."""
+    changes = [(file_id, _stored(before), _stored(after)) for file_id, before, after in effect.changes]
+    return _encode(TreePayload(changes, list(restores)))
+
+
+def decode_effect(payload: bytes) -> tuple[Effect, tuple[int, ...]]:
+    """The effect, and the restored sequences. Raises ValueError."""
+    stored = _decode_tree(payload)
+    changed = tuple(Change(file_id, _node(before), _node(after)) for file_id, before, after in stored.tree)
+    return Effect(changed), tuple(stored.restores)
+
+
+def _stored(node: NodeState | None) -> _StoredNode | None:
+    if node is None:
+        return None
+    return node.parent_id, node.name, node.kind, node.trashed, node.content, list(node.properties)
+
+
+def _node(stored: _StoredNode | None) -> NodeState | None:
+    return None if stored is None else NodeState(*stored[:5], tuple(stored[5]))
+
+
 def link(
     previous: bytes,
     sequence: int,
@@ -181,5 +257,13 @@ def committed_from(entry: LogEntry) -> Committed:
         removed,
         restores,
     )
+    committed.digest = entry.digest
+    return committed
+
+
+def effect_from(entry: LogEntry) -> CommittedEffect:
+    """The core's form of a log entry of a tree. Raises ValueError."""
+    effect, restores = decode_effect(entry.payload)
+    committed = CommittedEffect(entry.sequence, entry.operation_id, entry.author, entry.request, effect, restores)
     committed.digest = entry.digest
     return committed

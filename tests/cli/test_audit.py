@@ -6,7 +6,7 @@ import pytest
 
 from coscribe.documents.audit import MAX_FINDINGS, Claim, Report, audit
 from coscribe.model import FileSnapshot, LogEntry, content_hash
-from tests.cli.written import FILE_ID, KEY, Written, chained, rechained
+from tests.cli.written import FILE_ID, FILE_KEY, Written, chained, rechained
 
 
 def examine(written: Written, entries: list[LogEntry] | None = None, *claims: Claim) -> Report:
@@ -36,7 +36,7 @@ def test_an_empty_log_is_clean() -> None:
 
 def test_a_live_text_is_compared_too(written: Written) -> None:
     text = written.text
-    live = FileSnapshot(KEY, 10, 11, text, content_hash(text))
+    live = FileSnapshot(FILE_KEY, 10, 11, text, content_hash(text))
     assert examine(written, None, Claim("live text", live)).clean
     other = live._replace(content=text + "!", content_hash=content_hash(text + "!"))
     report = examine(written, None, Claim("live text", other))
@@ -47,7 +47,7 @@ def test_a_live_text_is_compared_too(written: Written) -> None:
 
 
 def test_an_empty_file_may_be_claimed_before_the_first_entry(written: Written) -> None:
-    empty = FileSnapshot(KEY, 0, 0, "", content_hash(""))
+    empty = FileSnapshot(FILE_KEY, 0, 0, "", content_hash(""))
     assert examine(written, None, Claim("live text", empty)).clean
     assert examine(Written(), None, Claim("live text", empty)).clean
 

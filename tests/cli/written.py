@@ -20,6 +20,7 @@ from coscribe.model import (
     Workspace,
     content_hash,
     encode_payload,
+    file_key,
     link,
 )
 from coscribe.persistence.migrate import migrate
@@ -28,13 +29,14 @@ from coscribe.persistence.sqlite import SqliteStorage
 FILE_ID = "notes"
 AUTHORS = {"ann": 1, "bob": 2}
 KEY = 1
+FILE_KEY = file_key(KEY, 0)
 
 Edits = Sequence[tuple[int, int, str]]
 
 
 @dataclass
 class Written:
-    """``entries`` lead to ``snapshots``; the workspace and the file have the key `KEY`."""
+    """``entries`` lead to ``snapshots``; the workspace has the key `KEY`, the file `FILE_KEY`."""
 
     entries: list[LogEntry] = field(default_factory=list)
     snapshots: list[FileSnapshot] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Written:
     @property
     def workspace(self) -> Workspace:
         """Its rows, as they are when all this is in a log."""
-        files = (File(KEY, FILE_ID, FILE_ID),)
+        files = (File(FILE_KEY, FILE_ID, FILE_ID),)
         return Workspace(KEY, FILE_ID, "incarnation", bytes(16), 1, len(self.entries), self.digest, files)
 
     def add(self, author: str, edits: Edits) -> None:
@@ -87,7 +89,7 @@ class Written:
                 self.digest,
                 LogEntry(
                     sequence,
-                    KEY,
+                    FILE_KEY,
                     entry.version,
                     entry.base_version,
                     entry.operation_id,
@@ -104,7 +106,9 @@ class Written:
 
     def snapshot(self) -> None:
         state = self._state
-        self.snapshots.append(FileSnapshot(KEY, state.version, state.last_sequence, self.text, content_hash(self.text)))
+        self.snapshots.append(
+            FileSnapshot(FILE_KEY, state.version, state.last_sequence, self.text, content_hash(self.text))
+        )
 
 
 def chained(previous: bytes, entry: LogEntry) -> LogEntry:

@@ -28,8 +28,10 @@ from coscribe.documents.ports import (
     AppendResult,
     Identity,
     OpLog,
+    PathRights,
     SnapshotRepo,
     StorageError,
+    Uniform,
 )
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
@@ -148,6 +150,10 @@ class Rights(RoleOfToken):
     async def role(self, identity: Identity, file_id: str) -> Role | None:
         return self.roles.get((identity.account, file_id), identity.role)
 
+    async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        role = await self.role(identity, workspace_id)
+        return None if role is None else Uniform(role)
+
     async def authenticate(self, token: str) -> Identity:
         identity = await self._tokens.authenticate(token)
         name = identity.user_id
@@ -232,7 +238,9 @@ class Server:
         handling = sum(c._busy is not None and not c._busy.done() for c in self.connections)
         changing = len(self.gateway._applying)
         undecided = sum(len(session._undecided) for session in documents.router.sessions.values())
-        background = documents.router._loading or documents.snapshots._saving or documents._moved
+        background = (
+            documents.router._loading or documents.router._opening or documents.snapshots._saving or documents._moved
+        )
         return committing or bool(background) or handling + changing > (undecided if self.log.waiting else 0)
 
     async def stop(self) -> None:

@@ -8,8 +8,9 @@ from contextlib import suppress
 import pytest
 
 from coscribe.core.dedup import Record
-from coscribe.documents.ports import Append, AppendResult, OpLog, SegmentSize, StorageError
-from coscribe.model import GENESIS, LogEntry, Workspace, link
+from coscribe.core.tree import NodeState
+from coscribe.documents.ports import Append, AppendResult, Home, OpLog, SegmentSize, StorageError
+from coscribe.model import GENESIS, File, LogEntry, Workspace, file_key, link
 
 
 def entry(sequence: int, operation_id: str, *, file_key: int, author_ref: int, version: int | None = None) -> LogEntry:
@@ -82,6 +83,28 @@ async def compacted(op_log: OpLog, workspace: Workspace, through: int, size: Seg
         pass
 
 
+async def planted(op_log: OpLog) -> Workspace:
+    """A workspace with a tree."""
+    await op_log.create_tree("project", 1)
+    workspace = await op_log.acquire("project")
+    assert workspace is not None
+    return workspace
+
+
+async def appending(
+    op_log: OpLog, workspace: Workspace, operation_id: str, previous: int, nodes: list[File]
+) -> AppendResult:
+    """Appends an entry of the tree."""
+    author = await op_log.author("ann")
+    row = entry(previous + 1, operation_id, file_key=workspace.files[0].key, author_ref=author, version=0)
+    (result,) = await op_log.append([Append(workspace.key, workspace.epoch, previous, row.digest, [row], nodes)])
+    return result
+
+
+async def grown(op_log: OpLog, workspace: Workspace, operation_id: str, previous: int, nodes: list[File]) -> None:
+    assert await appending(op_log, workspace, operation_id, previous, nodes) is AppendResult.COMMITTED
+
+
 SMALL = SegmentSize(entries=7, bytes=1_000, least=2)
 
 
@@ -101,7 +124,7 @@ class OpLogContract:
 
     async def test_an_unknown_workspace_cannot_be_acquired(self, op_log: OpLog) -> None:
         assert await op_log.acquire("nothing") is None
-        assert not await op_log.exists("nothing")
+        assert await op_log.locate("nothing") is None
 
     async def test_every_acquisition_raises_the_epoch(self, op_log: OpLog) -> None:
         first = await acquired(op_log)
@@ -208,7 +231,67 @@ class OpLogContract:
         for name in ("b", "a", "c"):
             await op_log.create(name, name, name, 1)
         assert await op_log.workspaces() == ["a", "b", "c"]
-        assert await op_log.exists("b")
+        assert await op_log.locate("b") == Home("b", is_tree=False)
+
+    async def test_a_tree_begins_with_its_root_alone(self, op_log: OpLog) -> None:
+        await op_log.create_tree("project", 1, folds_case=True)
+        await op_log.create_tree("project", 2)
+        workspace = await op_log.acquire("project")
+        assert workspace is not None
+        assert (workspace.kind, workspace.folds_case, workspace.covered) == ("workspace", True, 0)
+        assert workspace.files == (File(file_key(workspace.key, 0), "project", ""),)
+        assert workspace.root == workspace.files[0]
+        assert len(workspace.tree()) == 0
+        assert await op_log.locate("project") == Home("project", is_tree=True)
+        document = await acquired(op_log)
+        assert (document.kind, document.root, document.covered) == ("document", None, None)
+
+    async def test_files_are_as_the_last_append_says(self, op_log: OpLog) -> None:
+        workspace = await planted(op_log)
+        folder, text = (file_key(workspace.key, number) for number in (1, 2))
+        nodes = [
+            File(folder, "f1", "", NodeState("", "src", "directory")),
+            File(text, "f2", "", NodeState("f1", "a.txt", "text", False, "", (("eol", "crlf"), ("mode", "755")))),
+            File(text + 1, "f3", "", NodeState("f1", "b", "symlink", True, "../c")),
+        ]
+        await grown(op_log, workspace, "a:1", 0, nodes)
+        again = await op_log.acquire("project")
+        assert again is not None
+        assert list(again.files[1:]) == nodes
+        assert again.tree().path("f2") == "src/a.txt"
+        assert await op_log.locate("f2") == Home("project", is_tree=True)
+        changed = [nodes[1]._replace(node=NodeState("", "c.txt", "text")), nodes[2]._replace(node=None)]
+        await grown(op_log, again, "a:2", 1, changed)
+        last = await op_log.acquire("project")
+        assert last is not None
+        assert list(last.files[1:]) == [nodes[0], *changed]
+        assert await op_log.locate("f3") is None
+        assert len(last.tree()) == 2
+        assert (await op_log.find(last.key, "a:2")) is not None
+
+    async def test_what_the_fence_refuses_leaves_the_files_as_they_were(self, op_log: OpLog) -> None:
+        old = await planted(op_log)
+        new = await op_log.acquire("project")
+        assert new is not None
+        node = File(file_key(old.key, 1), "f1", "", NodeState("", "src", "directory"))
+        assert await appending(op_log, old, "a:1", 0, [node]) is AppendResult.REFUSED
+        await grown(op_log, new, "a:1", 0, [])
+        assert await appending(op_log, new, "a:1", 1, [node]) is AppendResult.REFUSED
+        last = await op_log.acquire("project")
+        assert last is not None
+        assert len(last.files) == 1
+        assert await op_log.locate("f1") is None
+
+    async def test_what_is_covered_never_goes_back(self, op_log: OpLog) -> None:
+        workspace = await planted(op_log)
+        for number in range(9):
+            await grown(op_log, workspace, f"a:{number + 1}", number, [])
+        for sequence, covered in ((5, 5), (3, 5), (8, 8)):
+            await op_log.cover(workspace.key, sequence)
+            assert await op_log.closed(workspace.key) == covered
+        again = await op_log.acquire("project")
+        assert again is not None
+        assert again.covered == 8
 
     async def test_a_compressed_log_reads_as_before(self, op_log: OpLog) -> None:
         workspace = await acquired(op_log)

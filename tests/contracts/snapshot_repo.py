@@ -35,6 +35,18 @@ class SnapshotRepoContract:
         await storage.save(snapshot(key, 1, text), keep=2)
         assert await storage.newest(key) == snapshot(key, 1, text)
 
+    async def test_the_digest_of_the_entry_is_kept(self, storage: AnyStorage) -> None:
+        key = (await acquired(storage)).files[0].key
+        made = snapshot(key, 1)._replace(digest=bytes(range(32)))
+        await storage.save(made, keep=2)
+        assert await storage.newest(key) == made
+
+    async def test_how_far_snapshots_went_is_known_when_they_are_gone(self, storage: AnyStorage) -> None:
+        one, two = (await acquired(storage, "one")).files[0].key, (await acquired(storage, "two")).files[0].key
+        for sequence in (3, 9, 5):
+            await storage.save(snapshot(one, sequence), keep=3)
+        assert (await storage.saved(one), await storage.saved(two)) == (9, 0)
+
     async def test_files_have_snapshots_of_their_own(self, storage: AnyStorage) -> None:
         one, two = (await acquired(storage, "one")).files[0].key, (await acquired(storage, "two")).files[0].key
         await storage.save(snapshot(one, 1), keep=1)

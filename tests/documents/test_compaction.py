@@ -20,7 +20,7 @@ from coscribe.metrics import metrics
 from coscribe.model import LogEntry
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import messages
-from tests.documents.test_recovery import ANN, Recorder, database, joined, server, submit, typed
+from tests.documents.test_recovery import ANN, Recorder, database, joined, server, submit, text_in, typed
 
 COUNT = 40
 LIMITS = Limits(window_operations=8)
@@ -187,7 +187,7 @@ async def test_what_was_sent_long_ago_is_still_known(tmp_path: Path) -> None:
                 lambda frame, place=place: isinstance(frame, messages.Ack) and frame.operations == [place]  # type: ignore[misc]  # bound on purpose
             )
             assert isinstance(ack, messages.Ack)
-        assert str(member.file.state.content) == snapshot.content
+        assert text_in(member) == snapshot.content
 
 
 async def test_an_edit_of_an_old_version_is_rebased_over_segments(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ async def test_an_edit_of_an_old_version_is_rebased_over_segments(tmp_path: Path
         late = messages.Operation("notes", "late:1", "ann", 2, "insert", 6, "|")
         await submit(coscribe, member, late)
         await recorder.until(lambda frame: isinstance(frame, messages.Committed))
-        assert str(member.file.state.content) == snapshot.content + "|"
+        assert text_in(member) == snapshot.content + "|"
 
 
 async def test_without_any_snapshot_it_is_replayed_from_segments(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from coscribe.documents.blame import Attribution, Ledger
 from coscribe.documents.history import History
 from coscribe.documents.ports import Retained, StorageError
 from coscribe.documents.pruning import DAY, PrunedPart, Pruning
-from coscribe.model import content_hash
+from coscribe.model import content_hash, file_key
 from coscribe.protocol import messages
 from coscribe.protocol.messages import Place
 from tests.documents.test_direct import ANN, BOB, Desk, desk, insertion
@@ -49,7 +49,7 @@ async def prune(at: Desk) -> int:
     (item,) = await pruning.due()
     while await pruning.prune(item) is not None:
         pass
-    return (await at.storage.pruned(1)).versions.get(1, 0)
+    return (await at.storage.pruned(1)).versions.get(file_key(1, 0), 0)
 
 
 def forget_memory(at: Desk) -> None:

@@ -16,7 +16,7 @@ from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.collaboration import Membership
 from coscribe.documents.ports import Append, AppendResult, Identity
-from coscribe.documents.session import Evidence, Missing
+from coscribe.documents.session import Evidence, Missing, OpenFile
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken
 from coscribe.metrics import metrics
@@ -115,7 +115,13 @@ async def filled(folder: Path, count: int = 30, every: int = 10) -> str:
         for number in range(count):
             await typed(coscribe, member, recorder, f"s:{number + 1}", number, f"<{number}>")
         await coscribe.collaboration.snapshots.settle()
-        return str(member.file.state.content)
+        return text_in(member)
+
+
+def text_in(member: Membership) -> str:
+    """The text that somebody has open."""
+    assert isinstance(member.file, OpenFile)
+    return str(member.file.state.content)
 
 
 async def text_of(folder: Path) -> str:
@@ -221,7 +227,7 @@ async def test_a_base_that_has_left_the_window_is_rebased_over_the_log(tmp_path:
             lambda frame: isinstance(frame, messages.Committed) and frame.operations[-1].operation_id == "late:1"
         )
         # 38 more were inserted at 0 since version 2, all of them left of position 2.
-        assert str(member.file.state.content) == "a" * 40 + "|"
+        assert text_in(member) == "a" * 40 + "|"
 
 
 async def test_a_base_too_old_to_rebase_is_refused(tmp_path: Path) -> None:
@@ -258,7 +264,7 @@ async def _acknowledged_again(coscribe: Coscribe, member: Membership, recorder: 
         )
         assert isinstance(ack, messages.Ack)
         assert ack.operations == [messages.Place(f"s:{number + 1}", number + 1, number + 1)]
-    assert str(member.file.state.content) == "a" * 20
+    assert text_in(member) == "a" * 20
 
 
 async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -72,6 +72,29 @@ PEOPLE = [
     Participant("c1", "ann", "Ann", "#d9480f", "owner"),
     Participant("c2", "bob", "Bob", "#2b8a3e", "viewer", 4, Cursor(1, 3)),
 ]
+FOLDER = messages.TreeNode("project", "src", "directory")
+LINK = messages.TreeNode("f1", "a (2)", "symlink", True, "../b", {"mode": "755"})
+TREE_EDITS: list[messages.TreeEdit] = [
+    messages.CreateNode("project", "src", "directory"),
+    messages.CreateNode("f1", "logo.png", "binary", "ab" * 32, {"mode": "644"}, exact=True),
+    messages.MoveNode("f2", "f1", "b", "f3", exact=True),
+    messages.MoveNode("f2", name="c"),
+    messages.DeleteNode("f2"),
+    messages.RestoreNode("f2"),
+    messages.RestoreNode("f2", "project", "d"),
+    messages.PutContent("f4", "symlink", "../b"),
+    messages.SetProperty("f4", "mode", "755"),
+    messages.PurgeNodes(["f5", "f6"]),
+]
+TREE_ENTRIES = [
+    messages.TreeEntry("a:1", "ann", 7, [messages.TreeChange("f1", None, FOLDER)]),
+    messages.TreeEntry("b:1", "bob", 9, [messages.TreeChange("f2", LINK, None)], [7]),
+    messages.TreeEntry("b:2", "bob", 10, []),
+]
+NODES = [
+    messages.PlacedNode("project", "src", "directory", file_id="f1"),
+    messages.PlacedNode("f1", "a (2)", "symlink", True, "../b", {"mode": "755"}, "f2"),
+]
 FATES = [
     OperationFate("a:1", "committed", 7, 5),
     OperationFate("a:2", "notCommitted"),
@@ -89,6 +112,7 @@ FROM_CLIENTS: list[ClientMessage] = [
     messages.Operation("notes", "a:1", "ann", 5, "replace", 0, Replacement(1, "x")),
     messages.Operation("notes", "a:1", "ann", 5, "batch", 0, [(0, 0, "x"), (2, 1, "")], [3]),
     Chain("notes", "ann", 5, [ChainElement("a:1", "insert", 0, "x"), ChainElement("a:2", "delete", 0, 1, [2])]),
+    messages.TreeOperation("project", "a:1", "ann", TREE_EDITS, [3]),
     SetPresence("notes", 5, Cursor(0, 4)),
     SetPresence("notes", 5),
     Resend("notes", Lineage("log", 7, CHAIN_HASH), 12),
@@ -99,6 +123,10 @@ FROM_SERVERS: list[ServerMessage] = [
     Welcome(1, "ann", "c1", ServerLimits(1, 2, 3, 4, 5), "coscribe/1"),
     Snapshot("notes", 5, 7, "log", CHAIN_HASH, "editor", FATES, False, "text\n"),
     Committed("notes", 6, CHAIN_HASH, COMMITTED),
+    messages.TreeSnapshot("project", 7, "log", CHAIN_HASH, "editor", FATES, False, True, NODES),
+    messages.TreeCommitted("project", 6, CHAIN_HASH, TREE_ENTRIES),
+    messages.TreeResent("project", 6, CHAIN_HASH, False, TREE_ENTRIES),
+    messages.TreeNotes("project", "a:1", [messages.TreeNote("f1", "numbered")]),
     Live("notes", 11, 8, "log", "editor", FATES, PEOPLE),
     Ack("notes", [Place("a:1", 7, 5)]),
     Resent("notes", 6, CHAIN_HASH, True, COMMITTED),

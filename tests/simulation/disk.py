@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from coscribe.core.dedup import Record, split_id
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize, StorageError
 from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence.memory import MemoryStorage
 from tests.simulation.virtual_loop import Process
@@ -160,8 +160,17 @@ class FaultyStorage:
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
         await self._write(lambda: self._storage.create(workspace_id, file_id, path, time))
 
-    async def exists(self, workspace_id: str) -> bool:
-        return await self._read(lambda: self._storage.exists(workspace_id))
+    async def create_tree(self, workspace_id: str, time: int, *, folds_case: bool = False) -> None:
+        await self._write(lambda: self._storage.create_tree(workspace_id, time, folds_case=folds_case))
+
+    async def locate(self, file_id: str) -> Home | None:
+        return await self._read(lambda: self._storage.locate(file_id))
+
+    async def cover(self, workspace_key: int, sequence: int) -> None:
+        await self._write(lambda: self._storage.cover(workspace_key, sequence))
+
+    async def saved(self, file_key: int) -> int:
+        return await self._read(lambda: self._storage.saved(file_key))
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         return await self._write(lambda: self._storage.acquire(workspace_id))

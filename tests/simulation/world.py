@@ -25,7 +25,7 @@ from coscribe.core.document_state import Limits
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import Operation, components, deleted_text, from_edits
 from coscribe.documents.collaboration import Collaboration
-from coscribe.documents.ports import AccessChange, Identity
+from coscribe.documents.ports import AccessChange, Identity, PathRights, Uniform
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
@@ -250,6 +250,10 @@ class Doorman:
     async def role(self, identity: Identity, file_id: str) -> Role | None:
         await asyncio.sleep(0.001)
         return self._roles.get(identity.user_id, "editor")
+
+    async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        role = await self.role(identity, workspace_id)
+        return None if role is None else Uniform(role)
 
     async def may_create(self, identity: Identity, file_id: str) -> bool:
         return True

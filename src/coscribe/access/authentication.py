@@ -25,7 +25,7 @@ from coscribe.access.keys import Keys
 from coscribe.access.policy import Scope, ceiling
 from coscribe.access.rights import file_path, find_rights, link_is_open
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.ports import Identity, StorageError
+from coscribe.documents.ports import Identity, PathRights, StorageError
 from coscribe.gateway.auth import SignedTokens
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import api_tokens, sessions, share_links, users, workspaces
@@ -151,6 +151,11 @@ class Admission:
     async def role(self, identity: Identity, file_id: str) -> Role | None:
         caller = caller_of(identity)
         return await self._database.read(lambda connection: _role(connection, caller, file_id))
+
+    async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        caller = caller_of(identity)
+        found = await self._database.read(lambda connection: find_rights(connection, caller, workspace_id))
+        return None if found is None else found.in_tree()
 
     async def may_create(self, identity: Identity, file_id: str) -> bool:
         """Only with a token of the folder's key; people make documents by `Documents.create`."""

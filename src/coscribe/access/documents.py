@@ -26,7 +26,7 @@ from coscribe.access.rights import Document, Rights, authorise, file_path, link_
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
-from coscribe.model import GENESIS
+from coscribe.model import GENESIS, file_key
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import (
     access_requests,
@@ -250,7 +250,8 @@ def _insert(connection: Connection, document_id: str, name: str, account: str, a
     )
     key = made.lastrowid
     connection.execute(insert(heads).values(workspace_key=key, epoch=0, last_sequence=0, chain_hash=GENESIS))
-    connection.execute(insert(files).values(workspace_key=key, file_id=document_id, path=document_id))
+    file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": document_id, "path": document_id}
+    connection.execute(insert(files).values(**file))
     connection.execute(
         insert(workspace_members).values(
             workspace_key=key, member_kind="user", member_id=account, role="owner", added_by=account, added_at=at

@@ -174,7 +174,7 @@ def path_access(person: Person, rules: Sequence[PathRule], path: str) -> PathAcc
     if person.role == "owner":
         return access
     for rule in rules:
-        if _is_about(rule, person) and matches(rule.pattern, path):
+        if is_about(rule, person) and matches(rule.pattern, path):
             access = rule.access
     return access
 
@@ -190,6 +190,24 @@ def may_rename(person: Person, rules: Sequence[PathRule], source: str, target: s
 def visible(person: Person, rules: Sequence[PathRule], paths: Iterable[str]) -> list[str]:
     """Those of the paths that the person may read; the others are not there."""
     return [path for path in paths if path_access(person, rules, path) != "none"]
+
+
+def leads(person: Person, rules: Sequence[PathRule], folder: str) -> bool:
+    """Whether something below a folder is opened by a rule that names it: by the part of the pattern that is fixed."""
+    return any(
+        rule.access != "none" and is_about(rule, person) and _fixed(rule.pattern).startswith(f"{folder}/")
+        for rule in rules
+    )
+
+
+def _fixed(pattern: str) -> str:
+    """The beginning of a pattern that every path has which fits it, with a slash at its end."""
+    parts: list[str] = []
+    for part in pattern.split("/"):
+        if "*" in part or "?" in part:
+            break
+        parts.append(part)
+    return "".join(f"{part}/" for part in parts)
 
 
 def role_on(access: PathAccess, role: Role) -> Role | None:
@@ -236,7 +254,7 @@ def _part(part: str) -> str:
     return first + middle + "".join(f"[^/]*{text}" for text in others[-1:])
 
 
-def _is_about(rule: PathRule, person: Person) -> bool:
+def is_about(rule: PathRule, person: Person) -> bool:
     if rule.member_kind == "user":
         return rule.member_id == person.user_id
     if rule.member_kind == "group":

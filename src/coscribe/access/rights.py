@@ -7,6 +7,7 @@ in the file: the role after path rules, none in the trash, reading only in the a
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, select, union_all
@@ -19,7 +20,10 @@ from coscribe.access.policy import (
     Person,
     decide,
     higher,
+    is_about,
+    leads,
     lower,
+    matches,
     path_access,
     role_on,
 )
@@ -69,6 +73,44 @@ class Rights(NamedTuple):
             return None
         role = lower(role, self.most)
         return lower(role, "viewer") if self.document.status == "archived" else role
+
+    def in_tree(self) -> TreeRights | None:
+        """The rights on the paths of a tree. None: there are none, or it is in the trash."""
+        role = self.role
+        if role is None or self.person is None or self.document.status in ("trashed", "deleted"):
+            return None
+        return TreeRights(self, lower(role, "viewer") if self.document.status == "archived" else role)
+
+
+class TreeRights(NamedTuple):
+    """`PathRights` of the engine."""
+
+    rights: Rights
+    role: Role
+
+    @property
+    def is_uniform(self) -> bool:
+        return not self.rights.rules or self.role == "owner"
+
+    def on(self, path: str) -> Role | None:
+        return self.role if self.is_uniform else self.rights.on(path)
+
+    def shows(self, path: str, *, is_folder: bool) -> bool:
+        if self.is_uniform or self.rights.on(path) is not None:
+            return True
+        person = self.rights.person
+        return is_folder and person is not None and leads(person, self.rights.rules, path)
+
+    @property
+    def view(self) -> Hashable:
+        """People of one view have the same rules about them, and the same role to begin with."""
+        person = self.rights.person
+        if self.is_uniform or person is None:
+            return None
+        return person.role, tuple(rule for rule in self.rights.rules if is_about(rule, person))
+
+    def alike(self, source: str, target: str) -> bool:
+        return all(matches(rule.pattern, source) == matches(rule.pattern, target) for rule in self.rights.rules)
 
 
 _DOCUMENT = select(

@@ -66,9 +66,13 @@ class Code(Enum):
         "invalid_file_id", "client", "never", False, "1 to 128 of: letters, digits, dot, dash, underscore."
     )
     FILE_NOT_FOUND = ErrorKind("file_not_found", "client", "never", False, "Check the fileId and your access.")
+    NOT_A_TEXT = ErrorKind("not_a_text", "client", "never", False, "Only texts can be edited; read it as it is.")
     PERMISSION_DENIED = ErrorKind("permission_denied", "client", "never", False, "Ask an owner for the right.")
     ACCESS_REMOVED = ErrorKind(
         "access_removed", "client", "never", False, "Keep your pending edits as a patch; ask an owner for access."
+    )
+    RULES_CHANGED = ErrorKind(
+        "rules_changed", "client", "rejoin", False, "Join again: other paths are shown to you now."
     )
     NOT_JOINED = ErrorKind("not_joined", "client", "rejoin", False, "Join the file before using it.")
     ALREADY_JOINED = ErrorKind("already_joined", "client", "never", False, "Leave the file before joining again.")

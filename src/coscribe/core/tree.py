@@ -33,7 +33,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from base64 import b32encode
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
@@ -70,6 +72,7 @@ PROPERTIES = {
 """What a file remembers of how it is on a disk, and the form of it. One that is absent is the usual: the mode of its
 kind, LF, no BOM, UTF-8, the name as it is. ``diskName``: Base64 of a name that is not UTF-8."""
 
+_NODE_ID = re.compile(r"f[a-z2-7]{25}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNNAMEABLE = re.compile(r"[/\0\ud800-\udfff]")
 _UNLINKABLE = re.compile(r"[\0\ud800-\udfff]")
@@ -181,6 +184,9 @@ class Effect(NamedTuple):
 
     changes: tuple[Change, ...]
     notes: tuple[Note, ...] = ()
+
+
+NO_EFFECT = Effect(())
 
 
 class _Node:
@@ -316,17 +322,26 @@ class Tree:
             whole = json.loads(encoded)
             if whole["format"] != FORMAT or not isinstance(whole["foldsCase"], bool):
                 raise ValueError("of an unknown format")
-            tree = Tree(folds_case=whole["foldsCase"], limits=limits)
-            for file_id, *fields in whole["nodes"]:
-                tree._nodes[_text(file_id)] = _Node(_decoded(fields))
+            nodes = [(_text(file_id), _decoded(fields)) for file_id, *fields in whole["nodes"]]
         except (ValueError, KeyError, TypeError, RecursionError, CoscribeError) as error:
             raise CoscribeError(Code.FILE_DAMAGED, f"the tree cannot be read: {error}") from None
-        if len(tree) != len(whole["nodes"]):
-            raise CoscribeError(Code.FILE_DAMAGED, "the tree has an id twice")
+        return Tree.of(nodes, folds_case=whole["foldsCase"], limits=limits)
+
+    @staticmethod
+    def of(
+        nodes: Iterable[tuple[str, NodeState]],
+        *,
+        folds_case: bool = False,
+        limits: TreeLimits = TreeLimits(),  # noqa: B008
+    ) -> Tree:
+        """A tree of nodes in any order. Errors: ``file_damaged``: they are none."""
+        tree = Tree(folds_case=folds_case, limits=limits)
         inside: dict[str, list[str]] = {}
-        for file_id, node in tree._nodes.items():
-            if file_id != ROOT:
-                inside.setdefault(node.state.parent_id, []).append(file_id)
+        for file_id, state in nodes:
+            if file_id in tree._nodes:
+                raise CoscribeError(Code.FILE_DAMAGED, "the tree has an id twice", file_id=file_id)
+            tree._nodes[file_id] = _Node(state)
+            inside.setdefault(state.parent_id, []).append(file_id)
         hung = [ROOT]
         for folder_id in hung:  # it grows meanwhile; a folder is hung before what is in it
             for file_id in inside.get(folder_id, ()):
@@ -621,6 +636,18 @@ def inverse(effect: Effect) -> list[TreeOperation]:
             SetProperty(file_id, key, was.get(key, "")) for key in sorted({*was, *now}) if was.get(key) != now.get(key)
         ]
     return undone
+
+
+def node_id(workspace_id: str, operation_id: str, place: int) -> str:
+    """The id of what the operation at a place of a unit creates: used once, for operation ids are, and known to whoever
+    asks for it before the answer comes."""
+    digest = sha256(f"{workspace_id}\n{operation_id}\n{place}".encode()).digest()
+    return "f" + b32encode(digest)[:25].decode().lower()
+
+
+def is_node_id(file_id: str) -> bool:
+    """Whether an id has the form of those that `node_id` makes; no document may have one."""
+    return _NODE_ID.fullmatch(file_id) is not None
 
 
 def fold(name: str) -> str:

@@ -3,6 +3,7 @@ A log that was pruned begins with its checkpoint; whether that is genuine is for
 
     log entries, in order --link--> chain hash, entry by entry        == digest of each entry, head of the workspace
                           --core--> text and version of every file    == snapshots, live texts (`Claim`)
+                                    the tree                          == its snapshots, the rows of its files
 
 Nothing is read or printed here: entries and claims come in, findings go out. After an entry that cannot be replayed
 the text of its file is unknown, so what claims say after it is left open: they are not counted as compared.
@@ -15,10 +16,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import Delete
 from coscribe.core.text_buffer import TextBuffer
+from coscribe.core.tree import Tree
 from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
-from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Workspace, content_hash, decode_payload, link
+from coscribe.model import (
+    GENESIS,
+    File,
+    FileSnapshot,
+    LogEntry,
+    Workspace,
+    content_hash,
+    decode_effect,
+    decode_payload,
+    link,
+)
 
 MAX_FINDINGS = 50
 """Findings of one workspace that are kept; the rest is only counted."""
@@ -38,8 +51,8 @@ class Finding(NamedTuple):
     """Something is not as it must be.
 
     ``kind`` is stable: ``gap``, ``chain``, ``duplicate_id``, ``unknown_file``, ``malformed``, ``payload``,
-    ``position``, ``deleted_text``, ``version``, ``base_version``, ``checkpoint``, ``claim`` or ``head``. ``sequence``
-    says where; None: at no one entry. ``file_key`` None: it concerns the workspace as a whole.
+    ``position``, ``deleted_text``, ``version``, ``base_version``, ``tree``, ``checkpoint``, ``claim`` or ``head``.
+    ``sequence`` says where; None: at no one entry. ``file_key`` None: it concerns the workspace as a whole.
     """
 
     kind: str
@@ -79,20 +92,48 @@ class _Unreplayable(Exception):
         self.detail = detail
 
 
-class _FileReplay:
-    """One file on its way through the log. ``known``: whether its text is still certain."""
+class _Replay:
+    """One file on its way through the log. ``known``: whether its content is still certain."""
 
-    def __init__(self, file: File, begin: FileAtCheckpoint | None) -> None:
+    what = "text"
+
+    def __init__(self, file: File, version: int) -> None:
         self.file = file
         self.file_id_bytes = file.file_id.encode()
-        self.text = TextBuffer(begin.content if begin is not None else "")
-        self.version = begin.version if begin is not None else 0
+        self.version = version
         self.entries = 0
         self.known = True
         self.compared: Counter[str] = Counter()
 
     def step(self, entry: LogEntry) -> None:
         """Applies an entry. Raises _Unreplayable."""
+        raise NotImplementedError
+
+    def content(self) -> str:
+        """As a snapshot has it."""
+        raise NotImplementedError
+
+    def refute(self, claim: Claim) -> str:
+        """What a claim about this very moment has wrong; empty if it is right."""
+        self.compared[claim.source] += 1
+        snapshot = claim.snapshot
+        if snapshot.version != self.version:
+            return f"says version {snapshot.version}, the log says {self.version}"
+        content = self.content()
+        if snapshot.content != content:
+            return f"holds another {self.what} than the log leads to ({_first_difference(snapshot.content, content)})"
+        return ""
+
+
+class _TextReplay(_Replay):
+    def __init__(self, file: File, begin: FileAtCheckpoint | None) -> None:
+        super().__init__(file, begin.version if begin is not None else 0)
+        self.text = TextBuffer(begin.content if begin is not None else "")
+
+    def content(self) -> str:
+        return str(self.text)
+
+    def step(self, entry: LogEntry) -> None:
         try:
             parts, _ = decode_payload(entry.payload)
         except ValueError as error:
@@ -120,16 +161,33 @@ class _FileReplay:
             raise _Unreplayable("deleted_text", "the text it says it deleted is not the text that was there")
         self.version = expected
 
-    def refute(self, claim: Claim) -> str:
-        """What a claim about this very moment has wrong; empty if it is right."""
-        self.compared[claim.source] += 1
-        snapshot = claim.snapshot
-        if snapshot.version != self.version:
-            return f"says version {snapshot.version}, the log says {self.version}"
-        text = str(self.text)
-        if snapshot.content != text:
-            return f"holds another text than the log leads to ({_first_difference(snapshot.content, text)})"
-        return ""
+
+class _TreeReplay(_Replay):
+    what = "tree"
+
+    def __init__(self, file: File, begin: FileAtCheckpoint | None, *, folds_case: bool) -> None:
+        super().__init__(file, 0)
+        self.tree = Tree(folds_case=folds_case)
+        if begin is not None and begin.content:
+            try:
+                self.tree = Tree.decode(begin.content.encode())
+            except CoscribeError:
+                self.known = False
+
+    def content(self) -> str:
+        return self.tree.encode().decode()
+
+    def step(self, entry: LogEntry) -> None:
+        if entry.version or entry.base_version:
+            raise _Unreplayable("version", f"version {entry.version}, but a tree has none")
+        try:
+            effect, _ = decode_effect(entry.payload)
+        except ValueError as error:
+            raise _Unreplayable("payload", f"the payload cannot be read: {error}") from None
+        try:
+            self.tree.take_in(effect)
+        except CoscribeError as error:
+            raise _Unreplayable("tree", f"it does not fit the tree before it: {error.detail}") from None
 
 
 class Audit:
@@ -138,7 +196,14 @@ class Audit:
     def __init__(self, workspace: Workspace, claims: Sequence[Claim] = (), begin: Checkpoint | None = None) -> None:
         self._workspace = workspace
         at_begin = {file.file_key: file for file in begin.files} if begin is not None else {}
-        self._files = {file.key: _FileReplay(file, at_begin.get(file.key)) for file in workspace.files}
+        self._files: dict[int, _Replay] = {
+            file.key: _TextReplay(file, at_begin.get(file.key)) for file in workspace.files
+        }
+        self._tree: _TreeReplay | None = None
+        root = workspace.root
+        if root is not None:
+            self._tree = _TreeReplay(root, at_begin.get(root.key), folds_case=workspace.folds_case)
+            self._files[root.key] = self._tree
         self._claims: dict[int, list[Claim]] = {}
         self._ids: set[str] = set()
         self.findings: list[Finding] = []
@@ -167,9 +232,9 @@ class Audit:
             self._compare_claims()
 
     def reached(self, file_key: int) -> tuple[str, int]:
-        """Text and version of a file as the entries so far have left it."""
+        """Content and version of a file as the entries so far have left it."""
         file = self._files[file_key]
-        return str(file.text), file.version
+        return file.content(), file.version
 
     def finish(self) -> Report:
         """Compares the end of the log with the head, and gives the report."""
@@ -182,8 +247,21 @@ class Audit:
         for claims in self._claims.values():
             for claim in claims:
                 self._find_claim(claim, "the log has no such sequence")
+        self._compare_rows()
         files = [FileReport(at.file, at.entries, at.version, dict(at.compared)) for at in self._files.values()]
         return Report(self._entries, files, self.findings, self._total)
+
+    def _compare_rows(self) -> None:
+        """The rows of a tree's files say how it is."""
+        tree = self._tree
+        if tree is not None and tree.known:
+            try:
+                same = self._workspace.tree().encode() == tree.tree.encode()
+                detail = "the files' rows are another tree than the log leads to"
+            except CoscribeError as error:
+                same, detail = False, f"the files' rows are no tree: {error.detail}"
+            if not same:
+                self._find("tree", None, tree.file.key, detail)
 
     def _take_claim(self, claim: Claim) -> None:
         snapshot = claim.snapshot
@@ -214,7 +292,7 @@ class Audit:
         for file in self._files.values():
             file.known = False
 
-    def _check_chain(self, entry: LogEntry, file: _FileReplay, follows: bool) -> None:
+    def _check_chain(self, entry: LogEntry, file: _Replay, follows: bool) -> None:
         digest = link(
             self._digest,
             entry.sequence,
@@ -232,7 +310,10 @@ class Audit:
             detail = "its hash does not fit: it, or the order of the entries, is not what was committed"
             self._find("chain", entry.sequence, entry.file_key, detail)
 
-    def _replay(self, entry: LogEntry, file: _FileReplay) -> None:
+    def _replay(self, entry: LogEntry, file: _Replay) -> None:
+        tree = self._tree
+        if tree is not None and tree.known and file is not tree and file.file.file_id not in tree.tree:
+            self._find("tree", entry.sequence, entry.file_key, "the file is not in the tree at that moment")
         if not file.known:
             return
         try:

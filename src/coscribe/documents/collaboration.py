@@ -15,9 +15,10 @@ was asked for in an earlier one decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -25,20 +26,32 @@ import structlog
 from coscribe.core.dedup import Answer, split_id
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.tree import NO_EFFECT, Effect, Tree, is_node_id, node_id
 from coscribe.documents.budget import AccountBuckets, Budgets
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
 from coscribe.documents.past import TextAt, text_at
-from coscribe.documents.ports import Access, Identity, OpLog, SnapshotRepo, StorageError, Subscriber
+from coscribe.documents.paths import may_change
+from coscribe.documents.ports import Access, Home, Identity, OpLog, PathRights, SnapshotRepo, StorageError, Subscriber
 from coscribe.documents.quota import Quotas, QuotaSource
-from coscribe.documents.session import Author, Duplicate, Evidence, Missing, OpenFile, WorkspaceSession
+from coscribe.documents.session import (
+    Author,
+    Duplicate,
+    Evidence,
+    Lineage,
+    Missing,
+    Opened,
+    OpenFile,
+    OpenTree,
+    WorkspaceSession,
+)
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
 from coscribe.documents.traced import note_turn
 from coscribe.metrics import TIMED_TURNS, metrics
 from coscribe.model import GENESIS, committed_from, content_hash
 from coscribe.protocol import codec, messages
-from coscribe.protocol.messages import Lineage, OperationFate, Participant, Place, Role
+from coscribe.protocol.messages import OperationFate, Participant, Place, Role
 from coscribe.tracing import Tracer
 
 log = structlog.get_logger(__name__)
@@ -65,20 +78,46 @@ class Membership:
 
     ``role`` counts at once for whatever is still to be decided; ``generation`` says when it was asked for. ``ending``:
     access is gone; nothing new is taken in or answered, and in a moment this will be done and the member out.
+    ``rights``: in a tree, on its paths.
     """
 
     session: WorkspaceSession
-    file: OpenFile
+    file: Opened
     identity: Identity
     author: Author
     role: Role
     generation: int
     subscriber: Subscriber
     participant: Participant
+    rights: PathRights | None = None
     snapshot_sequence: int = -1
     live: bool = False
     ending: asyncio.Future[None] | None = None
     left: bool = False
+
+
+class Standing(NamedTuple):
+    """What somebody is in a file: the role, and of a tree the rights on its paths. None: they may not know of it."""
+
+    role: Role | None
+    rights: PathRights | None = None
+
+
+class Planned(NamedTuple):
+    """What is to be done to a tree. ``texts``: of files that are made, by the place of their making."""
+
+    edits: Sequence[messages.TreeEdit]
+    texts: Mapping[int, str] = {}
+
+
+Plan = Callable[[Tree], Planned]
+
+
+class TreeEdited(NamedTuple):
+    """Where an operation on a tree is, and what it came to; of one that was done before that is not told again."""
+
+    place: Place
+    effect: Effect
 
 
 class Durable(NamedTuple):
@@ -130,11 +169,13 @@ class Collaboration:
         self.router = DocumentRouter(
             op_log, snapshots, limits, self._committer, now, self._budgets, quotas or Quotas(), quota_source
         )
-        self.snapshots = SnapshotManager(snapshots, self.router, policy, self._committer.settled, clock, now)
-        self._moved: dict[OpenFile, dict[Subscriber, None]] = {}
-        self._news: dict[tuple[OpenFile, Subscriber], Participant] = {}
+        self.snapshots = SnapshotManager(snapshots, op_log, self.router, policy, self._committer.settled, clock, now)
+        self._moved: dict[Opened, dict[Subscriber, None]] = {}
+        self._news: dict[tuple[Opened, Subscriber], Participant] = {}
         self._references: dict[str, int] = {}
         self._turns = 0
+        self.on_paths_moved: Callable[[str], None] = lambda _: None
+        """Told of a workspace in which files are elsewhere now: roles in them may be others."""
 
     # ---- operations
 
@@ -152,8 +193,10 @@ class Collaboration:
         Errors and Missing: see `WorkspaceSession.submit`.
         """
         session, file = member.session, member.file
-        if session.lost:
+        if not session.holds(file):
             raise CoscribeError(Code.NOT_JOINED, "the file was let go; join it again")
+        if not isinstance(file, OpenFile):
+            raise CoscribeError(Code.NOT_A_TEXT, file_id=file.state.file_id)
         self._turns += 1
         began = None if self._turns % TIMED_TURNS else self._now()
         tracer = self._tracer
@@ -171,6 +214,43 @@ class Collaboration:
             session.act(lambda: member.subscriber.deliver(ack))
         else:
             self.snapshots.consider(session, file)
+
+    def change_tree(
+        self, member: Membership, message: messages.TreeOperation, evidence: Evidence, *, within_rate: bool
+    ) -> None:
+        """Likewise for operations on a tree. Errors and Missing: see `WorkspaceSession.change_tree`."""
+        session, tree, rights = member.session, member.file, member.rights
+        if not session.holds(tree):
+            raise CoscribeError(Code.NOT_JOINED, "the tree was let go; join it again")
+        if not isinstance(tree, OpenTree) or rights is None:
+            raise CoscribeError(Code.FILE_NOT_FOUND, f"{message.file_id!r} is no workspace", file_id=message.file_id)
+        outcome = session.change_tree(
+            message, member.author, may_change(rights), within_rate, self._clock(), self._salts, evidence
+        )
+        if isinstance(outcome, Duplicate):
+            metrics.duplicates.inc(len(outcome.places))
+            ack = codec.encode(messages.Ack(message.file_id, outcome.places))
+            session.act(lambda: member.subscriber.deliver(ack))
+            return
+        self._tree_changed(session, outcome)
+        if outcome.notes:
+            notes = [messages.TreeNote(note.file_id or message.file_id, note.why) for note in outcome.notes]
+            told = codec.encode(messages.TreeNotes(message.file_id, message.operation_id, notes))
+            session.act(lambda: None if member.left else member.subscriber.deliver(told))
+
+    def _tree_changed(self, session: WorkspaceSession, effect: Effect) -> None:
+        """What a change of the tree has to do with those who have texts open."""
+        assert session.tree is not None
+        self.router.tree_changed(session, effect)
+        self.snapshots.consider(session, session.tree)
+        for file_id, _, after in effect.changes:
+            file = session.files.get(file_id)
+            if file is not None and (after is None or after.kind != "text"):
+                code = Code.FILE_NOT_FOUND if after is None else Code.NOT_A_TEXT
+                session.act(partial(file.put_out, CoscribeError(code, file_id=file_id)))
+        if any(before and after and before[:2] != after[:2] for _, before, after in effect.changes):
+            self.rights_changed()
+            self.on_paths_moved(session.workspace.workspace_id)
 
     def within_budget(self, identity: Identity, session: WorkspaceSession) -> bool:
         """Whether somebody's account and the document may send one more edit; it counts. To be asked once for each
@@ -192,7 +272,7 @@ class Collaboration:
         """Asks storage for what a turn was missing and adds it to the evidence. Errors: ``storage_unavailable``."""
         await self._gather(member.session, member.file, missing, evidence)
 
-    async def _gather(self, session: WorkspaceSession, file: OpenFile, missing: Missing, evidence: Evidence) -> None:
+    async def _gather(self, session: WorkspaceSession, file: Opened, missing: Missing, evidence: Evidence) -> None:
         key = session.workspace.key
         for operation_id in missing.operation_ids:
             as_of = session.durable_sequence
@@ -204,7 +284,7 @@ class Collaboration:
             await self._gather_changes(session, file, missing.after_version, evidence)
 
     async def _gather_changes(
-        self, session: WorkspaceSession, file: OpenFile, after_version: int, evidence: Evidence
+        self, session: WorkspaceSession, file: Opened, after_version: int, evidence: Evidence
     ) -> None:
         """All that is durable and changed the file since a version; no-ops in between are passed over. Errors:
         ``base_version_too_old``: it was pruned."""
@@ -242,22 +322,25 @@ class Collaboration:
         user_id = identity.user_id
         while True:
             generation = self.generation
-            role = await self._role(identity, message.file_id)
+            role, rights = await self._standing(identity, message.file_id)
             if role is None or not await self._exists_now(identity, message.file_id):
                 self._access.refused(identity, message.file_id)
                 raise codec.JoinRefused(message.file_id, await self._fates_without_access(user_id, message))
             author = Author(user_id, await self._reference(user_id))
             session, file = await self.router.open(message.file_id)
             evidence = Evidence()
-            known = message.have is not None and await self._knows(session, file, message.have, role)
+            sees_all = rights is None or rights.is_uniform or isinstance(file, OpenFile)
+            known = message.have is not None and sees_all and await self._knows(session, file, message.have, role)
             fates = await self._fates(session, file, user_id, message, evidence, known)
-            if fates is not None and not session.lost and generation == self.generation:
+            if fates is not None and session.holds(file) and generation == self.generation:
                 break
         participant = Participant(connection_id, user_id, identity.display_name, identity.color, role)
-        member = Membership(session, file, identity, author, role, generation, subscriber, participant)
+        member = Membership(session, file, identity, author, role, generation, subscriber, participant, rights)
         self._access.opened(identity, message.file_id)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
         file.participants[subscriber] = participant
+        if isinstance(file, OpenTree) and rights is not None and not rights.is_uniform:
+            file.views[subscriber] = rights
         have = message.have
         if known and have is not None and have.server_sequence_id >= file.state.window.floor:
             self._go_live(member, have.server_sequence_id, fates)
@@ -284,6 +367,8 @@ class Collaboration:
         """Takes the member out of the file, untold; whether it was in it."""
         member.left = True
         member.file.subscribers.pop(member.subscriber, None)
+        if isinstance(member.file, OpenTree):
+            member.file.views.pop(member.subscriber, None)
         return member.file.participants.pop(member.subscriber, None) is not None
 
     async def _reference(self, user_id: str) -> int:
@@ -297,23 +382,35 @@ class Collaboration:
         return reference
 
     async def _role(self, identity: Identity, file_id: str) -> Role | None:
-        if identity.workspace and identity.workspace != file_id:
-            return None
-        return await self._access.role(identity, file_id)
+        """The role in a file as of now; in a tree that of its path."""
+        return (await self._standing(identity, file_id)).role
 
-    async def _exists(self, file_id: str) -> bool:
-        return file_id in self.router.sessions or await self._op_log.exists(file_id)
+    async def _standing(self, identity: Identity, file_id: str) -> Standing:
+        home, is_tree = await self.router.home(file_id) or Home(file_id, False)
+        if identity.workspace and identity.workspace != home:
+            return Standing(None)
+        if not is_tree:
+            return Standing(await self._access.role(identity, file_id))
+        rights = await self._access.rights(identity, home)
+        if rights is None or rights.is_uniform:
+            return Standing(None if rights is None else rights.role, rights)
+        if home == file_id:
+            return Standing(rights.role, rights)
+        tree = (await self.router.session(home)).tree
+        if tree is None or file_id not in tree.keys:
+            return Standing(None)
+        return Standing(rights.on(tree.state.tree.path(file_id)), rights)
 
     async def _exists_now(self, identity: Identity, file_id: str) -> bool:
         """Whether there is such a file; it is made where it may be."""
-        if await self._exists(file_id):
+        if await self.router.home(file_id) is not None:
             return True
-        if not await self._access.may_create(identity, file_id):
+        if is_node_id(file_id) or not await self._access.may_create(identity, file_id):
             return False
         await self._op_log.create(file_id, file_id, file_id, self._clock())
         return True
 
-    async def _knows(self, session: WorkspaceSession, file: OpenFile, have: Lineage, role: Role) -> bool:
+    async def _knows(self, session: WorkspaceSession, file: Opened, have: messages.Lineage, role: Role) -> bool:
         """Whether what a replica has is a point of this log's past, from which it may be told what came since.
 
         Who names a digest has been there. The one before the first entry is known to everybody: from there on it is the
@@ -340,7 +437,7 @@ class Collaboration:
     async def _fates(
         self,
         session: WorkspaceSession,
-        file: OpenFile,
+        file: Opened,
         user_id: str,
         message: messages.Join,
         evidence: Evidence,
@@ -366,7 +463,7 @@ class Collaboration:
     async def _fates_without_access(self, user_id: str, message: messages.Join) -> list[OperationFate]:
         """For somebody who may not join: where their own operations are. Of anything else it tells nothing, not even
         whether there is such a file."""
-        if message.in_flight and await self._exists(message.file_id):
+        if message.in_flight and await self.router.home(message.file_id) is not None:
             try:
                 return await self._settled_fates(user_id, message)
             except CoscribeError:
@@ -385,22 +482,10 @@ class Collaboration:
                 return fates
 
     def _send_snapshot(self, member: Membership, fates: list[OperationFate], *, lineage_lost: bool) -> None:
-        session, state = member.session, member.file.state
-        member.snapshot_sequence = state.last_sequence
-        frame = codec.snapshot_frame(
-            messages.Snapshot(
-                state.file_id,
-                state.version,
-                state.last_sequence,
-                session.workspace.incarnation,
-                member.file.last_digest.hex(),
-                member.role,
-                fates,
-                lineage_lost,
-                "",
-            ),
-            member.file.content_json(),
-        )
+        session, file = member.session, member.file
+        member.snapshot_sequence = file.state.last_sequence
+        lineage = Lineage(session.workspace.incarnation, member.role, fates, lineage_lost)
+        frame = file.snapshot(lineage, member.subscriber)
         session.act(lambda: None if member.left or member.ending is not None else member.subscriber.deliver(frame))
 
     def _go_live(self, member: Membership, after: int, fates: list[OperationFate]) -> None:
@@ -422,8 +507,9 @@ class Collaboration:
         def go_live() -> None:
             if member.left or member.ending is not None:  # it may be, after waiting for the disk
                 return
-            if tail:
-                member.subscriber.deliver(file.tail_frame(after, tail))
+            frame = file.tail_frame(after, tail, member.subscriber) if tail else b""
+            if frame:
+                member.subscriber.deliver(frame)
             member.subscriber.deliver(codec.encode(live), last_sequence)
             if member.subscriber in file.participants:  # else that was too much for it, and has closed it
                 file.subscribers[member.subscriber] = None
@@ -434,18 +520,22 @@ class Collaboration:
     # ---- catching up
 
     def catch_up(self, member: Membership, after: int) -> bool:
-        """Delivers what is durable behind ``after``, from memory. False: that is no longer all there."""
+        """Delivers what is durable behind ``after``, from memory. False: that is no longer all there, or never was."""
+        if isinstance(member.file, OpenTree) and member.subscriber in member.file.views:
+            return False
         window = member.file.state.window
         if after < window.floor:
             return False
         tail = [entry for entry in window.entries_after(after) if entry.sequence <= member.session.durable_sequence]
         if tail:
-            member.subscriber.deliver(member.file.tail_frame(after, tail), tail[-1].sequence)
+            member.subscriber.deliver(member.file.tail_frame(after, tail, member.subscriber), tail[-1].sequence)
         return True
 
     async def resend(self, member: Membership, message: messages.Resend) -> bytes:
         """The frame that answers a resend. Errors: ``history_unavailable``, ``history_pruned``, ``not_joined``."""
         session, file, have = member.session, member.file, message.have
+        if isinstance(file, OpenTree) and member.subscriber in file.views:
+            raise CoscribeError(Code.HISTORY_UNAVAILABLE, "there is a past only of what one sees all of")
         if not await self._knows(session, file, have, member.role):
             raise CoscribeError(Code.HISTORY_UNAVAILABLE, "the log does not contain what you have")
         through = min(message.through_sequence_id, session.durable_sequence)
@@ -459,14 +549,16 @@ class Collaboration:
         last = rows[-1].digest if rows else bytes.fromhex(have.chain_hash)
         if member.ending is not None:
             raise CoscribeError(Code.NOT_JOINED, "access has ended")
-        encoded = [codec.encode_entry(committed_from(row)) for row in rows]
         more = len(rows) == RESEND_PAGE and rows[-1].sequence < through
-        return codec.resent_frame(file.state.file_id, have.server_sequence_id, last, more, encoded)
+        return file.resent(have.server_sequence_id, last, more, rows)
 
     def checksum(self, member: Membership) -> None:
-        """Sends the hash of the text, in order with the operations around it."""
-        state = member.file.state
-        digest = content_hash(str(state.content))
+        """Sends the hash of the text, or of the tree as it is encoded, in order with the operations around it."""
+        file, state = member.file, member.file.state
+        seen = (
+            file.seen_by(member.subscriber).encode().decode() if isinstance(file, OpenTree) else str(file.state.content)
+        )
+        digest = content_hash(seen)
         frame = codec.encode(messages.Checksum(state.file_id, state.version, state.last_sequence, digest.hex()))
         member.session.act(lambda: member.subscriber.deliver(frame))
 
@@ -486,14 +578,19 @@ class Collaboration:
         error = CoscribeError(Code.ACCESS_REMOVED)
         try:
             async with asyncio.timeout_at(deadline):
-                role = await self._role(member.identity, member.file.state.file_id)
+                role, rights = await self._standing(member.identity, member.file.state.file_id)
         except Exception as failure:
             expected = isinstance(failure, StorageError | TimeoutError)
             log.error("role_unknown", exc_info=not expected, error=str(failure))
-            role, error = None, CoscribeError(Code.STORAGE_UNAVAILABLE, "the role is not known now")
+            role, rights = None, None
+            error = CoscribeError(Code.STORAGE_UNAVAILABLE, "the role is not known now")
         if generation < member.generation:
             return None
-        member.generation = generation
+        member.generation, member.rights = generation, rights
+        if isinstance(member.file, OpenTree) and role is not None and rights is not None:
+            shown = member.file.views.get(member.subscriber)
+            if rights.view != (None if shown is None else shown.view):
+                return self.evict(member, CoscribeError(Code.RULES_CHANGED))
         if role is None:
             return self.evict(member, error)
         if role != member.role and member.ending is None:
@@ -578,7 +675,7 @@ class Collaboration:
                 if not is_counted:
                     within_rate = within_rate and self.within_budget(identity, session)
                     is_counted = True
-                while generation == self.generation and not session.lost:
+                while generation == self.generation and session.holds(file):
                     traced = 0 if tracer is None else tracer.now()
                     try:
                         outcome = session.submit(
@@ -600,6 +697,94 @@ class Collaboration:
                     if not await settled:
                         raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
                     return places
+
+    async def edit_tree(
+        self, identity: Identity, workspace_id: str, series: str, plan: Plan, *, within_rate: bool = True
+    ) -> TreeEdited:
+        """Operations on a tree from somebody who has it not open; returns once they are durable.
+
+        ``plan`` is asked in the turn, of the tree as it is then, what is to be done, and raises where nothing is. It
+        may ask for texts in files that it makes: those are there together with the files, or neither are. ``series``
+        is used for the ids of all operations; a series that was used before gets the place of the first time.
+
+        Errors: those of ``plan`` and of `WorkspaceSession.change_tree`; ``invalid_file_id``, ``file_not_found``,
+        ``file_damaged``, ``file_too_large``, ``invalid_text``; ``storage_unavailable``: it may be done or not, ask for
+        the same again.
+        """
+        codec.check_file_id(workspace_id)
+        codec.check_operation_id(f"{series}:1")
+        with _storage_as_refusal():
+            is_counted = False
+            while True:
+                place = await self._committed(identity, workspace_id, f"{series}:1")
+                if place is not None:
+                    return TreeEdited(place, NO_EFFECT)
+                generation = self.generation
+                session, rights = await self._admitted_to_tree(identity, workspace_id)
+                author, evidence = Author(identity.user_id, await self._reference(identity.user_id)), Evidence()
+                if not is_counted:
+                    within_rate = within_rate and self.within_budget(identity, session)
+                    is_counted = True
+                while generation == self.generation and session.tree is not None and not session.lost:
+                    try:
+                        edited = self._edit_tree(session, rights, author, series, plan, within_rate, evidence)
+                    except Missing as missing:
+                        await self._gather(session, session.tree, missing, evidence)
+                        continue
+                    if not await _settled(session):
+                        raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+                    return edited
+
+    def _edit_tree(
+        self,
+        session: WorkspaceSession,
+        rights: PathRights,
+        author: Author,
+        series: str,
+        plan: Plan,
+        within_rate: bool,
+        evidence: Evidence,
+    ) -> TreeEdited:
+        """The turn. Raises Missing, and then has done nothing."""
+        assert session.tree is not None
+        root = session.workspace.workspace_id
+        edits, texts = plan(session.tree.state.tree)
+        for text in texts.values():
+            codec.check_characters(text)
+            if len(text) > self.limits.file_length:
+                raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(text)} code points, at most {self.limits.file_length}")
+        pieces = {place: self._pieces(text) for place, text in texts.items()}
+        session.check_room([piece for parts in pieces.values() for piece in parts], f"{series}:1")
+        message = messages.TreeOperation(root, f"{series}:1", author.user_id, list(edits))
+        time = self._clock()
+        outcome = session.change_tree(message, author, may_change(rights), within_rate, time, self._salts, evidence)
+        if isinstance(outcome, Duplicate):
+            return TreeEdited(outcome.places[0], NO_EFFECT)
+        place_of_it = Place(f"{series}:1", session.last_sequence, 0)
+        self._tree_changed(session, outcome)
+        number = 1
+        for place, parts in pieces.items():
+            file = session.open_new(node_id(root, message.operation_id, place))
+            for piece in parts:
+                number += 1
+                insert = messages.Operation(
+                    file.state.file_id, f"{series}:{number}", author.user_id, 0, "insert", 0, piece
+                )
+                session.submit(file, insert, author, "owner", True, time, self._salts, evidence)
+            self.snapshots.consider(session, file)
+        return TreeEdited(place_of_it, outcome)
+
+    def _pieces(self, text: str) -> list[str]:
+        """A text in parts that an operation may insert, the last one first: each goes to the beginning of the file."""
+        most = self.limits.operation_length
+        return [text[at : at + most] for at in range(0, len(text), most)][::-1]
+
+    async def _admitted_to_tree(self, identity: Identity, workspace_id: str) -> tuple[WorkspaceSession, PathRights]:
+        """A workspace for somebody who may see it. Errors: ``file_not_found``, those of `DocumentRouter.session`."""
+        role, rights = await self._standing(identity, workspace_id)
+        if role is None or rights is None:
+            raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no workspace {workspace_id!r}", file_id=workspace_id)
+        return await self.router.session(workspace_id), rights
 
     async def durable(self, identity: Identity, file_id: str) -> Durable:
         """How far a file has come, for somebody who may see it; for those who read its log.
@@ -723,23 +908,30 @@ class Collaboration:
             role = await self._role(identity, file_id)
             if role is None:
                 raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you", file_id=file_id)
-            session, file = await self.router.open(file_id)
+            session, file = await self._open_text(file_id)
             author = Author(identity.user_id, await self._reference(identity.user_id))
-            if generation == self.generation and not session.lost:
+            if generation == self.generation and session.holds(file):
                 return author, role, session, file
+
+    async def _open_text(self, file_id: str) -> tuple[WorkspaceSession, OpenFile]:
+        """Errors: ``not_a_text``, and those of `DocumentRouter.open`."""
+        session, file = await self.router.open(file_id)
+        if not isinstance(file, OpenFile):
+            raise CoscribeError(Code.NOT_A_TEXT, file_id=file_id)
+        return session, file
 
     async def _places_without_access(
         self, identity: Identity, message: messages.Operation | messages.Chain
     ) -> list[Place] | None:
         """Where the very same message of theirs is on disk, for somebody who may not see the file any more; None: it is
         not, of which it tells nothing else."""
-        if not await self._exists(message.file_id):
+        if await self.router.home(message.file_id) is None:
             return None
         author = Author(identity.user_id, await self._reference(identity.user_id))
         while True:
-            session, file = await self.router.open(message.file_id)
+            session, file = await self._open_text(message.file_id)
             evidence = Evidence()
-            while not session.lost:
+            while session.holds(file):
                 try:
                     outcome = session.submit(file, message, author, "viewer", True, 0, self._salts, evidence)
                 except Missing as missing:
@@ -776,7 +968,7 @@ class Collaboration:
                 if participant is not None:
                     self._tell_presence(file, participant, but=None)
 
-    def _tell_presence(self, file: OpenFile, participant: Participant, *, but: Subscriber | None) -> None:
+    def _tell_presence(self, file: Opened, participant: Participant, *, but: Subscriber | None) -> None:
         if len(file.subscribers) < 2:
             return
         frame = codec.encode(messages.Presence(file.state.file_id, participant))
@@ -784,7 +976,7 @@ class Collaboration:
             if subscriber is not but:
                 subscriber.hint(frame)
 
-    def _tell_left(self, file: OpenFile, participant: Participant) -> None:
+    def _tell_left(self, file: Opened, participant: Participant) -> None:
         left = codec.encode(messages.Left(file.state.file_id, participant.connection_id))
         for subscriber in tuple(file.subscribers):
             subscriber.hint(left)
@@ -795,7 +987,7 @@ class Collaboration:
         """Returns when all that was taken in is durable and visible, with a snapshot of what lacked one."""
         await self._committer.drain()
         for session in list(self.router.sessions.values()):
-            for file in session.files.values():
+            for file in session.opened():
                 if file.operations_since:
                     self.snapshots.take(session, file)
         await self._committer.drain()

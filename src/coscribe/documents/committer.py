@@ -154,7 +154,8 @@ class Committer:
 
 def _append(session: WorkspaceSession, pending: Pending) -> Append:
     workspace = session.workspace
-    return Append(workspace.key, workspace.epoch, pending.previous_sequence, pending.chain_hash, pending.entries)
+    files = list(pending.files.values())
+    return Append(workspace.key, workspace.epoch, pending.previous_sequence, pending.chain_hash, pending.entries, files)
 
 
 def _release(session: WorkspaceSession, pending: Pending, tracer: Tracer | None) -> None:

@@ -68,9 +68,10 @@ class Compaction:
         return segment is not None
 
     def _floor(self, workspace_id: str, key: int) -> int:
-        """The last sequence that is in no window."""
+        """The last sequence of a document that is in no window. Of a tree what is covered may all be compressed: a text
+        that nobody edits would otherwise hold up all the others."""
         session = self._router.sessions.get(workspace_id)
-        if session is None or session.workspace.key != key:
+        if session is None or session.workspace.key != key or session.tree is not None:
             return 2**62
         return min(file.state.window.floor for file in session.files.values())
 

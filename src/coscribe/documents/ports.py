@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from enum import Enum
 from math import inf
 from typing import NamedTuple, Protocol
@@ -10,18 +10,22 @@ from typing import NamedTuple, Protocol
 from coscribe.core.dedup import Record
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
+from coscribe.model import File, FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.protocol.messages import Role
 
 
 class Append(NamedTuple):
-    """What one workspace adds to the log in a commit group. The fence: the head must be at (epoch, previous)."""
+    """What one workspace adds to the log in a commit group. The fence: the head must be at (epoch, previous).
+
+    ``files``: those of a tree that are other ones now, or new: as the last of the entries leaves them.
+    """
 
     workspace_key: int
     epoch: int
     previous_sequence: int
     chain_hash: bytes
     entries: Sequence[LogEntry]
+    files: Sequence[File] = ()
 
 
 class AppendResult(Enum):
@@ -29,6 +33,13 @@ class AppendResult(Enum):
 
     COMMITTED = "committed"
     REFUSED = "refused"
+
+
+class Home(NamedTuple):
+    """The workspace that a file is in. ``is_tree``: it has a tree, and is no document."""
+
+    workspace_id: str
+    is_tree: bool
 
 
 class SegmentSize(NamedTuple):
@@ -76,7 +87,14 @@ class OpLog(Protocol):
         """Makes a workspace of kind ``document`` with one empty file, unless it is there already."""
         ...
 
-    async def exists(self, workspace_id: str) -> bool: ...
+    async def create_tree(self, workspace_id: str, time: int, *, folds_case: bool = False) -> None:
+        """Makes a workspace of kind ``workspace`` with an empty tree, unless it is there already. ``folds_case``: names
+        that differ in case are the same."""
+        ...
+
+    async def locate(self, file_id: str) -> Home | None:
+        """Where a file is; None: there is no such file, or it was purged."""
+        ...
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         """Becomes the owner: raises the epoch, durably, and only then reads the head. None: no such workspace."""
@@ -122,7 +140,12 @@ class OpLog(Protocol):
         ...
 
     async def closed(self, workspace_key: int) -> int:
-        """The last sequence that loading the workspace leaves unread: what lies before every file's newest snapshot."""
+        """The last sequence that loading the workspace leaves unread: what lies before every file's newest snapshot; of
+        a tree what is covered."""
+        ...
+
+    async def cover(self, workspace_key: int, sequence: int) -> None:
+        """Notes that every file has a snapshot that holds all of it up to a sequence. It never goes back."""
         ...
 
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
@@ -172,6 +195,10 @@ class SnapshotRepo(Protocol):
 
     async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
         """The newest kept snapshot, or the one ``skip`` before it. Whether it is damaged is for the reader to see."""
+        ...
+
+    async def saved(self, file_key: int) -> int:
+        """The sequence of the newest snapshot that there ever was of a file, kept or not; 0: there was none."""
         ...
 
 
@@ -230,6 +257,57 @@ class AccessChange(NamedTuple):
         )
 
 
+class PathRights(Protocol):
+    """What somebody may do with the paths of a workspace, as of when it was asked for."""
+
+    @property
+    def role(self) -> Role:
+        """In the workspace as a whole."""
+        ...
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether no rule tells paths apart for them: `on` is ``role`` everywhere."""
+        ...
+
+    def on(self, path: str) -> Role | None:
+        """The role on a path. None: there is nothing, as far as they are to know."""
+        ...
+
+    def alike(self, source: str, target: str) -> bool:
+        """Whether the rules, for whomever they are, say the same of both paths: moving a file opens it to nobody."""
+        ...
+
+    def shows(self, path: str, *, is_folder: bool) -> bool:
+        """Whether it is in the tree that they see: what they may read, and folders that lead to what a rule opens."""
+        ...
+
+    @property
+    def view(self) -> Hashable:
+        """What is the same for everybody who sees the same tree."""
+        ...
+
+
+class Uniform(NamedTuple):
+    """The same role on every path."""
+
+    role: Role
+    is_uniform: bool = True
+
+    def on(self, path: str) -> Role | None:
+        return self.role
+
+    def alike(self, source: str, target: str) -> bool:
+        return True
+
+    def shows(self, path: str, *, is_folder: bool) -> bool:
+        return True
+
+    @property
+    def view(self) -> Hashable:
+        return None
+
+
 class Access(Protocol):
     """Who may do what. Never how a document changes.
 
@@ -237,7 +315,12 @@ class Access(Protocol):
     """
 
     async def role(self, identity: Identity, file_id: str) -> Role | None:
-        """The role that counts when everything is taken into account. None: no access at all."""
+        """The role in a document, or at the top of a workspace, when everything is taken into account. None: no access
+        at all."""
+        ...
+
+    async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        """The rights in the tree of a workspace. None: no access at all."""
         ...
 
     async def may_create(self, identity: Identity, file_id: str) -> bool: ...

@@ -175,6 +175,7 @@ class _Replay:
         self._audit = Audit(workspace, begin=before)
         self._horizons = before.pruned.horizons if before is not None else {}
         self._attributions: dict[int, Attribution] = {}
+        self._root = workspace.root
         for file in workspace.files:
             begin = before.file(file.key) if before is not None else None
             self._attributions[file.key] = (
@@ -190,7 +191,8 @@ class _Replay:
         for found in self._audit.findings:
             raise StorageError(f"this part of the log is left as it is: sequence {found.sequence}: {found.detail}")
         for key, attribution in self._attributions.items():
-            attribution.take([row for row in rows if row.file_key == key])
+            if self._root is None or key != self._root.key:
+                attribution.take([row for row in rows if row.file_key == key])
 
     def checkpoint(self, last: LogEntry, made_at: int) -> Checkpoint:
         """It stands for all entries so far; ``last`` is the last of them."""

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import structlog
 
+from coscribe.core.document_state import FileState
+from coscribe.core.errors import CoscribeError
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.ports import SnapshotRepo
+from coscribe.documents.ports import OpLog, SnapshotRepo, StorageError
 from coscribe.documents.pruning import Pruning
-from coscribe.documents.session import OpenFile, WorkspaceSession
+from coscribe.documents.session import Opened, WorkspaceSession
 from coscribe.metrics import metrics
 from coscribe.model import FileSnapshot, content_hash
 
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 AT_A_TIME = 1_000
 """Workspaces that are measured between two looks at the event loop."""
+
+TAILS_AT_A_TIME = 64
+"""Texts of one workspace that a sweep opens because they lack a snapshot."""
 
 
 class SnapshotPolicy(NamedTuple):
@@ -55,6 +60,7 @@ class SnapshotManager:
     def __init__(
         self,
         repo: SnapshotRepo,
+        op_log: OpLog,
         router: DocumentRouter,
         policy: SnapshotPolicy,
         committed: Callable[[], Awaitable[None]],
@@ -62,6 +68,7 @@ class SnapshotManager:
         now: Callable[[], float],
     ) -> None:
         self._repo = repo
+        self._log = op_log
         self._router = router
         self._policy = policy
         self._committed = committed
@@ -79,23 +86,24 @@ class SnapshotManager:
         """From now on it does its part in every sweep."""
         self._pruning = pruning
 
-    def consider(self, session: WorkspaceSession, file: OpenFile) -> None:
+    def consider(self, session: WorkspaceSession, file: Opened) -> None:
         """Called after each message that was taken in."""
         policy = self._policy
         if file.operations_since >= policy.operations or (
-            file.size_since >= policy.log_bytes and file.size_since >= len(file.state.content)
+            file.size_since >= policy.log_bytes and file.size_since >= file.size()
         ):
             self.take(session, file)
 
-    def take(self, session: WorkspaceSession, file: OpenFile) -> None:
+    def take(self, session: WorkspaceSession, file: Opened) -> None:
         """Takes a snapshot of the file as it is in this turn; it is stored once that is durable."""
         state = file.state
-        content = str(state.content)
-        snapshot = FileSnapshot(file.file_key, state.version, state.last_sequence, content, content_hash(content))
+        content = str(state.content) if isinstance(state, FileState) else state.tree.encode().decode()
+        place = file.file_key, state.version, state.last_sequence
+        snapshot = FileSnapshot(*place, content, content_hash(content), file.last_digest)
         file.operations_since = file.size_since = 0
 
         def store() -> None:
-            saving = asyncio.get_running_loop().create_task(self._save(session, snapshot))
+            saving = asyncio.get_running_loop().create_task(self._save(session, file, snapshot))
             self._saving.add(saving)
             metrics.snapshots_saving.inc()
             saving.add_done_callback(self._saved)
@@ -107,14 +115,33 @@ class SnapshotManager:
         policy, sessions = self._policy, self._router.sessions
         old = self._clock() - int(policy.seconds * 1_000_000)
         for session in list(sessions.values()):
-            for file in session.files.values():
+            for file in session.opened():
                 if file.operations_since and file.oldest_since <= old:
                     self.take(session, file)
+            if session.tree is not None:
+                await self._tend(session)
         await self._let_go()
         if self._compaction is not None:
             await self._compaction.step()
         if self._pruning is not None:
             await self._pruning.step()
+
+    async def _tend(self, session: WorkspaceSession) -> None:
+        """Of a workspace with a tree: texts that lack a snapshot of what is in the log come into memory to get one,
+        what is covered is noted, and texts that nobody has open any more go."""
+        for file_id in session.behind(TAILS_AT_A_TIME):
+            try:
+                await self._router.open(file_id)
+            except CoscribeError as error:
+                log.error("text_not_opened", file=file_id, error=str(error))
+        covered = session.covered()
+        if covered > session.noted_covered:
+            try:
+                await self._log.cover(session.workspace.key, covered)
+                session.noted_covered = covered
+            except StorageError as error:
+                log.warning("covered_not_noted", workspace=session.workspace.workspace_id, error=str(error))
+        session.close_texts(self._now() - self._policy.idle_seconds)
 
     async def _let_go(self) -> None:
         policy, sessions = self._policy, self._router.sessions
@@ -137,7 +164,7 @@ class SnapshotManager:
 
     async def unload(self, session: WorkspaceSession) -> None:
         """Lets a workspace go, with a snapshot of what the last one lacks."""
-        for file in session.files.values():
+        for file in session.opened():
             if file.operations_since:
                 self.take(session, file)
         await self._committed()
@@ -153,26 +180,26 @@ class SnapshotManager:
         self._saving.discard(saving)
         metrics.snapshots_saving.dec()
 
-    async def _save(self, session: WorkspaceSession, snapshot: FileSnapshot) -> None:
+    async def _save(self, session: WorkspaceSession, file: Opened, snapshot: FileSnapshot) -> None:
         began = self._now()
         try:
             await self._repo.save(snapshot, keep=self._policy.keep)
+            file.saved(snapshot.sequence, file.state.window)
             metrics.snapshots.inc()
             metrics.snapshot_seconds.observe(self._now() - began)
             if self._compaction is not None:
                 self._compaction.snapshot_stored(session, snapshot.sequence)
         except Exception:
+            file.operations_since += 1  # so that it is tried again
             metrics.snapshots_failed.inc()
             log.exception("snapshot_not_stored", file_key=snapshot.file_key, sequence=snapshot.sequence)
 
 
 def bytes_of(session: WorkspaceSession) -> int:
-    """About what a workspace's texts and windows take: cheap to say, and right for text that is mostly ASCII."""
-    return sum(
-        len(file.state.content) + file.state.window.bytes + len(file.snapshot_json) for file in session.files.values()
-    )
+    """About what a workspace's texts, tree and windows take: cheap to say, and right for text that is mostly ASCII."""
+    return sum(file.size() + file.state.window.bytes for file in session.opened())
 
 
 def _is_idle(session: WorkspaceSession) -> bool:
-    nobody = not any(file.subscribers or file.participants for file in session.files.values())
+    nobody = not any(file.subscribers or file.participants for file in session.opened())
     return nobody and session.pending is None and session.durable_sequence == session.last_sequence

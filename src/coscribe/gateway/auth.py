@@ -10,7 +10,7 @@ from typing import get_args
 import jwt
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.ports import Identity
+from coscribe.documents.ports import Identity, PathRights, Uniform
 from coscribe.protocol.messages import Role
 
 ALGORITHM = "HS256"
@@ -72,6 +72,9 @@ class RoleOfToken:
 
     async def role(self, identity: Identity, file_id: str) -> Role | None:
         return identity.role
+
+    async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        return Uniform(identity.role)
 
     async def may_create(self, identity: Identity, file_id: str) -> bool:
         return identity.role != "viewer"

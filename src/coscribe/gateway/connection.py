@@ -46,6 +46,8 @@ ASK_PAUSE = 0.05
 TEXT_COST = 1 / 50_000
 """What reading a code point of a text counts, in messages."""
 
+Edit = messages.Operation | messages.Chain | messages.TreeOperation
+
 Work = Callable[[], Coroutine[Any, Any, None]]
 """The slow part of a message."""
 
@@ -310,8 +312,10 @@ class Connection:
 
     def memberships(self, workspace_id: str) -> list[Membership]:
         """The open files of a workspace; "": of any. (A join that is under way looks after itself.)"""
-        members = [s.member for s in self._subscriptions.values() if not workspace_id or s.file_id == workspace_id]
-        return [member for member in members if member is not None]
+        members = [s.member for s in self._subscriptions.values() if s.member is not None]
+        return [
+            member for member in members if not workspace_id or member.session.workspace.workspace_id == workspace_id
+        ]
 
     async def prove(self, identity: Identity, deadline: float) -> None:
         """Closes the connection unless its credential is still good. No answer by the deadline (of the event loop's
@@ -510,11 +514,11 @@ class Connection:
             self.drop(subscription)
             raise
         subscription.member = member
-        self._asks.take(len(member.file.state.content) * TEXT_COST)
+        self._asks.take(member.file.size() * TEXT_COST)
         if self.closed:
             self.context.collaboration.leave(member)
 
-    def _submit(self, message: messages.Operation | messages.Chain, identity: Identity) -> None:
+    def _submit(self, message: Edit, identity: Identity) -> None:
         tracer = self.context.tracer
         received = 0 if tracer is None else tracer.now()
         member = self._member(message.file_id)
@@ -522,15 +526,23 @@ class Connection:
             raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
         within_rate = self._within_rate() and self.context.collaboration.within_budget(identity, member.session)
         try:
-            self.context.collaboration.submit(member, message, _NO_EVIDENCE, within_rate=within_rate, received=received)
+            self._take(member, message, _NO_EVIDENCE, within_rate, received)
         except Missing as missing:
             work = partial(self._submit_slowly, member, message, missing, within_rate, received)
             self._later(work, message.file_id, _operation_id(message))
 
+    def _take(self, member: Membership, message: Edit, evidence: Evidence, within_rate: bool, received: int) -> None:
+        """Raises Missing."""
+        collaboration = self.context.collaboration
+        if isinstance(message, messages.TreeOperation):
+            collaboration.change_tree(member, message, evidence, within_rate=within_rate)
+        else:
+            collaboration.submit(member, message, evidence, within_rate=within_rate, received=received)
+
     async def _submit_slowly(
         self,
         member: Membership,
-        message: messages.Operation | messages.Chain,
+        message: Edit,
         missing: Missing,
         within_rate: bool,
         received: int,
@@ -540,14 +552,12 @@ class Connection:
         while True:
             await self.context.collaboration.gather(member, missing, evidence)
             try:
-                return self.context.collaboration.submit(
-                    member, message, evidence, within_rate=within_rate, received=received
-                )
+                return self._take(member, message, evidence, within_rate, received)
             except Missing as still_missing:
                 missing = still_missing
 
     def _checksum(self, member: Membership) -> None:
-        self._asks.take(len(member.file.state.content) * TEXT_COST)
+        self._asks.take(member.file.size() * TEXT_COST)
         self.context.collaboration.checksum(member)
 
     def _leave(self, file_id: str) -> None:
@@ -576,7 +586,7 @@ class Connection:
 
 
 _NO_EVIDENCE = Evidence()
-_EDITS = (messages.Operation, messages.Chain)
+_EDITS = (messages.Operation, messages.Chain, messages.TreeOperation)
 
 
 def _not_joined(file_id: str) -> CoscribeError:
@@ -585,6 +595,6 @@ def _not_joined(file_id: str) -> CoscribeError:
 
 def _operation_id(message: messages.ClientMessage) -> str | None:
     """What a refusal of the message names: the operation, or the first one of the chain."""
-    if isinstance(message, messages.Operation):
+    if isinstance(message, messages.Operation | messages.TreeOperation):
         return message.operation_id
     return message.operations[0].operation_id if isinstance(message, messages.Chain) else None

@@ -57,6 +57,11 @@ class Gateway:
         self._checking: asyncio.Task[None] | None = None
         self._applying: set[asyncio.Task[None]] = set()
         self._closing = False
+        context.collaboration.on_paths_moved = self._paths_moved
+
+    def _paths_moved(self, workspace_id: str) -> None:
+        """Files are elsewhere now: whoever has rules that tell paths apart is asked for anew."""
+        self._go_on_with(self._apply(AccessChange(workspace_id), is_about=_has_rules))
 
     def start(self) -> None:
         self._checking = asyncio.get_running_loop().create_task(self._check())
@@ -112,7 +117,7 @@ class Gateway:
         while self._applying:
             await asyncio.gather(*self._applying, return_exceptions=True)
 
-    async def _apply(self, change: AccessChange) -> None:
+    async def _apply(self, change: AccessChange, is_about: Callable[[Membership], bool] = lambda _: True) -> None:
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
         concerned = [
             (connection, connection.identity)
@@ -128,7 +133,8 @@ class Gateway:
             if ending is not None:
                 endings.append(ending)
 
-        members = [member for each in concerned for member in each[0].memberships(change.workspace_id)]
+        opened = (member for each in concerned for member in each[0].memberships(change.workspace_id))
+        members = [member for member in opened if is_about(member)]
         await _for_each(members, review)
         await asyncio.gather(*endings)
         self._go_on_with(self.context.collaboration.tell_others())
@@ -148,6 +154,10 @@ class Gateway:
                     connection.check(now)
             with _going_on("sweep"):
                 await self.context.collaboration.snapshots.sweep()
+
+
+def _has_rules(member: Membership) -> bool:
+    return member.rights is not None and not member.rights.is_uniform
 
 
 @contextmanager

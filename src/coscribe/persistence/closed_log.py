@@ -51,6 +51,7 @@ _NEWEST_SNAPSHOTS = (
     "SELECT min(newest) FROM (SELECT coalesce((SELECT max(sequence) FROM file_snapshots"
     " WHERE file_snapshots.file_key = files.file_key), 0) AS newest FROM files WHERE workspace_key = ?)"
 )
+_COVERED = "SELECT covered_sequence FROM heads WHERE workspace_key = ?"
 _FIRST_ROW = "SELECT sequence FROM file_operation_log WHERE workspace_key = ? ORDER BY sequence LIMIT 1"
 _ROWS = (
     f"SELECT {', '.join(Row._fields)} FROM file_operation_log WHERE workspace_key = ? AND sequence <= ?"
@@ -66,7 +67,7 @@ _CHECKPOINT = (
     " FROM log_checkpoints JOIN workspaces USING (workspace_key) WHERE workspace_key = ?"
 )
 _CHECKPOINT_FILES = (
-    "SELECT file_key, file_id, version, horizon, content, content_hash, attribution"
+    "SELECT file_key, file_id, version, horizon, checkpoint_files.content, content_hash, attribution"
     " FROM checkpoint_files JOIN files USING (file_key) WHERE checkpoint_files.workspace_key = ? ORDER BY file_key"
 )
 _PRUNED = "SELECT sequence, chain_hash FROM log_checkpoints WHERE workspace_key = ?"
@@ -182,6 +183,9 @@ def last_closed(db: sqlite3.Connection, workspace_key: int) -> int:
 
 def closed_through(db: sqlite3.Connection, workspace_key: int) -> int:
     """The sequence before the one from which a workspace is loaded."""
+    (covered,) = db.execute(_COVERED, (workspace_key,)).fetchone() or (None,)
+    if covered is not None:
+        return int(covered)
     (newest,) = db.execute(_NEWEST_SNAPSHOTS, (workspace_key,)).fetchone()
     return max(0, (newest or 0) - 1)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from coscribe.core.dedup import Record, split_id
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize
-from coscribe.model import GENESIS, NOTHING_PRUNED, File, FileSnapshot, LogEntry, Pruned, Workspace
+from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize
+from coscribe.model import GENESIS, NOTHING_PRUNED, File, FileSnapshot, LogEntry, Pruned, Workspace, file_key
 
 
 @dataclass(slots=True)
@@ -25,6 +25,9 @@ class _Stored:
     highest: dict[str, int] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
     retained: Retained = field(default_factory=Retained)
+    kind: str = "document"
+    folds_case: bool = False
+    covered: int | None = None
 
     @property
     def pruned(self) -> Pruned:
@@ -39,17 +42,29 @@ class MemoryStorage:
         self._secret = secret
         self._by_id: dict[str, _Stored] = {}
         self._by_key: dict[int, _Stored] = {}
+        self._homes: dict[str, str] = {}
         self._authors: dict[str, int] = {}
         self._snapshots: dict[int, list[FileSnapshot]] = {}
+        self._saved: dict[int, int] = {}
 
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
         if workspace_id not in self._by_id:
             key = len(self._by_id) + 1
-            stored = _Stored(key, workspace_id, [File(key, file_id, path)])
-            self._by_id[workspace_id] = self._by_key[key] = stored
+            self._add(_Stored(key, workspace_id, [File(file_key(key, 0), file_id, path)]))
 
-    async def exists(self, workspace_id: str) -> bool:
-        return workspace_id in self._by_id
+    async def create_tree(self, workspace_id: str, time: int, *, folds_case: bool = False) -> None:
+        if workspace_id not in self._by_id:
+            key = len(self._by_id) + 1
+            root = File(file_key(key, 0), workspace_id, "")
+            self._add(_Stored(key, workspace_id, [root], kind="workspace", folds_case=folds_case, covered=0))
+
+    def _add(self, stored: _Stored) -> None:
+        self._by_id[stored.workspace_id] = self._by_key[stored.key] = stored
+        self._homes[stored.files[0].file_id] = stored.workspace_id
+
+    async def locate(self, file_id: str) -> Home | None:
+        home = self._homes.get(file_id)
+        return None if home is None else Home(home, self._by_id[home].kind == "workspace")
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         stored = self._by_id.get(workspace_id)
@@ -69,6 +84,9 @@ class MemoryStorage:
             stored.chain_hash,
             tuple(stored.files),
             stored.pruned,
+            stored.kind,
+            stored.folds_case,
+            stored.covered,
         )
 
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
@@ -86,6 +104,12 @@ class MemoryStorage:
             stored.highest[series] = max(counter, stored.highest.get(series, -1))
         stored.last_sequence = append.entries[-1].sequence
         stored.chain_hash = append.chain_hash
+        changed = {file.key: file for file in append.files}
+        stored.files = [changed.pop(file.key, file) for file in stored.files] + list(changed.values())
+        for file in append.files:
+            self._homes[file.file_id] = stored.workspace_id
+            if file.node is None:
+                del self._homes[file.file_id]
         return AppendResult.COMMITTED
 
     async def read(
@@ -127,8 +151,15 @@ class MemoryStorage:
         return sorted(self._by_id)
 
     async def closed(self, workspace_key: int) -> int:
+        covered = self._by_key[workspace_key].covered
+        if covered is not None:
+            return covered
         newest = [self._snapshots.get(file.key, [])[:1] for file in self._by_key[workspace_key].files]
         return max(0, min(kept[0].sequence if kept else 0 for kept in newest) - 1)
+
+    async def cover(self, workspace_key: int, sequence: int) -> None:
+        stored = self._by_key[workspace_key]
+        stored.covered = max(sequence, stored.covered or 0)
 
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         return None
@@ -179,9 +210,13 @@ class MemoryStorage:
     async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
         kept = self._snapshots.setdefault(snapshot.file_key, [])
         kept.append(snapshot)
+        self._saved[snapshot.file_key] = max(snapshot.sequence, self._saved.get(snapshot.file_key, 0))
         kept.sort(key=lambda stored: -stored.sequence)
         del kept[keep:]
 
     async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
         kept = self._snapshots.get(file_key, [])
         return kept[skip] if skip < len(kept) else None
+
+    async def saved(self, file_key: int) -> int:
+        return self._saved.get(file_key, 0)

@@ -59,6 +59,7 @@ workspaces = Table(
     Column("created_by", String(64), nullable=True),
     Column("revision", Integer, nullable=False, server_default="1", comment="of name, status and the like: the ETag"),
     Column("trashed_at", BigInteger, nullable=True),
+    Column("folds_case", Boolean, nullable=False, server_default=false(), comment="names that differ in case are one"),
 )
 
 heads = Table(
@@ -68,15 +69,28 @@ heads = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
     Column("chain_hash", LargeBinary(32), nullable=False),
+    Column(
+        "covered_sequence", BigInteger, nullable=True, comment="every file has a snapshot with all of it up to here"
+    ),
 )
 
 files = Table(
     "files",
     metadata,
-    Column("file_key", _Key, primary_key=True, autoincrement=True),
+    Column("file_key", _Key, primary_key=True, autoincrement=True, comment="see model.file_key"),
     Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False, index=True),
     Column("file_id", String(128), nullable=False, unique=True),
-    Column("path", String(4096), nullable=False),
+    Column("path", String(4096), nullable=False, comment="of a document's file; a node's is derived"),
+    Column("parent_id", String(128), nullable=True, comment="of a node of a tree; empty: at the top"),
+    Column("name", String(256), nullable=False, server_default=""),
+    Column("kind", String(16), nullable=False, server_default="text", comment="directory, text, binary, symlink"),
+    Column("trashed", Boolean, nullable=False, server_default=false()),
+    Column("purged", Boolean, nullable=False, server_default=false(), comment="the log may name it; nothing else does"),
+    Column("content", Text, nullable=False, server_default="", comment="SHA-256 of a binary, target of a link"),
+    Column("properties", Text, nullable=False, server_default="{}", comment="JSON"),
+    Column(
+        "saved_sequence", BigInteger, nullable=False, server_default="0", comment="of the newest snapshot there was"
+    ),
 )
 
 authors = Table(
@@ -186,6 +200,7 @@ file_snapshots = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False, comment="UTF-8"),
     Column("content_hash", LargeBinary(32), nullable=False),
+    Column("digest", LargeBinary(32), nullable=True, comment="of the entry at that sequence"),
     Index("ix_file_snapshots_file_key_sequence", "file_key", "sequence"),
 )
 

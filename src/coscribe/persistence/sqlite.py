@@ -13,6 +13,7 @@ where that cannot be done, as on a full disk.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import sqlite3
 import threading
@@ -21,7 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnClause, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects import sqlite
@@ -29,9 +30,10 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from coscribe.core.dedup import Record, join_id, split_id
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.tree import NodeState
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Prunable, Retained, Segment, SegmentSize, StorageError
-from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Pruned, Workspace
+from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Pruned, Workspace, file_key
 from coscribe.persistence.closed_log import (
     Closable,
     ClosedLog,
@@ -99,14 +101,47 @@ _RAISE_EPOCH = _sql(
     update(heads).where(heads.c.workspace_key == bindparam("key")).values(epoch=literal_column("epoch + 1"))
 )
 _WORKSPACE = _sql(
-    select(workspaces.c.workspace_key, workspaces.c.incarnation, workspaces.c.secret).where(
-        workspaces.c.workspace_id == bindparam("id")
-    )
+    select(
+        workspaces.c.workspace_key,
+        workspaces.c.incarnation,
+        workspaces.c.secret,
+        workspaces.c.kind,
+        workspaces.c.folds_case,
+    ).where(workspaces.c.workspace_id == bindparam("id"))
 )
 _HEAD = _sql(
-    select(heads.c.epoch, heads.c.last_sequence, heads.c.chain_hash).where(heads.c.workspace_key == bindparam("key"))
+    select(heads.c.epoch, heads.c.last_sequence, heads.c.chain_hash, heads.c.covered_sequence).where(
+        heads.c.workspace_key == bindparam("key")
+    )
 )
-_FILES = _sql(select(files.c.file_key, files.c.file_id, files.c.path).where(files.c.workspace_key == bindparam("key")))
+_COVER = _sql(
+    update(heads)
+    .where(heads.c.workspace_key == bindparam("key"), heads.c.covered_sequence < bindparam("to"))
+    .values(covered_sequence=bindparam("to"))
+)
+_FILE_COLUMNS = (
+    files.c.file_key,
+    files.c.file_id,
+    files.c.path,
+    files.c.parent_id,
+    files.c.name,
+    files.c.kind,
+    files.c.trashed,
+    files.c.purged,
+    files.c.content,
+    files.c.properties,
+)
+_FILES = _sql(select(*_FILE_COLUMNS).where(files.c.workspace_key == bindparam("key")).order_by(files.c.file_key))
+_PUT_FILE = (
+    f"INSERT INTO files (workspace_key, {', '.join(column.name for column in _FILE_COLUMNS)})"
+    f" VALUES (?{', ?' * len(_FILE_COLUMNS)}) ON CONFLICT (file_key) DO UPDATE SET"
+    f" {', '.join(f'{column.name} = excluded.{column.name}' for column in _FILE_COLUMNS[1:])}"
+)
+_HOME = _sql(
+    select(workspaces.c.workspace_id, workspaces.c.kind)
+    .join(files, files.c.workspace_key == workspaces.c.workspace_key)
+    .where(files.c.file_id == bindparam("id"), files.c.purged.is_(literal_column("0")))
+)
 _ENTRY = select(
     _log.sequence,
     _log.file_key,
@@ -188,7 +223,13 @@ _KEPT = _sql(
     .order_by(workspaces.c.workspace_id)
 )
 _SNAPSHOTS = _sql(
-    select(file_snapshots.c.version, file_snapshots.c.sequence, file_snapshots.c.content, file_snapshots.c.content_hash)
+    select(
+        file_snapshots.c.version,
+        file_snapshots.c.sequence,
+        file_snapshots.c.content,
+        file_snapshots.c.content_hash,
+        file_snapshots.c.digest,
+    )
     .where(file_snapshots.c.file_key == bindparam("file"))
     .order_by(file_snapshots.c.sequence.desc(), file_snapshots.c.snapshot_key.desc())
 )
@@ -196,6 +237,12 @@ _SNAPSHOT = _SNAPSHOTS + " LIMIT 1 OFFSET :skip"
 _OLD_SNAPSHOTS = (
     "DELETE FROM file_snapshots WHERE file_key = :file AND snapshot_key NOT IN (SELECT snapshot_key FROM file_snapshots"
     " WHERE file_key = :file ORDER BY sequence DESC, snapshot_key DESC LIMIT :keep)"
+)
+_SAVED = _sql(select(files.c.saved_sequence).where(files.c.file_key == bindparam("file")))
+_NOTE_SAVED = _sql(
+    update(files)
+    .where(files.c.file_key == bindparam("file"), files.c.saved_sequence < bindparam("to"))
+    .values(saved_sequence=bindparam("to"))
 )
 _INSERT_WORKSPACE = _sql(
     insert(workspaces)
@@ -205,11 +252,20 @@ _INSERT_WORKSPACE = _sql(
         incarnation=bindparam("i"),
         secret=bindparam("s"),
         created_at=bindparam("t"),
+        folds_case=bindparam("fold"),
     )
     .prefix_with("OR IGNORE")
 )
 _INSERT_HEAD = _sql(insert(heads))
-_INSERT_FILE = _sql(insert(files).values(workspace_key=bindparam("k"), file_id=bindparam("f"), path=bindparam("p")))
+_INSERT_FILE = _sql(
+    insert(files).values(
+        file_key=bindparam("key"),
+        workspace_key=bindparam("w"),
+        file_id=bindparam("f"),
+        path=bindparam("p"),
+        kind=bindparam("k"),
+    )
+)
 _INSERT_AUTHOR = _sql(insert(authors).values(user_id=bindparam("user")).prefix_with("OR IGNORE"))
 _INSERT_SNAPSHOT = _sql(
     insert(file_snapshots).values(
@@ -218,6 +274,7 @@ _INSERT_SNAPSHOT = _sql(
         sequence=bindparam("s"),
         content=bindparam("c"),
         content_hash=bindparam("h"),
+        digest=bindparam("d"),
     )
 )
 
@@ -327,10 +384,16 @@ class SqliteStorage:
         self._reader = _Worker(path, "sqlite-reader", nullcontext())
 
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
-        await self._writer.run(lambda db: _in_transaction(db, lambda: _create(db, workspace_id, file_id, path, time)))
+        made = _New(workspace_id, "document", file_id, path, time)
+        await self._writer.run(lambda db: _in_transaction(db, lambda: _create(db, made)))
 
-    async def exists(self, workspace_id: str) -> bool:
-        return await self._reader.run(lambda db: db.execute(_WORKSPACE, {"id": workspace_id}).fetchone() is not None)
+    async def create_tree(self, workspace_id: str, time: int, *, folds_case: bool = False) -> None:
+        made = _New(workspace_id, "workspace", workspace_id, "", time, folds_case)
+        await self._writer.run(lambda db: _in_transaction(db, lambda: _create(db, made)))
+
+    async def locate(self, file_id: str) -> Home | None:
+        found = await self._reader.run(lambda db: db.execute(_HOME, {"id": file_id}).fetchone())
+        return None if found is None else Home(found[0], found[1] == "workspace")
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         return await self._writer.run(lambda db: _in_transaction(db, lambda: _acquire(db, workspace_id)))
@@ -381,6 +444,11 @@ class SqliteStorage:
     async def closed(self, workspace_key: int) -> int:
         return await self._reader.run(lambda db: closed_through(db, workspace_key))
 
+    async def cover(self, workspace_key: int, sequence: int) -> None:
+        await self._writer.run(
+            lambda db: _in_transaction(db, lambda: db.execute(_COVER, {"key": workspace_key, "to": sequence}))
+        )
+
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         found = await self._reader.run(
             lambda db: _at_one_moment(db, lambda: closable(db, workspace_key, through, size))
@@ -424,6 +492,10 @@ class SqliteStorage:
         row = await self._reader.run(lambda db: db.execute(_SNAPSHOT, arguments).fetchone())
         return None if row is None else _snapshot(file_key, row)
 
+    async def saved(self, file_key: int) -> int:
+        row = await self._reader.run(lambda db: db.execute(_SAVED, {"file": file_key}).fetchone())
+        return 0 if row is None else int(row[0])
+
     async def close(self) -> None:
         await self._reader.stop()
         await self._writer.stop()
@@ -450,33 +522,52 @@ def _at_one_moment(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
     return result
 
 
-def _create(db: sqlite3.Connection, workspace_id: str, file_id: str, path: str, time: int) -> None:
+class _New(NamedTuple):
+    """A workspace that is to be made, with its first file."""
+
+    workspace_id: str
+    kind: str
+    file_id: str
+    path: str
+    time: int
+    folds_case: bool = False
+
+
+def _create(db: sqlite3.Connection, new: _New) -> None:
     made = db.execute(
         _INSERT_WORKSPACE,
         {
-            "id": workspace_id,
-            "k": "document",
+            "id": new.workspace_id,
+            "k": new.kind,
             "i": secrets.token_hex(8),
             "s": secrets.token_bytes(16),
-            "t": time,
+            "t": new.time,
+            "fold": new.folds_case,
         },
     )
     if made.rowcount == 1:
-        key = made.lastrowid
-        db.execute(_INSERT_HEAD, {"workspace_key": key, "epoch": 0, "last_sequence": 0, "chain_hash": GENESIS})
-        db.execute(_INSERT_FILE, {"k": key, "f": file_id, "p": path})
+        assert made.lastrowid is not None
+        key, is_tree = made.lastrowid, new.kind == "workspace"
+        db.execute(
+            _INSERT_HEAD,
+            {
+                "workspace_key": key,
+                "epoch": 0,
+                "last_sequence": 0,
+                "chain_hash": GENESIS,
+                "covered_sequence": 0 if is_tree else None,
+            },
+        )
+        file = {"key": file_key(key, 0), "w": key, "f": new.file_id, "p": new.path}
+        db.execute(_INSERT_FILE, {**file, "k": "directory" if is_tree else "text"})
 
 
 def _acquire(db: sqlite3.Connection, workspace_id: str) -> Workspace | None:
     found = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
     if found is None:
         return None
-    key, incarnation, secret = found
-    db.execute(_RAISE_EPOCH, {"key": key})
-    epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone()
-    tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
-    gone = pruned(db, key)
-    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree, gone)
+    db.execute(_RAISE_EPOCH, {"key": found[0]})
+    return _workspace(db, workspace_id)
 
 
 def _highest(db: sqlite3.Connection, key: int, series: str) -> int:
@@ -586,6 +677,7 @@ def _append_unguarded(
         results.append(AppendResult.COMMITTED if passed else AppendResult.REFUSED)
         if passed:
             rows.extend(_log_row(append.workspace_key, entry) for entry in append.entries)
+            _put_files(db, append)
     _insert(db, rows)
     if raised:
         db.executemany(_RAISE_CEILING, [(*key, ceiling) for key, ceiling in raised.items()])
@@ -598,6 +690,7 @@ def _append_guarded(db: sqlite3.Connection, append: Append, raised: dict[tuple[i
         passed = _pass_fence(db, append)
         if passed:
             _insert(db, [_log_row(append.workspace_key, entry) for entry in append.entries])
+            _put_files(db, append)
             mine = [(*key, ceiling) for key, ceiling in raised.items() if key[0] == append.workspace_key]
             db.executemany(_RAISE_CEILING, mine)
     except sqlite3.IntegrityError:
@@ -627,6 +720,11 @@ def _insert(db: sqlite3.Connection, rows: list[_Row]) -> None:
         if inserted.rowcount != size:
             raise sqlite3.IntegrityError("an id is in a segment")
         start += size
+
+
+def _put_files(db: sqlite3.Connection, append: Append) -> None:
+    if append.files:
+        db.executemany(_PUT_FILE, [_file_row(append.workspace_key, file) for file in append.files])
 
 
 def _log_row(key: int, entry: LogEntry) -> _Row:
@@ -681,15 +779,17 @@ def _save(db: sqlite3.Connection, snapshot: FileSnapshot, keep: int) -> None:
         "s": snapshot.sequence,
         "c": snapshot.content.encode(),
         "h": snapshot.content_hash,
+        "d": snapshot.digest or None,
     }
     db.execute(_INSERT_SNAPSHOT, arguments)
     db.execute(_OLD_SNAPSHOTS, {"file": snapshot.file_key, "keep": keep})
+    db.execute(_NOTE_SAVED, {"file": snapshot.file_key, "to": snapshot.sequence})
 
 
 def _snapshot(file_key: int, row: _Row) -> FileSnapshot:
-    version, sequence, content, digest = row
+    version, sequence, content, hashed, digest = row
     # Bytes that are no UTF-8 any more still make a snapshot: one whose hash does not fit.
-    return FileSnapshot(file_key, version, sequence, bytes(content).decode(errors="replace"), digest)
+    return FileSnapshot(file_key, version, sequence, bytes(content).decode(errors="replace"), hashed, digest or b"")
 
 
 # ---- reading without a server, on a connection of `connect(path, read_only=True)`. All raise sqlite3.Error.
@@ -703,12 +803,39 @@ def stored_workspaces(db: sqlite3.Connection) -> list[Workspace]:
 
 def _workspace(db: sqlite3.Connection, workspace_id: str) -> Workspace:
     """A workspace that is there, as it is."""
-    key, incarnation, secret = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
+    key, incarnation, secret, kind, folds_case = db.execute(_WORKSPACE, {"id": workspace_id}).fetchone()
     # A head that somebody has deleted is one at which nothing has been written: it will not fit the log.
-    epoch, last_sequence, chain_hash = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS)
-    tree = tuple(File(*row) for row in db.execute(_FILES, {"key": key}))
-    gone = pruned(db, key)
-    return Workspace(key, workspace_id, incarnation, secret, epoch, last_sequence, chain_hash, tree, gone)
+    epoch, last_sequence, chain_hash, covered = db.execute(_HEAD, {"key": key}).fetchone() or (0, 0, GENESIS, None)
+    return Workspace(
+        key,
+        workspace_id,
+        incarnation,
+        secret,
+        epoch,
+        last_sequence,
+        chain_hash,
+        tuple(map(_file, db.execute(_FILES, {"key": key}))),
+        pruned(db, key),
+        kind,
+        bool(folds_case),
+        covered,
+    )
+
+
+def _file(row: _Row) -> File:
+    key, file_id, path, parent_id, name, kind, trashed, purged, content, properties = row
+    if parent_id is None or purged:
+        return File(key, file_id, path)
+    kept = tuple((name, value) for name, value in json.loads(properties).items()) if len(properties) > 2 else ()
+    return File(key, file_id, path, NodeState(parent_id, name, kind, bool(trashed), content, kept))
+
+
+def _file_row(workspace_key: int, file: File) -> _Row:
+    """A node as it is stored; of one that was purged only its id is left."""
+    node = file.node or NodeState("", "", "")
+    properties = json.dumps(dict(node.properties), separators=(",", ":"))
+    place = (node.parent_id, node.name, node.kind, node.trashed, file.node is None, node.content, properties)
+    return (workspace_key, file.key, file.file_id, file.path, *place)
 
 
 def iterate(
@@ -722,8 +849,8 @@ def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot
     """The kept snapshots of a file, newest first; damaged ones too."""
     snapshots: list[FileSnapshot] = []
     while row := db.execute(_SNAPSHOT, {"file": file_key, "skip": len(snapshots)}).fetchone():
-        version, sequence, content, digest = row
+        version, sequence, content, *hashes = row
         # SQLite keeps a text where somebody has put one in place of the bytes.
         stored = content.encode() if isinstance(content, str) else content
-        snapshots.append(_snapshot(file_key, (version, sequence, stored, digest)))
+        snapshots.append(_snapshot(file_key, (version, sequence, stored, *hashes)))
     return snapshots

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
+from coscribe.core import tree
 from coscribe.core.document_state import Limits, Request
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed as CommittedEntry
 from coscribe.core.operation import NOTHING, Operation, Splice, from_edits, to_edits
+from coscribe.core.tree import NodeState, TreeOperation, node_id
 from coscribe.protocol import messages
 from coscribe.protocol.messages import ChainElement, ClientMessage, Payload, Replacement, ServerMessage
 
@@ -26,6 +28,8 @@ _OPERATION_ID = re.compile(r"[!-~]{1,128}")
 _CONTROL = re.compile(r"[\0\r\ud800-\udfff]")
 
 MAX_BATCH_EDITS = 10_000
+
+MAX_RESTORES = 1_024
 
 _M = TypeVar("_M")
 
@@ -103,8 +107,8 @@ def requests_of(message: messages.Operation | messages.Chain, limits: Limits) ->
 
 def _request(element: messages.Operation | ChainElement, limits: Limits) -> Request:
     check_operation_id(element.operation_id)
-    if len(element.restores) > 1_024:
-        raise CoscribeError(Code.INVALID_PAYLOAD, "restores names more than 1,024 sequences")
+    if len(element.restores) > MAX_RESTORES:
+        raise CoscribeError(Code.INVALID_PAYLOAD, f"restores names more than {MAX_RESTORES} sequences")
     operation = compile_operation(element.operation_type, element.position, element.payload, limits)
     return Request(element.operation_id, operation, tuple(element.restores))
 
@@ -138,6 +142,89 @@ def check_characters(text: str) -> None:
     found = _CONTROL.search(text)
     if found:
         raise CoscribeError(Code.INVALID_TEXT, f"U+{ord(found[0]):04X} at {found.start()} of the text")
+
+
+def tree_operations_of(message: messages.TreeOperation) -> list[TreeOperation]:
+    """The core's form of operations on a tree. Whether they are in order is for the tree to say.
+
+    Errors: ``invalid_operation_id``, ``invalid_payload``.
+    """
+    check_operation_id(message.operation_id)
+    if len(message.restores) > MAX_RESTORES:
+        raise CoscribeError(Code.INVALID_PAYLOAD, f"restores names more than {MAX_RESTORES} sequences")
+    root = message.file_id
+    return [
+        _tree_operation(edit, root, node_id(root, message.operation_id, place))
+        for place, edit in enumerate(message.operations)
+    ]
+
+
+def _tree_operation(edit: messages.TreeEdit, root: str, new_id: str) -> TreeOperation:
+    if isinstance(edit, messages.CreateNode):
+        properties = tuple(edit.properties.items())
+        return tree.Create(
+            new_id, _inside(edit.parent_id, root), edit.name, edit.kind, edit.content, properties, edit.exact
+        )
+    if isinstance(edit, messages.MoveNode):
+        parent_id = None if edit.parent_id is None else _inside(edit.parent_id, root)
+        return tree.Move(edit.file_id, parent_id, edit.name, edit.replaces, edit.exact)
+    if isinstance(edit, messages.DeleteNode):
+        return tree.Delete(edit.file_id)
+    if isinstance(edit, messages.RestoreNode):
+        parent_id = None if edit.parent_id is None else _inside(edit.parent_id, root)
+        return tree.Restore(edit.file_id, parent_id, edit.name)
+    if isinstance(edit, messages.PutContent):
+        return tree.Put(edit.file_id, edit.kind, edit.content)
+    if isinstance(edit, messages.SetProperty):
+        return tree.SetProperty(edit.file_id, edit.key, edit.value)
+    return tree.Purge(tuple(edit.file_ids))
+
+
+def _inside(file_id: str, root: str) -> str:
+    """The core's name of a folder: to it the root is one and the same in every workspace."""
+    return tree.ROOT if file_id == root else file_id
+
+
+def encode_effect_entry(entry: CommittedEntry, effect: tree.Effect, root: str) -> bytes:
+    """The wire form of what became of a tree: one element of ``entries``. ``effect``: what is seen of the entry's."""
+    changes = [
+        messages.TreeChange(file_id, _wire_node(before, root), _wire_node(after, root))
+        for file_id, before, after in effect.changes
+    ]
+    return _encoder.encode(
+        messages.TreeEntry(entry.operation_id, entry.author, entry.sequence, changes, list(entry.restores))
+    )
+
+
+def _wire_node(state: NodeState | None, root: str) -> messages.TreeNode | None:
+    return None if state is None else messages.TreeNode(*_wire_fields(state, root))
+
+
+def _wire_fields(state: NodeState, root: str) -> tuple[str, str, messages.Kind, bool, str, dict[str, str]]:
+    parent_id, name, kind, trashed, content, properties = state
+    return parent_id or root, name, cast(messages.Kind, kind), trashed, content, dict(properties)
+
+
+def placed_node(file_id: str, state: NodeState, root: str) -> messages.PlacedNode:
+    """A node of a snapshot."""
+    return messages.PlacedNode(*_wire_fields(state, root), file_id)
+
+
+def node_state(node: messages.TreeNode, root: str) -> NodeState:
+    """The core's form of a node."""
+    properties = tuple(sorted(node.properties.items()))
+    return NodeState(_inside(node.parent_id, root), node.name, node.kind, node.trashed, node.content, properties)
+
+
+def effect_of(entry: messages.TreeEntry, root: str) -> tree.Effect:
+    """The core's form of what became of a tree, as a client receives it."""
+
+    def state(node: messages.TreeNode | None) -> NodeState | None:
+        return None if node is None else node_state(node, root)
+
+    return tree.Effect(
+        tuple(tree.Change(change.file_id, state(change.before), state(change.after)) for change in entry.changes)
+    )
 
 
 def wire_form(operation: Operation) -> tuple[messages.OperationType, int, Payload]:
@@ -182,6 +269,27 @@ def committed_frame(file_id: str, previous: int, chain_hash: bytes, encoded: Ite
 def resent_frame(file_id: str, previous: int, chain_hash: bytes, more: bool, encoded: Iterable[bytes]) -> bytes:
     """A Resent message, likewise."""
     return b'{"type":"resent","fileId":"%b","previousSequenceId":%d,"chainHash":"%b","more":%b,"operations":[%b]}' % (
+        file_id.encode(),
+        previous,
+        chain_hash.hex().encode(),
+        b"true" if more else b"false",
+        b",".join(encoded),
+    )
+
+
+def tree_frame(file_id: str, previous: int, chain_hash: bytes, encoded: Iterable[bytes]) -> bytes:
+    """A TreeCommitted message from entries that are already encoded."""
+    return b'{"type":"treeCommitted","fileId":"%b","previousSequenceId":%d,"chainHash":"%b","entries":[%b]}' % (
+        file_id.encode(),
+        previous,
+        chain_hash.hex().encode(),
+        b",".join(encoded),
+    )
+
+
+def tree_resent_frame(file_id: str, previous: int, chain_hash: bytes, more: bool, encoded: Iterable[bytes]) -> bytes:
+    """A TreeResent message, likewise."""
+    return b'{"type":"treeResent","fileId":"%b","previousSequenceId":%d,"chainHash":"%b","more":%b,"entries":[%b]}' % (
         file_id.encode(),
         previous,
         chain_hash.hex().encode(),

@@ -23,6 +23,8 @@ OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OperationType = Literal["insert", "delete", "replace", "batch"]
 Fate = Literal["committed", "notCommitted", "unknowable"]
 Role = Literal["owner", "editor", "viewer"]
+Kind = Literal["directory", "text", "binary", "symlink"]
+Why = Literal["numbered", "trashed_folder", "cycle", "too_deep", "already", "moved_up", "kept"]
 
 
 class Message(msgspec.Struct, rename="camel", gc=False, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
@@ -90,6 +92,110 @@ class CommittedOperation(Part):
     restores: list[int] = []
 
 
+class CreateNode(Part, tag_field="verb", tag="create"):
+    """A new file or folder. Its id is `node_id` of the workspace, the operation and the place in it. ``content``: of a
+    binary file the SHA-256 of its bytes in hex, of a link its target. ``exact``: refuse it rather than number it."""
+
+    parent_id: FileId
+    name: str
+    kind: Kind
+    content: str = ""
+    properties: dict[str, str] = {}
+    exact: bool = False
+
+
+class MoveNode(Part, tag_field="verb", tag="move"):
+    """To another folder, under another name, or both. ``replaces``: what has that name, and goes into the trash."""
+
+    file_id: FileId
+    parent_id: FileId | None = None
+    name: str | None = None
+    replaces: str = ""
+    exact: bool = False
+
+
+class DeleteNode(Part, tag_field="verb", tag="delete"):
+    """Into the trash, with all that is below."""
+
+    file_id: FileId
+
+
+class RestoreNode(Part, tag_field="verb", tag="restore"):
+    """Out of the trash, with all that went there with it; to another folder or under another name, if that is said."""
+
+    file_id: FileId
+    parent_id: FileId | None = None
+    name: str | None = None
+
+
+class PutContent(Part, tag_field="verb", tag="put"):
+    """Another content of a binary file or a link as a whole, or another kind of file."""
+
+    file_id: FileId
+    kind: Kind
+    content: str = ""
+
+
+class SetProperty(Part, tag_field="verb", tag="set"):
+    """One property of a file; an empty value takes it away."""
+
+    file_id: FileId
+    key: str
+    value: str
+
+
+class PurgeNodes(Part, tag_field="verb", tag="purge"):
+    """Out of the trash for good, these very ones; for owners."""
+
+    file_ids: list[FileId]
+
+
+TreeEdit = CreateNode | MoveNode | DeleteNode | RestoreNode | PutContent | SetProperty | PurgeNodes
+
+
+class TreeNode(Part):
+    """A file or folder. ``parentId``: the folder that it is in; of what is at the top the id of the workspace.
+    ``trashed``: itself, whatever the folders above are. ``properties``: only those that are not the usual."""
+
+    parent_id: str
+    name: str
+    kind: Kind
+    trashed: bool = False
+    content: str = ""
+    properties: dict[str, str] = {}
+
+
+class PlacedNode(TreeNode):
+    """A node of a snapshot, with its id."""
+
+    file_id: str = ""
+
+
+class TreeChange(Part):
+    """A node before and after; null: it was not there, it is not there any more."""
+
+    file_id: str
+    before: TreeNode | None
+    after: TreeNode | None
+
+
+class TreeEntry(Part):
+    """What an operation on the tree came to, with its place in the order. No changes: it came to nothing."""
+
+    operation_id: str
+    user_id: str
+    server_sequence_id: int
+    changes: list[TreeChange]
+    restores: list[int] = []
+
+
+class TreeNote(Part):
+    """Something came out other than it was asked."""
+
+    file_id: str
+    why: Why
+
+
 class Place(Part):
     """Where an operation is in the order."""
 
@@ -148,8 +254,9 @@ class Hello(Message):
 
 
 class Join(Message):
-    """Open a file. ``have``: what is left from before, for a tail instead of a snapshot. ``inFlight``: the ids of
-    operations that were sent and never acknowledged; the answer names the fate of each."""
+    """Open a file, or, by the workspace's id, the tree of a workspace. ``have``: what is left from before, for a tail
+    instead of a snapshot. ``inFlight``: the ids of operations that were sent and never acknowledged; the answer names
+    the fate of each."""
 
     file_id: FileId
     have: Have | None = None
@@ -201,6 +308,18 @@ class Chain(Message):
     operations: Annotated[list[ChainElement], msgspec.Meta(min_length=1)]
 
 
+class TreeOperation(Message):
+    """Operations on the tree of the workspace ``fileId``, one after the other, all of them or none: one operation with
+    one id and one place in the order. They name files by id and say what is to be, whatever was: there is no base, and
+    nothing is rebased. What comes of it is in `treeCommitted`, which may be other than was asked: see `treeNotes`."""
+
+    file_id: FileId
+    operation_id: OperationId
+    user_id: str
+    operations: Annotated[list[TreeEdit], msgspec.Meta(min_length=1)]
+    restores: list[Natural] = []
+
+
 class SetPresence(Message):
     """Where my caret is, as of ``documentVersion``. Advisory: receivers carry it over what has come since."""
 
@@ -230,7 +349,19 @@ class Ping(Message):
     nonce: Natural = 0
 
 
-ClientMessage = Hello | Join | SnapshotApplied | Leave | Operation | Chain | SetPresence | Resend | GetChecksum | Ping
+ClientMessage = (
+    Hello
+    | Join
+    | SnapshotApplied
+    | Leave
+    | Operation
+    | Chain
+    | TreeOperation
+    | SetPresence
+    | Resend
+    | GetChecksum
+    | Ping
+)
 
 
 # ---- server to client
@@ -269,6 +400,48 @@ class Committed(Message):
     previous_sequence_id: int
     chain_hash: str
     operations: list[CommittedOperation]
+
+
+class TreeSnapshot(Message):
+    """The tree of a workspace at a sequence: all its nodes, those in the trash too, each behind its folder.
+    ``foldsCase``: names that differ in case, or in how their accents are written, are the same name."""
+
+    file_id: str
+    snapshot_sequence_id: int
+    incarnation: str
+    chain_hash: str
+    role: Role
+    fates: list[OperationFate]
+    lineage_lost: bool
+    folds_case: bool
+    nodes: list[PlacedNode]
+
+
+class TreeCommitted(Message):
+    """What became of a tree, in order, the author's own operations too; as `committed` is for a text."""
+
+    file_id: str
+    previous_sequence_id: int
+    chain_hash: str
+    entries: list[TreeEntry]
+
+
+class TreeResent(Message):
+    """The answer to a resend of a tree."""
+
+    file_id: str
+    previous_sequence_id: int
+    chain_hash: str
+    more: bool
+    entries: list[TreeEntry]
+
+
+class TreeNotes(Message):
+    """To the author alone: what of an operation on the tree came out other than it was asked."""
+
+    file_id: str
+    operation_id: str
+    notes: list[TreeNote]
 
 
 class Live(Message):
@@ -370,6 +543,10 @@ ServerMessage = (
     Welcome
     | Snapshot
     | Committed
+    | TreeSnapshot
+    | TreeCommitted
+    | TreeResent
+    | TreeNotes
     | Live
     | Ack
     | Resent

@@ -1,11 +1,25 @@
 // Generated from contract/wire.schema.json by web/tools/generate.mjs.
 
 export type ClientMessage =
-  Hello | Join | SnapshotApplied | Leave | Operation | Chain | SetPresence | Resend | GetChecksum | Ping;
+  | Hello
+  | Join
+  | SnapshotApplied
+  | Leave
+  | Operation
+  | Chain
+  | TreeOperation
+  | SetPresence
+  | Resend
+  | GetChecksum
+  | Ping;
 export type ServerMessage =
   | Welcome
   | Snapshot
   | Committed
+  | TreeSnapshot
+  | TreeCommitted
+  | TreeResent
+  | TreeNotes
   | Live
   | Ack
   | Resent
@@ -37,8 +51,9 @@ export interface Hello {
   client?: string;
 }
 /**
- * Open a file. `have`: what is left from before, for a tail instead of a snapshot. `inFlight`: the ids of
- * operations that were sent and never acknowledged; the answer names the fate of each.
+ * Open a file, or, by the workspace's id, the tree of a workspace. `have`: what is left from before, for a tail
+ * instead of a snapshot. `inFlight`: the ids of operations that were sent and never acknowledged; the answer names
+ * the fate of each.
  */
 export interface Join {
   type: "join";
@@ -206,6 +221,188 @@ export interface ChainElement {
    * the sequences that an undo or a restore brings back
    */
   restores?: number[];
+}
+/**
+ * Operations on the tree of the workspace `fileId`, one after the other, all of them or none: one operation with
+ * one id and one place in the order. They name files by id and say what is to be, whatever was: there is no base, and
+ * nothing is rebased. What comes of it is in `treeCommitted`, which may be other than was asked: see `treeNotes`.
+ */
+export interface TreeOperation {
+  type: "treeOperation";
+  /**
+   * the workspace
+   */
+  fileId: string;
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * who: the one of the welcome message
+   */
+  userId: string;
+  /**
+   * the operations, in order
+   */
+  operations: (CreateNode | MoveNode | DeleteNode | RestoreNode | PutContent | SetProperty | PurgeNodes)[];
+  /**
+   * the sequences that an undo or a restore brings back
+   */
+  restores?: number[];
+}
+/**
+ * A new file or folder. Its id is `node_id` of the workspace, the operation and the place in it. `content`: of a
+ * binary file the SHA-256 of its bytes in hex, of a link its target. `exact`: refuse it rather than number it.
+ */
+export interface CreateNode {
+  /**
+   * what is to be done
+   */
+  verb: "create";
+  /**
+   * the folder; the workspace's own id is the top
+   */
+  parentId: string;
+  /**
+   * the name in its folder, of at most 255 bytes, without a slash
+   */
+  name: string;
+  /**
+   * what sort of file it is
+   */
+  kind: "binary" | "directory" | "symlink" | "text";
+  /**
+   * of a binary file the SHA-256 in hex, of a link the target
+   */
+  content?: string;
+  /**
+   * `mode`, `eol`, `bom`, `encoding`, `diskName`, where they are not the usual
+   */
+  properties?: {
+    [k: string]: string;
+  };
+  /**
+   * whether it is refused, `conflict`, where the name is taken; else it is numbered
+   */
+  exact?: boolean;
+}
+/**
+ * To another folder, under another name, or both. `replaces`: what has that name, and goes into the trash.
+ */
+export interface MoveNode {
+  /**
+   * what is to be done
+   */
+  verb: "move";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the folder to move it to; none: it stays in its own
+   */
+  parentId?: string | null;
+  /**
+   * the new name; none: it keeps its own
+   */
+  name?: string | null;
+  /**
+   * the file that has the name, and goes into the trash for it
+   */
+  replaces?: string;
+  /**
+   * whether it is refused, `conflict`, where the name is taken; else it is numbered
+   */
+  exact?: boolean;
+}
+/**
+ * Into the trash, with all that is below.
+ */
+export interface DeleteNode {
+  /**
+   * what is to be done
+   */
+  verb: "delete";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+}
+/**
+ * Out of the trash, with all that went there with it; to another folder or under another name, if that is said.
+ */
+export interface RestoreNode {
+  /**
+   * what is to be done
+   */
+  verb: "restore";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the folder to restore it to; none: the one that it was in
+   */
+  parentId?: string | null;
+  /**
+   * the new name; none: it keeps its own
+   */
+  name?: string | null;
+}
+/**
+ * Another content of a binary file or a link as a whole, or another kind of file.
+ */
+export interface PutContent {
+  /**
+   * what is to be done
+   */
+  verb: "put";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * what sort of file it is
+   */
+  kind: "binary" | "directory" | "symlink" | "text";
+  /**
+   * of a binary file the SHA-256 in hex, of a link the target
+   */
+  content?: string;
+}
+/**
+ * One property of a file; an empty value takes it away.
+ */
+export interface SetProperty {
+  /**
+   * what is to be done
+   */
+  verb: "set";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * which property
+   */
+  key: string;
+  /**
+   * the property's value; empty takes it away
+   */
+  value: string;
+}
+/**
+ * Out of the trash for good, these very ones; for owners.
+ */
+export interface PurgeNodes {
+  /**
+   * what is to be done
+   */
+  verb: "purge";
+  /**
+   * what goes; a folder only with all that is in it
+   */
+  fileIds: string[];
 }
 /**
  * Where my caret is, as of `documentVersion`. Advisory: receivers carry it over what has come since.
@@ -465,6 +662,237 @@ export interface CommittedOperation {
    * the sequences that an undo or a restore brings back
    */
   restores?: number[];
+}
+/**
+ * The tree of a workspace at a sequence: all its nodes, those in the trash too, each behind its folder.
+ * `foldsCase`: names that differ in case, or in how their accents are written, are the same name.
+ */
+export interface TreeSnapshot {
+  type: "treeSnapshot";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the sequence that the snapshot shows
+   */
+  snapshotSequenceId: number;
+  /**
+   * which log it is; another one after a restore from a backup
+   */
+  incarnation: string;
+  /**
+   * the digest of the log's entry at that sequence, in hex; 64 zeros at sequence 0
+   */
+  chainHash: string;
+  /**
+   * what one may do with the file
+   */
+  role: "editor" | "owner" | "viewer";
+  /**
+   * what became of each id in flight
+   */
+  fates: OperationFate[];
+  /**
+   * whether the log does not know what the client had
+   */
+  lineageLost: boolean;
+  /**
+   * whether names that differ in case are the same
+   */
+  foldsCase: boolean;
+  /**
+   * all files and folders, each behind its folder
+   */
+  nodes: PlacedNode[];
+}
+/**
+ * A node of a snapshot, with its id.
+ */
+export interface PlacedNode {
+  /**
+   * the folder; the workspace's own id is the top
+   */
+  parentId: string;
+  /**
+   * the name in its folder, of at most 255 bytes, without a slash
+   */
+  name: string;
+  /**
+   * what sort of file it is
+   */
+  kind: "binary" | "directory" | "symlink" | "text";
+  /**
+   * whether it was deleted itself; what is below it is in the trash, too
+   */
+  trashed?: boolean;
+  /**
+   * of a binary file the SHA-256 in hex, of a link the target
+   */
+  content?: string;
+  /**
+   * `mode`, `eol`, `bom`, `encoding`, `diskName`, where they are not the usual
+   */
+  properties?: {
+    [k: string]: string;
+  };
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId?: string;
+}
+/**
+ * What became of a tree, in order, the author's own operations too; as `committed` is for a text.
+ */
+export interface TreeCommitted {
+  type: "treeCommitted";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the file's sequence before the first of them; above one's own there is a gap
+   */
+  previousSequenceId: number;
+  /**
+   * the digest of the last of these entries
+   */
+  chainHash: string;
+  /**
+   * what became of the tree, in order
+   */
+  entries: TreeEntry[];
+}
+/**
+ * What an operation on the tree came to, with its place in the order. No changes: it came to nothing.
+ */
+export interface TreeEntry {
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * whose operation it was
+   */
+  userId: string;
+  /**
+   * a place in the order of the workspace
+   */
+  serverSequenceId: number;
+  /**
+   * the files that are other ones now, in order
+   */
+  changes: TreeChange[];
+  /**
+   * the sequences that an undo or a restore brings back
+   */
+  restores?: number[];
+}
+/**
+ * A node before and after; null: it was not there, it is not there any more.
+ */
+export interface TreeChange {
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * what it was; none: it was not there
+   */
+  before: TreeNode | null;
+  /**
+   * what it is; none: it is not there any more
+   */
+  after: TreeNode | null;
+}
+/**
+ * A file or folder. `parentId`: the folder that it is in; of what is at the top the id of the workspace.
+ * `trashed`: itself, whatever the folders above are. `properties`: only those that are not the usual.
+ */
+export interface TreeNode {
+  /**
+   * the folder; the workspace's own id is the top
+   */
+  parentId: string;
+  /**
+   * the name in its folder, of at most 255 bytes, without a slash
+   */
+  name: string;
+  /**
+   * what sort of file it is
+   */
+  kind: "binary" | "directory" | "symlink" | "text";
+  /**
+   * whether it was deleted itself; what is below it is in the trash, too
+   */
+  trashed?: boolean;
+  /**
+   * of a binary file the SHA-256 in hex, of a link the target
+   */
+  content?: string;
+  /**
+   * `mode`, `eol`, `bom`, `encoding`, `diskName`, where they are not the usual
+   */
+  properties?: {
+    [k: string]: string;
+  };
+}
+/**
+ * The answer to a resend of a tree.
+ */
+export interface TreeResent {
+  type: "treeResent";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the sequence that was asked from
+   */
+  previousSequenceId: number;
+  /**
+   * the digest of the last of these entries; of what one has where there are none
+   */
+  chainHash: string;
+  /**
+   * whether the range goes on behind the last of these
+   */
+  more: boolean;
+  /**
+   * what became of the tree, in order
+   */
+  entries: TreeEntry[];
+}
+/**
+ * To the author alone: what of an operation on the tree came out other than it was asked.
+ */
+export interface TreeNotes {
+  type: "treeNotes";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * unique for ever: 1 to 128 printable ASCII characters without blanks
+   */
+  operationId: string;
+  /**
+   * what came out other than it was asked
+   */
+  notes: TreeNote[];
+}
+/**
+ * Something came out other than it was asked.
+ */
+export interface TreeNote {
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * why it did
+   */
+  why: "already" | "cycle" | "kept" | "moved_up" | "numbered" | "too_deep" | "trashed_folder";
 }
 /**
  * The tail is through: from here on operations come as they are committed.
