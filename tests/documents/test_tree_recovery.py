@@ -16,7 +16,7 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NO_EFFECT, Tree, node_id
 from coscribe.documents.audit import Claim, audit
 from coscribe.documents.collaboration import Plan, Planned, TreeEdited
-from coscribe.documents.ports import Identity
+from coscribe.documents.ports import Identity, PathRights
 from coscribe.documents.quota import Allowance
 from coscribe.documents.session import Author, Evidence, Missing, OpenFile
 from coscribe.documents.snapshot_manager import SnapshotPolicy
@@ -373,7 +373,7 @@ async def test_verifying_finds_what_is_wrong_with_a_tree(wrong: str) -> None:
 
 
 def making(*names: str, exact: bool = True, texts: dict[int, str] | None = None) -> Plan:
-    def plan(tree: Tree) -> Planned:
+    def plan(tree: Tree, _: PathRights) -> Planned:
         if exact and any(tree.find(name) for name in names):
             raise CoscribeError(Code.CONFLICT)
         edits = [messages.CreateNode(ROOT, name, "text", exact=exact) for name in names]

@@ -66,6 +66,13 @@ class Code(Enum):
         "invalid_file_id", "client", "never", False, "1 to 128 of: letters, digits, dot, dash, underscore."
     )
     FILE_NOT_FOUND = ErrorKind("file_not_found", "client", "never", False, "Check the fileId and your access.")
+    INVALID_PATH = ErrorKind(
+        "invalid_path",
+        "client",
+        "never",
+        False,
+        "Names from the top with slashes between, none empty, none . or ..",
+    )
     NOT_A_TEXT = ErrorKind("not_a_text", "client", "never", False, "Only texts can be edited; read it as it is.")
     PERMISSION_DENIED = ErrorKind("permission_denied", "client", "never", False, "Ask an owner for the right.")
     ACCESS_REMOVED = ErrorKind(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -55,6 +55,8 @@ from coscribe.protocol.messages import OperationFate, Participant, Place, Role
 from coscribe.tracing import Tracer
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 LOG_PAGE = 2_000
 """Log entries read at a time for an edit whose base has left the window."""
@@ -110,7 +112,14 @@ class Planned(NamedTuple):
     texts: Mapping[int, str] = {}
 
 
-Plan = Callable[[Tree], Planned]
+Plan = Callable[[Tree, PathRights], Planned]
+
+
+class Looked(NamedTuple, Generic[_T]):
+    """What was seen of a tree, as it was at ``sequence``."""
+
+    seen: _T
+    sequence: int
 
 
 class TreeEdited(NamedTuple):
@@ -698,6 +707,30 @@ class Collaboration:
                         raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
                     return places
 
+    async def look(self, identity: Identity, workspace_id: str, at: Callable[[Tree, PathRights], _T]) -> Looked[_T]:
+        """What ``at`` finds in the tree in one turn, once all that it can have seen is durable.
+
+        Errors: those of ``at``; ``invalid_file_id``, ``file_not_found``, ``file_damaged``, ``storage_unavailable``.
+        """
+        codec.check_file_id(workspace_id)
+        with _storage_as_refusal():
+            while True:
+                generation = self.generation
+                session, rights = await self._admitted_to_tree(identity, workspace_id)
+                if generation != self.generation or session.lost or session.tree is None:
+                    continue
+                refusal: CoscribeError | None = None
+                try:
+                    looked = Looked(at(session.tree.state.tree, rights), session.last_sequence)
+                except CoscribeError as error:
+                    refusal = error  # that something is not there is seen, too
+                if not await _settled(session):
+                    raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+                if generation == self.generation:
+                    if refusal is not None:
+                        raise refusal
+                    return looked
+
     async def edit_tree(
         self, identity: Identity, workspace_id: str, series: str, plan: Plan, *, within_rate: bool = True
     ) -> TreeEdited:
@@ -748,7 +781,7 @@ class Collaboration:
         """The turn. Raises Missing, and then has done nothing."""
         assert session.tree is not None
         root = session.workspace.workspace_id
-        edits, texts = plan(session.tree.state.tree)
+        edits, texts = plan(session.tree.state.tree, rights)
         for text in texts.values():
             codec.check_characters(text)
             if len(text) > self.limits.file_length:

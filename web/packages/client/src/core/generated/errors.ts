@@ -28,6 +28,7 @@ export const ERRORS = {
   slow_consumer: {"fault":"client","retry":"rejoin","closes":true,"help":"Read faster; reconnect and rejoin."},
   invalid_file_id: {"fault":"client","retry":"never","closes":false,"help":"1 to 128 of: letters, digits, dot, dash, underscore."},
   file_not_found: {"fault":"client","retry":"never","closes":false,"help":"Check the fileId and your access."},
+  invalid_path: {"fault":"client","retry":"never","closes":false,"help":"Names from the top with slashes between, none empty, none . or .."},
   not_a_text: {"fault":"client","retry":"never","closes":false,"help":"Only texts can be edited; read it as it is."},
   permission_denied: {"fault":"client","retry":"never","closes":false,"help":"Ask an owner for the right."},
   access_removed: {"fault":"client","retry":"never","closes":false,"help":"Keep your pending edits as a patch; ask an owner for access."},

@@ -953,6 +953,7 @@ export interface Problem {
     | "invalid_file_id"
     | "invalid_message"
     | "invalid_operation_id"
+    | "invalid_path"
     | "invalid_payload"
     | "invalid_request"
     | "invalid_text"
