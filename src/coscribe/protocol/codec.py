@@ -180,6 +180,26 @@ def _tree_operation(edit: messages.TreeEdit, root: str, new_id: str) -> TreeOper
     return tree.Purge(tuple(edit.file_ids))
 
 
+def tree_edit_of(operation: TreeOperation, root: str) -> messages.TreeEdit:
+    """The wire form of an operation on a tree. Of a new file the id is not in it: that follows from where it stands."""
+    if isinstance(operation, tree.Create):
+        _, parent_id, name, kind, content, properties, exact = operation
+        return messages.CreateNode(parent_id or root, name, cast(messages.Kind, kind), content, dict(properties), exact)
+    if isinstance(operation, tree.Move):
+        parent = None if operation.parent_id is None else operation.parent_id or root
+        return messages.MoveNode(operation.file_id, parent, operation.name, operation.replaces, operation.exact)
+    if isinstance(operation, tree.Delete):
+        return messages.DeleteNode(operation.file_id)
+    if isinstance(operation, tree.Restore):
+        parent = None if operation.parent_id is None else operation.parent_id or root
+        return messages.RestoreNode(operation.file_id, parent, operation.name)
+    if isinstance(operation, tree.Put):
+        return messages.PutContent(operation.file_id, cast(messages.Kind, operation.kind), operation.content)
+    if isinstance(operation, tree.SetProperty):
+        return messages.SetProperty(operation.file_id, operation.key, operation.value)
+    return messages.PurgeNodes(list(operation.file_ids))
+
+
 def _inside(file_id: str, root: str) -> str:
     """The core's name of a folder: to it the root is one and the same in every workspace."""
     return tree.ROOT if file_id == root else file_id
