@@ -40,6 +40,7 @@ from coscribe.api.services import Services
 from coscribe.config import MailSettings, Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.file_system import FileSystem
 from coscribe.documents.history import History
 from coscribe.documents.ports import OpLog, StorageError
 from coscribe.documents.pruning import PrunedPart
@@ -120,6 +121,7 @@ class People:
                 monotonic=time.monotonic,
             ),
             collaboration,
+            FileSystem(collaboration),
             History(collaboration, op_log),
             settings.url,
         )

@@ -70,6 +70,10 @@ class Row(NamedTuple):
     def is_about_a_document(self) -> bool:
         return any(action.value.least in RANK for action in self.actions)
 
+    @property
+    def is_about_a_tree(self) -> bool:
+        return "{workspaceId}" in self.path
+
 
 def rows() -> Iterator[Row]:
     """One for each route, in the order in which they are made."""

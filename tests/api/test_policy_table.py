@@ -40,15 +40,22 @@ class Request(NamedTuple):
 
 
 class Scene:
-    """A caller of some kind, and a document of ``owner``. ``account``: the person behind the caller, if any."""
+    """A caller of some kind, and a document of ``owner``, or a workspace with the files ``plan`` and ``old``, of which
+    the latter is in the trash. ``account``: the person behind the caller, if any."""
 
-    def __init__(self, town: Town, kind: str) -> None:
+    def __init__(self, town: Town, kind: str, *, is_tree: bool = False) -> None:
         self.town = town
         self.kind = kind
+        self.is_tree = is_tree
 
     async def set_up(self) -> Scene:
         self.owner = await self.somebody()
-        self.document_id = await self.owner.document("Plan", "a plan")
+        if self.is_tree:
+            self.document_id = await self.owner.workspace("Plan", plan="a plan")
+            self.trashed = (await self.owner.write(self.document_id, "old", "an old plan"))["fileId"]
+            await self.owner.post(f"/workspace/{self.document_id}/fs/delete", {"path": "old"})
+        else:
+            self.document_id = await self.owner.document("Plan", "a plan")
         self.caller = await self._caller()
         self.account = self.owner if "token" in self.kind else self.caller
         return self
@@ -127,7 +134,8 @@ class Scene:
         return f"/documents/{self.document_id}"
 
     def of_document(self, status: int = 200, /, *, parts: dict[str, str] | None = None, **options: Any) -> Request:
-        return Request(status, {"documentId": self.document_id, **(parts or {})}, options)
+        part = "workspaceId" if self.is_tree else "documentId"
+        return Request(status, {part: self.document_id, **(parts or {})}, options)
 
 
 Example = Callable[[Scene], Coroutine[Any, Any, Request]]
@@ -298,6 +306,38 @@ async def _(scene: Scene) -> Request:
 
 
 plain("GET", "/api/documents/export")
+
+# ---- workspaces
+
+FS = "/api/workspace/{workspaceId}/fs"
+plain("POST", "/api/workspaces", 201, json={"name": "Mine"})
+plain("GET", f"{FS}/stat", params={"path": "plan"})
+plain("GET", f"{FS}/list")
+plain("GET", f"{FS}/trash")
+plain("GET", f"{FS}/read", params={"path": "plan"})
+plain("PUT", f"{FS}/write", params={"path": "plan"}, content=b"new", headers={"If-Match": '"v1"'})
+plain("POST", f"{FS}/delete", json={"path": "plan"})
+
+
+def making(what: str, **more: Any) -> None:
+    """The example of a route that makes something, which must not be there yet."""
+
+    @example("POST", f"{FS}/{what}")
+    async def make(scene: Scene) -> Request:
+        name = f"new{next(_numbers)}"
+        target = {"path": name} if what == "mkdir" else {"target": name}
+        return scene.of_document(json={**target, **more})
+
+
+making("mkdir")
+making("rename", source="plan")
+making("copy", source="plan")
+
+
+@example("POST", f"{FS}/restore")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(json={"fileId": scene.trashed})
+
 
 # ---- history
 
@@ -564,21 +604,28 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scenes(town: Town) -> dict[str, Scene]:
+async def scenes(town: Town) -> Scenes:
     """One of each kind, for requests that change nothing."""
-    return {kind: await Scene(town, kind).set_up() for kind in CALLERS}
+    kinds = [(kind, is_tree) for kind in CALLERS for is_tree in (False, True)]
+    return {(kind, is_tree): await Scene(town, kind, is_tree=is_tree).set_up() for kind, is_tree in kinds}
 
 
-async def scene_for(scenes: dict[str, Scene], row: Row, kind: str) -> Scene:
+Scenes = dict[tuple[str, bool], Scene]
+"""By the kind of caller, and whether it is a workspace."""
+
+
+async def scene_for(scenes: Scenes, row: Row, kind: str) -> Scene:
     """A scene that the request may change as it likes, or one that it does not change."""
-    scene = scenes[kind]
+    scene = scenes[kind, row.is_about_a_tree]
     if row.method == "GET" or row.answers[kind] is not None:
         return scene
-    return await (Scene(scene.town, kind).set_up() if row.is_about_a_document else scene.with_another_caller())
+    if row.is_about_a_document:
+        return await Scene(scene.town, kind, is_tree=row.is_about_a_tree).set_up()
+    return await scene.with_another_caller()
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: f"{row.method} {row.path}")
-async def test_everybody_gets_what_the_table_says(scenes: dict[str, Scene], row: Row) -> None:
+async def test_everybody_gets_what_the_table_says(scenes: Scenes, row: Row) -> None:
     assert (row.method, row.path) in EXAMPLES, "a new route: write an example of a good request"
     for kind, refusal in row.answers.items():
         scene = await scene_for(scenes, row, kind)
@@ -591,16 +638,17 @@ async def test_everybody_gets_what_the_table_says(scenes: dict[str, Scene], row:
             assert answer.json()["code"] == refusal.value.code, told
 
 
-async def test_an_unknown_document_is_answered_like_one_of_others(scenes: dict[str, Scene]) -> None:
+async def test_an_unknown_document_is_answered_like_one_of_others(scenes: Scenes) -> None:
     """For every route about a document: by its answer nobody learns whether one exists."""
-    scene = scenes["outsider"]
     for key, row in ROWS.items():
         if row.is_about_a_document:
+            scene = scenes["outsider", row.is_about_a_tree]
+            part = "workspaceId" if row.is_about_a_tree else "documentId"
             wanted = await EXAMPLES[key](scene)
             there, nowhere = scene.document_id, "doc_none"
             first, second = [
                 await scene.caller.client.request(
-                    row.method, row.path.format(**{**wanted.parts, "documentId": one}), **wanted.options
+                    row.method, row.path.format(**{**wanted.parts, part: one}), **wanted.options
                 )
                 for one in (there, nowhere)
             ]

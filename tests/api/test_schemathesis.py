@@ -56,7 +56,7 @@ SPOILS = {
 TRASHES = ("DELETE", "/api/documents/{documentId}")
 """Its example trashes the document, and so spoils it whatever the request comes to."""
 
-REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who")
+REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who", "path", "source", "target", "fileId")
 """Fields of a body that name something: a good request names something that is there."""
 
 COVERED_BY = ("nobody", "outsider", "viewer", "editor", "owner", "administrator")
@@ -71,6 +71,12 @@ GOOD = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 BAD = ["400", "401", "403", "404", "405", "409", "410", "412", "413", "415", "422", "428", "429"]
 """What a malformed one may come to: schemathesis's own list without 5xx and 406, with what If-Match, one-time secrets
 and large bodies are refused with, which are looked at before the rest."""
+
+FS_ROUTES = [
+    *(("GET", what) for what in ("stat", "list", "read")),
+    ("PUT", "write"),
+    *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore")),
+]
 
 RULES: dict[str, tuple[str, ...]] = {
     # The secret is used up, or made up.
@@ -90,6 +96,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "DELETE /api/groups/{groupId}": ("412",),
     # 422: the payload has to fit the type, positions have to be in the text. 413: too much for one operation.
     "POST /api/documents/{documentId}/operations": ("413", "422"),
+    # 400: a name is . or .., or something is no folder. 422: a name is .git, or too long.
+    **{f"{method} /api/workspace/{{workspaceId}}/fs/{what}": ("400", "422") for method, what in FS_ROUTES},
     # 422: an owner is invited by id or handle only; a list has an entry.
     "POST /api/documents/{documentId}/invitations": ("422",),
     "POST /api/documents/{documentId}/invitations/list": ("422",),
@@ -142,19 +150,19 @@ class Role:
         self.reached: set[str] = set()
         self.cases = 0
         self._keys = 0
-        self._scene: Scene | None = None
+        self._scenes: dict[bool, Scene] = {}
         self._kept: dict[tuple[str, str], Request] = {}
 
-    @property
-    def scene(self) -> Scene:
-        if self._scene is None:
-            self._scene = self.server.run(Scene(self.server.town, self.kind).set_up())
+    def scene(self, path: str) -> Scene:
+        """With a workspace for routes that are about one, else with a document."""
+        is_tree = "{workspaceId}" in path
+        if is_tree not in self._scenes:
+            self._scenes[is_tree] = self.server.run(Scene(self.server.town, self.kind, is_tree=is_tree).set_up())
             self._kept.clear()
-        return self._scene
+        return self._scenes[is_tree]
 
-    @property
-    def authorization(self) -> str | None:
-        token: str | None = self.scene.caller.client.headers.get("Authorization")
+    def authorization(self, path: str = "") -> str | None:
+        token: str | None = self.scene(path).caller.client.headers.get("Authorization")
         return token
 
     def before(self, case: Case[Any]) -> None:
@@ -169,8 +177,8 @@ class Role:
         if isinstance(meta.phase.data, StatefulPhaseData) or key not in EXAMPLES:
             return
         wanted = self._request(key, fresh=good and key[0] != "GET" and ROWS[key].answers[self.kind] is None)
-        if case._has_explicit_auth and self.authorization is not None:
-            case.headers["Authorization"] = self.authorization
+        if case._has_explicit_auth and self.authorization(key[1]) is not None:
+            case.headers["Authorization"] = self.authorization(key[1])
         if not meta.is_negative_at(ParameterLocation.PATH):
             for name, value in wanted.parts.items():
                 if name in (case.path_parameters or {}):
@@ -185,6 +193,8 @@ class Role:
             self._keys += 1
             number = str(self._keys)
             headers[name] = headers[name][: -len(number)] + number  # of the same length, and not used before
+        if "path" in (case.query or {}) and "params" in wanted.options:
+            case.query["path"] = wanted.options["params"]["path"]
         body, example = case.body, wanted.options.get("json")
         if isinstance(body, dict) and isinstance(example, dict):
             names = ("name", "password") if key == ("POST", "/api/session") else REAL
@@ -196,10 +206,10 @@ class Role:
         if succeeded:
             self.reached.add(case.operation.label)
         if key == TRASHES or (succeeded and key in SPOILS):
-            self._scene = None
+            self._scenes.clear()
 
     def _request(self, key: tuple[str, str], *, fresh: bool) -> Request:
-        scene = self.scene
+        scene = self.scene(key[1])
         if fresh:
             return self.server.run(EXAMPLES[key](scene))
         if key not in self._kept:
@@ -266,12 +276,12 @@ def hooks(role: Role) -> Iterator[None]:
 def failures_of(server: Server, role: Role, seed: int) -> list[str]:
     """All phases and checks; each failure once, with the request it came of."""
     schema = schemathesis.openapi.from_url(f"{server.url}/api/openapi.json", config=configuration(role.kind, seed))
-    if role.authorization is not None:
+    if role.authorization() is not None:
 
         @schema.auth(refresh_interval=None)
         class Authorization:
             def get(self, case: Case[Any], context: Any) -> str | None:
-                return role.authorization
+                return role.authorization(case.operation.path)
 
             def set(self, case: Case[Any], data: str, context: Any) -> None:
                 case.headers["Authorization"] = data

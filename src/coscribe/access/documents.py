@@ -54,6 +54,7 @@ from coscribe.protocol.messages import Role
 
 Which = Literal["all", "mine", "shared", "recent"]
 Status = Literal["active", "archived", "trashed"]
+Kind = Literal["document", "workspace", "all"]
 
 MAX_EXPORTED = 1_000
 MAX_EXPORTED_BYTES = 500_000_000
@@ -70,6 +71,7 @@ class Listed(NamedTuple):
     """A document in somebody's list. Times are microseconds since 1970."""
 
     document_id: str
+    kind: str
     name: str
     status: str
     role: Role | None
@@ -106,8 +108,16 @@ class Documents:
         ``document_id``: where the caller made it from something that is the same when the request comes again; then
         the document that was made the first time is the answer.
         """
-        account, at = caller.need_account(), now()
-        document_id = document_id or new_id("doc")
+        return await self._create(caller, _New(document_id or new_id("doc"), "document", name))
+
+    async def create_tree(
+        self, caller: Caller, name: str, workspace_id: str = "", *, folds_case: bool = False
+    ) -> Listed:
+        """Likewise a workspace with an empty tree."""
+        return await self._create(caller, _New(workspace_id or new_id("wsp"), "workspace", name, folds_case))
+
+    async def _create(self, caller: Caller, new: _New) -> Listed:
+        account, at, document_id = caller.need_account(), now(), new.document_id
 
         def job(connection: Connection) -> Listed:
             mine = connection.execute(
@@ -122,7 +132,7 @@ class Documents:
             made = select(func.count()).where(workspaces.c.created_by == account, workspaces.c.status != "deleted")
             if (connection.execute(made).scalar() or 0) >= self._most:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, f"{self._most} documents; delete one first")
-            _insert(connection, document_id, name, account, at)
+            _insert(connection, new, account, at)
             record(connection, by(caller, "document.made", workspace_id=document_id))
             return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
 
@@ -141,12 +151,19 @@ class Documents:
         await self._database.read(lambda connection: authorise(connection, caller, action, document_id))
 
     async def list(
-        self, caller: Caller, which: Which, status: Status, query: str, cursor: str, limit: int
+        self,
+        caller: Caller,
+        which: Which,
+        status: Status,
+        query: str,
+        cursor: str,
+        limit: int,
+        kind: Kind = "document",
     ) -> Page[Listed]:
         """``mine``: where I am an owner; ``shared``: where I am not; ``recent``: by my last visit, else by creation."""
         account = caller.need_account()
         return await self._database.read(
-            lambda connection: _list(connection, caller, account, which, status, query, cursor, limit)
+            lambda connection: _list(connection, caller, account, which, status, kind, query, cursor, limit)
         )
 
     async def exportable(self, caller: Caller, document_ids: Sequence[str] | None) -> Sequence[Exported]:
@@ -236,22 +253,34 @@ class Documents:
         return len(deleted)
 
 
-def _insert(connection: Connection, document_id: str, name: str, account: str, at: int) -> None:
+class _New(NamedTuple):
+    """A document or a workspace that is to be made."""
+
+    document_id: str
+    kind: str
+    name: str
+    folds_case: bool = False
+
+
+def _insert(connection: Connection, new: _New, account: str, at: int) -> None:
     made = connection.execute(
         insert(workspaces).values(
-            workspace_id=document_id,
-            kind="document",
+            workspace_id=new.document_id,
+            kind=new.kind,
             incarnation=secrets.token_hex(8),
             secret=secrets.token_bytes(16),
             created_at=at,
-            name=name,
+            name=new.name,
             created_by=account,
+            folds_case=new.folds_case,
         )
     )
-    key = made.lastrowid
-    connection.execute(insert(heads).values(workspace_key=key, epoch=0, last_sequence=0, chain_hash=GENESIS))
-    file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": document_id, "path": document_id}
-    connection.execute(insert(files).values(**file))
+    key, is_tree = made.lastrowid, new.kind == "workspace"
+    head = {"epoch": 0, "last_sequence": 0, "chain_hash": GENESIS, "covered_sequence": 0 if is_tree else None}
+    connection.execute(insert(heads).values(workspace_key=key, **head))
+    file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": new.document_id}
+    more = {"path": "" if is_tree else new.document_id, "kind": "directory" if is_tree else "text"}
+    connection.execute(insert(files).values(**file, **more))
     connection.execute(
         insert(workspace_members).values(
             workspace_key=key, member_kind="user", member_id=account, role="owner", added_by=account, added_at=at
@@ -286,6 +315,7 @@ def _rows(account: str) -> Select[Any]:
         select(
             column.workspace_key,
             column.workspace_id,
+            column.kind,
             column.name,
             column.status,
             column.revision,
@@ -296,13 +326,13 @@ def _rows(account: str) -> Select[Any]:
         )
         .join(heads, heads.c.workspace_key == column.workspace_key)
         .outerjoin(visits, and_(visits.c.workspace_key == column.workspace_key, visits.c.user_id == account))
-        .where(column.kind == "document")
     )
 
 
 def _from_row(row: Any, role: Role | None) -> Listed:
     return Listed(
         row.workspace_id,
+        row.kind,
         row.name or row.workspace_id,
         row.status,
         role,
@@ -357,6 +387,7 @@ def _list(
     account: str,
     which: Which,
     status: Status,
+    kind: Kind,
     query: str,
     cursor: str,
     limit: int,
@@ -364,6 +395,8 @@ def _list(
     ranks = _ranks(account)
     rows = _rows(account).add_columns(ranks.c.rank).join(ranks, ranks.c.workspace_key == workspaces.c.workspace_key)
     rows = rows.where(workspaces.c.status == status)
+    if kind != "all":
+        rows = rows.where(workspaces.c.kind == kind)
     if status == "trashed" or which == "mine":
         rows = rows.where(ranks.c.rank == RANK["owner"])
     elif which == "shared":
@@ -393,7 +426,8 @@ def _readable(connection: Connection, caller: Caller, document_ids: Sequence[str
 def _exportable(connection: Connection, caller: Caller, keys: set[int] | None) -> list[Any]:
     """One more than can be exported, at most."""
     account = caller.need_account()
-    rows = _rows(account).where(workspaces.c.status.in_(("active", "archived"))).order_by(workspaces.c.workspace_key)
+    rows = _rows(account).where(workspaces.c.status.in_(("active", "archived")), workspaces.c.kind == "document")
+    rows = rows.order_by(workspaces.c.workspace_key)
     if keys is None:
         ranks = _ranks(account)
         rows = rows.join(ranks, ranks.c.workspace_key == workspaces.c.workspace_key)

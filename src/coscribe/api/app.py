@@ -36,6 +36,7 @@ from coscribe.api import (
     session,
     tokens,
     users,
+    workspaces,
 )
 from coscribe.api.models import NO_NUL
 from coscribe.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, problem
@@ -50,7 +51,7 @@ BODY_BYTES = 1_000_000
 TEXT_BODY_BYTES = 70_000_000
 """A file of 16 million code points takes up to 64 MB."""
 
-_TEXT_PATHS = ("/content", "/operations", "/import")
+_TEXT_PATHS = ("/content", "/operations", "/import", "/fs/write")
 
 _CALLBACK = re.compile("/api/session/external/[^/]+/callback")
 _OF_PROVIDERS = frozenset(("code", "state", "session_state"))
@@ -74,6 +75,7 @@ _NOUNS = (
     export,
     documents,
     content,
+    workspaces,
     history,
     retention,
     members,

@@ -139,8 +139,8 @@ async def replace_content(
 ) -> Replaced:
     """The text as it should be, compared with the version it was read at (`If-Match: "v17"`): what differs becomes one
     operation, and what others have written since stays. With an Idempotency-Key it is safe to send again."""
-    base_version = _version(if_match)
-    text = await _text_of(request)
+    base_version = version_of(if_match)
+    text = await text_of(request)
     operation_id = operation_id_of(caller, document_id, idempotency_key)
     place = await services.collaboration.replace_text(caller.identity, document_id, base_version, text, operation_id)
     if place is None:
@@ -180,7 +180,7 @@ async def import_document(
     idempotency_key: AKey = None,
 ) -> Document:
     """A document from a text of any allowed size. CRLF and CR become LF."""
-    made = await make_document(services, caller, name, await _text_of(request), idempotency_key)
+    made = await make_document(services, caller, name, await text_of(request), idempotency_key)
     response.headers["Location"] = f"/api/documents/{made.document_id}"
     response.headers["ETag"] = etag(made.revision)
     return Document.model_validate(made)
@@ -194,7 +194,7 @@ def file_name(name: str) -> str:
     return f"{safe[:200] or 'document'}{'' if '.' in safe else '.txt'}"
 
 
-async def _text_of(request: Request) -> str:
+async def text_of(request: Request) -> str:
     """Errors: ``unsupported_media_type``, ``invalid_text``."""
     media = request.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
     if media != "text/plain":
@@ -205,7 +205,7 @@ async def _text_of(request: Request) -> str:
         raise CoscribeError(Code.INVALID_TEXT, f"the body is not UTF-8: {error.reason} at {error.start}") from None
 
 
-def _version(if_match: str | None) -> int:
+def version_of(if_match: str | None) -> int:
     """The version in ``"v17"``. Errors: ``precondition_required``, ``precondition_failed``."""
     if if_match is None:
         raise CoscribeError(Code.PRECONDITION_REQUIRED, 'send If-Match with the version that you read: "v17"')

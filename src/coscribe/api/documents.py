@@ -39,6 +39,7 @@ class Rename(Incoming):
 
 class Document(Outgoing):
     document_id: str
+    kind: Literal["document", "workspace"] = Field(description="a workspace has a tree of files, a document one text")
     name: str
     status: Literal["active", "archived", "trashed"]
     role: RoleName | None = Field(description="one's own; none for an administrator who is no member")
@@ -58,7 +59,7 @@ async def create_document(
     body: NewDocument, caller: ACaller, services: AServices, response: Response, idempotency_key: AKey = None
 ) -> Document:
     """A document that one owns."""
-    return _made(response, await make_document(services, caller, body.name, body.text, idempotency_key))
+    return shown_as_made(response, await make_document(services, caller, body.name, body.text, idempotency_key))
 
 
 @router.get("/api/documents", openapi_extra=action(Action.LIST_DOCUMENTS))
@@ -67,12 +68,13 @@ async def list_documents(
     services: AServices,
     which: Annotated[Literal["all", "mine", "shared", "recent"], Query()] = "all",
     status: Annotated[Literal["active", "archived", "trashed"], Query()] = "active",
+    kind: Annotated[Literal["document", "workspace", "all"], Query()] = "document",
     query: Annotated[str, Query(max_length=256, description="part of the name")] = "",
     cursor: Cursor = "",
     limit: Limit = 50,
 ) -> DocumentList:
     """One's documents: the newest first, `recent` by one's last visit. The trash shows what one owns."""
-    page = await services.documents.list(caller, which, status, query, cursor, limit)
+    page = await services.documents.list(caller, which, status, query, cursor, limit, kind)
     return DocumentList(items=[Document.model_validate(item) for item in page.items], next_cursor=page.next_cursor)
 
 
@@ -113,7 +115,7 @@ async def duplicate_document(
     original = await services.documents.get(caller, document_id)
     text = (await services.collaboration.text(caller.identity, document_id)).text
     name = body.name if body is not None else f"Copy of {original.name}"[:256]
-    return _made(response, await make_document(services, caller, name, text, idempotency_key))
+    return shown_as_made(response, await make_document(services, caller, name, text, idempotency_key))
 
 
 @router.post("/api/documents/{documentId}/archive", openapi_extra=action(Action.MANAGE_DOCUMENT))
@@ -170,7 +172,7 @@ async def make_document(services: Services, caller: Caller, name: str, text: str
     return made
 
 
-def _made(response: Response, document: Listed) -> Document:
+def shown_as_made(response: Response, document: Listed) -> Document:
     response.headers["Location"] = f"/api/documents/{document.document_id}"
     return _shown(response, document)
 

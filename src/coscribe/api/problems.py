@@ -14,6 +14,7 @@ from coscribe.core.errors import Code, CoscribeError
 MEDIA_TYPE = "application/problem+json"
 
 STATUS: dict[Code, int] = {
+    Code.INVALID_PATH: 400,
     Code.MALFORMED_JSON: 400,
     Code.TOKEN_IN_URL: 400,
     Code.AUTHENTICATION_FAILED: 401,
@@ -42,6 +43,7 @@ STATUS: dict[Code, int] = {
     Code.HISTORY_UNAVAILABLE: 409,
     Code.LAST_OWNER: 409,
     Code.LEGAL_HOLD: 409,
+    Code.NOT_A_TEXT: 409,
     Code.OPERATION_ID_REUSED: 409,
     Code.HISTORY_PRUNED: 410,
     Code.SECRET_INVALID: 410,

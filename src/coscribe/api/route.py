@@ -174,7 +174,7 @@ class Door:
                 raise CoscribeError(Code.CSRF_FAILED)
 
     async def _authorise(self, request: Request, caller: Caller, action: Action, by_pipeline: bool) -> None:
-        document_id = request.path_params.get("documentId")
+        document_id = _document_of(request)
         if action.value.least in RANK:
             assert document_id is not None, f"{request.url.path} is about no document"
             try:
@@ -190,7 +190,7 @@ class Door:
     def _note_refusal(self, request: Request, caller: Caller, action: Action, error: CoscribeError) -> None:
         if isinstance(error, Throttled) or error.code.value.fault == "server":
             return
-        document_id = request.path_params.get("documentId")
+        document_id = _document_of(request)
         self.services.notes.note(
             by(caller, action.name.lower(), workspace_id=document_id, outcome=error.code.value.code)
         )
@@ -220,6 +220,12 @@ class Door:
         finally:
             del self._answering[who, key]
             done.set_result(None)
+
+
+def _document_of(request: Request) -> str | None:
+    """The document or workspace that a request is about."""
+    found: str | None = request.path_params.get("documentId") or request.path_params.get("workspaceId")
+    return found
 
 
 _LEFT_TO_THE_PIPELINE = (Code.PERMISSION_DENIED, Code.FILE_NOT_FOUND)

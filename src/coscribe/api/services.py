@@ -23,6 +23,7 @@ from coscribe.access.sessions import Sessions
 from coscribe.access.tokens import ApiTokens
 from coscribe.access.versions import NamedVersions
 from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.file_system import FileSystem
 from coscribe.documents.history import History
 from coscribe.persistence.database import Database
 
@@ -50,5 +51,6 @@ class Services(NamedTuple):
     directory: Directory
     external: ExternalSignIn
     collaboration: Collaboration
+    files: FileSystem
     history: History
     public_url: str

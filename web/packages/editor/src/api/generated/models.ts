@@ -101,6 +101,9 @@ export interface Asking {
    */
   message?: string;
 }
+export interface AtPath {
+  path: string;
+}
 export interface BanList {
   items: BanRow[];
   /**
@@ -180,6 +183,10 @@ export interface Content {
 }
 export interface Document {
   documentId: string;
+  /**
+   * a workspace has a tree of files, a document one text
+   */
+  kind: "document" | "workspace";
   name: string;
   status: "active" | "archived" | "trashed";
   /**
@@ -239,8 +246,24 @@ export interface EmailChange {
   email: string;
   currentPassword?: string;
 }
-export interface EntryList {
-  items: EntryRow[];
+export interface Entry {
+  /**
+   * stays the same, whatever the path
+   */
+  fileId: string;
+  path: string;
+  name: string;
+  kind: "directory" | "text" | "binary" | "symlink";
+  /**
+   * of a binary file the SHA-256, of a link its target
+   */
+  content: string;
+  /**
+   * `mode`, `eol`, `bom`, `encoding`, where they are not the usual
+   */
+  properties: {
+    [k: string]: string;
+  };
 }
 export interface EntryRow {
   /**
@@ -267,6 +290,21 @@ export interface ExternalBegun {
    * where to send the browser now
    */
   url: string;
+}
+/**
+ * ``text`` is missing where it is none.
+ */
+export interface FileContent {
+  entry: Entry;
+  text: string | null;
+  /**
+   * the version this text has; what a later edit is based on
+   */
+  documentVersion: number | null;
+}
+export interface FromTo {
+  source: string;
+  target: string;
 }
 export interface Granting {
   role: "owner" | "editor" | "viewer";
@@ -496,6 +534,13 @@ export interface NewVersionName {
   version: number;
   name: string;
 }
+export interface NewWorkspace {
+  name: string;
+  /**
+   * whether names that differ in case are the same
+   */
+  foldsCase?: boolean;
+}
 export interface OneTimeLink {
   /**
    * works once; it replaces the links before
@@ -617,6 +662,14 @@ export interface Removal {
 export interface Rename {
   name: string;
 }
+export interface Renaming {
+  source: string;
+  target: string;
+  /**
+   * what is at the target goes into the trash
+   */
+  overwrite?: boolean;
+}
 export interface Renewed {
   accessToken: string;
   refreshToken: string;
@@ -638,6 +691,13 @@ export interface Reset {
 }
 export interface ResetRequest {
   email: string;
+}
+export interface Restoring {
+  fileId: string;
+  /**
+   * where to; else to where it was
+   */
+  target?: string | null;
 }
 export interface Retention {
   /**
@@ -892,6 +952,13 @@ export interface WithSecret {
   secret: string;
 }
 /**
+ * ``operation`` is missing where the text was that already.
+ */
+export interface WrittenFile {
+  fileId: string;
+  operation: Placed | null;
+}
+/**
  * The newest first.
  */
 export interface Coscribe_Api_History__SessionList {
@@ -905,8 +972,18 @@ export interface Coscribe_Api_History__SessionList {
    */
   oldestVersion: number;
 }
+export interface Coscribe_Api_Invitations__EntryList {
+  items: EntryRow[];
+}
 export interface Coscribe_Api_Session__SessionList {
   items: SessionRow[];
+}
+export interface Coscribe_Api_Workspaces__EntryList {
+  items: Entry[];
+  /**
+   * the workspace as it was then
+   */
+  serverSequenceId: number;
 }
 /**
  * RFC 9457 problem details. `code` is one of the error table in docs/protocol.md and never changes.
