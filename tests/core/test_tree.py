@@ -40,10 +40,9 @@ from tests.core.naive_tree import (
     naive_wrong,
 )
 from tests.core.strategies import Tape, tapes
-from tests.core.tree_notation import decode_operation, naive, notes_of
+from tests.core.tree_notation import attempt, naive, notes_of
 from tests.core.tree_operations import HASHES, any_operation
 from tests.core.tree_pairs import PAIRS, verb
-from tests.protocol.test_conformance import cases
 
 DEPTH, NODES = 4, 12
 
@@ -67,14 +66,6 @@ histories = tapes(history)
 
 def new_tree(*, folds_case: bool = False) -> Tree:
     return Tree(folds_case=folds_case, limits=TreeLimits(NODES, DEPTH))
-
-
-def attempt(tree: Tree, *operations: JsonTreeOperation) -> tuple[Effect | None, str]:
-    """The effect, or the code of the refusal."""
-    try:
-        return tree.apply([decode_operation(each) for each in operations]), ""
-    except CoscribeError as error:
-        return None, error.code.value.code
 
 
 def naive_attempt(
@@ -492,26 +483,3 @@ def test_every_pair_of_operations_is_among_the_vectors() -> None:
     verbs = ("create", "rename", "move", "delete", "restore", "put", "set", "purge")
     there = {frozenset((verb(pair.one), verb(pair.other))) for pair in PAIRS}
     assert there == {frozenset(pair) for pair in combinations_with_replacement(verbs, 2)}
-
-
-@pytest.mark.parametrize("case", cases("tree"), ids=lambda case: case["why"])
-@pytest.mark.parametrize("order", ["oneFirst", "otherFirst"])
-def test_pairs(case: dict[str, Any], order: str) -> None:
-    tree = Tree(folds_case=case.get("foldsCase", False))
-    tree.apply([decode_operation(each) for each in case["given"]])
-    notes: Notes = []
-    refusals: dict[str, str] = {}
-    for which in ("one", "other") if order == "oneFirst" else ("other", "one"):
-        effect, code = attempt(tree, case[which])
-        notes += notes_of(effect or Effect(()))
-        refusals |= {which: code} if code else {}
-    assert {"tree": naive(tree), "notes": notes, "refused": refusals} == case[order]
-
-
-@pytest.mark.parametrize("case", cases("tree", "histories"), ids=lambda _: "")
-def test_histories(case: dict[str, Any]) -> None:
-    tree = Tree(folds_case=case["foldsCase"], limits=TreeLimits(case["nodes"], case["depth"]))
-    for operation, outcome in zip(case["operations"], case["outcomes"], strict=True):
-        effect, code = attempt(tree, operation)
-        assert outcome == ({"refused": code} if effect is None else {"notes": notes_of(effect)})
-    assert naive(tree) == case["tree"]

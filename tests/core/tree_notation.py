@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from coscribe.core.errors import CoscribeError
 from coscribe.core.tree import (
     Create,
     Delete,
@@ -59,3 +60,11 @@ def naive(tree: Tree) -> NaiveTree:
 
 def notes_of(effect: Effect) -> Notes:
     return [[note.file_id, note.why] for note in effect.notes]
+
+
+def attempt(tree: Tree, *operations: JsonTreeOperation) -> tuple[Effect | None, str]:
+    """The effect, or the code of the refusal."""
+    try:
+        return tree.apply([decode_operation(each) for each in operations]), ""
+    except CoscribeError as error:
+        return None, error.code.value.code

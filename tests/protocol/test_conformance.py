@@ -15,10 +15,13 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, apply, components, compose, reach, simplify, transform
 from coscribe.core.positions import from_utf16, to_utf16
 from coscribe.core.text_buffer import TextBuffer
+from coscribe.core.tree import Effect, Tree, TreeLimits
 from coscribe.protocol.codec import compile_operation, wire_form
 from coscribe.protocol.messages import Payload
 from tests.core.naive import naive_apply, naive_transform
+from tests.core.naive_tree import Notes
 from tests.core.notation import counted, decode
+from tests.core.tree_notation import attempt, decode_operation, naive, notes_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "contract" / "conformance"
 Case = dict[str, Any]
@@ -96,6 +99,27 @@ def check_refused(case: Case) -> None:
     assert refused.value.code.value.code == case["code"], case
 
 
+def check_tree_pair(case: Case) -> None:
+    for result, order in (("oneFirst", ("one", "other")), ("otherFirst", ("other", "one"))):
+        tree = Tree(folds_case=case.get("foldsCase", False))
+        tree.apply([decode_operation(each) for each in case["given"]])
+        notes: Notes = []
+        refusals: dict[str, str] = {}
+        for which in order:
+            effect, code = attempt(tree, case[which])
+            notes += notes_of(effect or Effect(()))
+            refusals |= {which: code} if code else {}
+        assert {"tree": naive(tree), "notes": notes, "refused": refusals} == case[result], case["why"]
+
+
+def check_tree_history(case: Case) -> None:
+    tree = Tree(folds_case=case["foldsCase"], limits=TreeLimits(case["nodes"], case["depth"]))
+    for operation, outcome in zip(case["operations"], case["outcomes"], strict=True):
+        effect, code = attempt(tree, operation)
+        assert outcome == ({"refused": code} if effect is None else {"notes": notes_of(effect)}), operation
+    assert naive(tree) == case["tree"]
+
+
 class Vectors(NamedTuple):
     """The cases of one kind in one file, and how the core is checked on one of them. ``least``: how many there are."""
 
@@ -117,6 +141,8 @@ VECTORS = [
     Vectors("compose", "cases", 250, check_compose),
     Vectors("positions", "cases", 200, check_position),
     Vectors("positions", "noBoundary", 4, check_no_boundary),
+    Vectors("tree", "cases", 70, check_tree_pair),
+    Vectors("tree", "histories", 60, check_tree_history),
     Vectors("wire", "cases", 15, check_wire_form),
     Vectors("wire", "refused", 15, check_refused),
 ]

@@ -6,10 +6,19 @@ import { CoscribeError } from "../../src/core/errors.ts";
 import { apply, components, compose, LEFT, RIGHT, reach, transform } from "../../src/core/operation.ts";
 import { fromUtf16, lengthInCodePoints, toUtf16 } from "../../src/core/positions.ts";
 import { TextBuffer } from "../../src/core/text_buffer.ts";
+import { Tree } from "../../src/core/tree.ts";
 import { compileOperation, wireForm } from "../../src/wire/codec.ts";
 import type { WireForm } from "../../src/wire/messages.ts";
 import { decode, encode, forms, type JsonOperation } from "./notation.ts";
 import { type ConversationRecord, Replay } from "./replay.ts";
+import {
+  attempt,
+  decodeTreeOperation,
+  type JsonNotes,
+  type JsonTree,
+  type JsonTreeOperation,
+  rows,
+} from "./tree_notation.ts";
 import { conversations, each, external, frozen, type Vector, writePassed } from "./vectors.ts";
 
 afterAll(writePassed);
@@ -37,6 +46,30 @@ interface Place {
   readonly text: string;
   readonly codePoint: number;
   readonly utf16: number;
+}
+
+interface TreePairOutcome {
+  readonly tree: JsonTree;
+  readonly notes: JsonNotes;
+  readonly refused: Readonly<Record<string, string>>;
+}
+
+interface TreePair {
+  readonly given: readonly JsonTreeOperation[];
+  readonly one: JsonTreeOperation;
+  readonly other: JsonTreeOperation;
+  readonly oneFirst: TreePairOutcome;
+  readonly otherFirst: TreePairOutcome;
+  readonly foldsCase?: boolean;
+}
+
+interface TreeHistory {
+  readonly foldsCase: boolean;
+  readonly nodes: number;
+  readonly depth: number;
+  readonly operations: readonly JsonTreeOperation[];
+  readonly outcomes: readonly ({ readonly notes: JsonNotes } | { readonly refused: string })[];
+  readonly tree: JsonTree;
 }
 
 function codeOf(action: () => unknown): string {
@@ -71,6 +104,29 @@ function checkCompose({ first, second, result }: Compose): void {
   }
 }
 
+function checkTreePair({ given, one, other, oneFirst, otherFirst, foldsCase = false }: TreePair): void {
+  const inOrder = (...order: readonly (readonly [which: string, operation: JsonTreeOperation])[]): TreePairOutcome => {
+    const tree = new Tree({ foldsCase });
+    tree.apply(given.map(decodeTreeOperation));
+    const outcomes = order.map(([which, operation]) => ({ which, ...attempt(tree, operation) }));
+    return {
+      tree: rows(tree),
+      notes: outcomes.flatMap(({ notes }) => notes ?? []),
+      refused: Object.fromEntries(
+        outcomes.flatMap(({ which, refused }) => (refused === undefined ? [] : [[which, refused]])),
+      ),
+    };
+  };
+  expect(inOrder(["one", one], ["other", other])).toStrictEqual(oneFirst);
+  expect(inOrder(["other", other], ["one", one])).toStrictEqual(otherFirst);
+}
+
+function checkTreeHistory({ foldsCase, nodes, depth, operations, outcomes, tree: expected }: TreeHistory): void {
+  const tree = new Tree({ foldsCase, limits: { nodes, depth } });
+  expect(operations.map((operation) => attempt(tree, operation))).toStrictEqual(outcomes);
+  expect(rows(tree)).toStrictEqual(expected);
+}
+
 describe("contract/conformance", () => {
   it("apply", () => each(frozen<Apply>("apply"), checkApply));
 
@@ -102,6 +158,11 @@ describe("contract/conformance", () => {
       expect(codeOf(() => fromUtf16(text, utf16))).toBe("position_out_of_range");
       expect(() => new TextBuffer(text).toCodePoint(utf16)).toThrow(RangeError);
     });
+  });
+
+  it("tree", () => {
+    each(frozen<TreePair>("tree"), checkTreePair);
+    each(frozen<TreeHistory>("tree", "histories"), checkTreeHistory);
   });
 
   it("wire", () => {
