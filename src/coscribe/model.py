@@ -205,6 +205,11 @@ def encode_effect(effect: Effect, restores: tuple[int, ...] = ()) -> bytes:
     return _encode(TreePayload(changes, list(restores)))
 
 
+def is_of_tree(payload: bytes) -> bool:
+    """Whether a payload is one of a tree's: it is an object, a text's an array."""
+    return payload[:1] == b"{"
+
+
 def decode_effect(payload: bytes) -> tuple[Effect, tuple[int, ...]]:
     """The effect, and the restored sequences. Raises ValueError."""
     stored = _decode_tree(payload)

@@ -10,7 +10,8 @@ import typer
 
 from coscribe.cli.common import DEFAULT_FOLDER, DEFAULT_SERVER, Folder, Json, Server, Token, fail, print_json, token_for
 from coscribe.cli.describe import Edit, edits_of, harmless, in_words, moment
-from coscribe.model import decode_payload
+from coscribe.core.tree import Change
+from coscribe.model import decode_effect, decode_payload, is_of_tree
 
 if TYPE_CHECKING:
     from coscribe.model import LogEntry
@@ -132,12 +133,15 @@ def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
     edits: list[Edit] = []
     restores: tuple[int, ...] = ()
     try:
-        parts, restores = decode_payload(entry.payload)
+        if is_of_tree(entry.payload):
+            effect, restores = decode_effect(entry.payload)
+            words = ", ".join(_change_in_words(change) for change in effect.changes) or "nothing"
+        else:
+            parts, restores = decode_payload(entry.payload)
+            edits = edits_of(parts)
+            words = in_words(edits)
     except (ValueError, TypeError):  # TypeError: SQLite keeps a number where bytes belong
         words = "its payload cannot be read: see coscribe verify"
-    else:
-        edits = edits_of(parts)
-        words = in_words(edits)
     time = moment(entry.time).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = EntryLine(
         entry.sequence,
@@ -150,3 +154,23 @@ def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
         list(restores),
     )
     return line, words
+
+
+def _change_in_words(change: Change) -> str:
+    """What became of one file of a tree."""
+    file_id, before, after = change
+    if before is None or after is None:
+        node = after or before
+        assert node is not None
+        return f"{'deletes for good' if after is None else f'makes the {node.kind}'} {node.name!r} ({file_id})"
+    if before.trashed != after.trashed:
+        return f"{'deletes' if after.trashed else 'restores'} {after.name!r} ({file_id})"
+    if before.parent_id != after.parent_id:
+        return f"moves {before.name!r} to {after.name!r} in {after.parent_id or 'the top folder'} ({file_id})"
+    if before.name != after.name:
+        return f"renames {before.name!r} to {after.name!r} ({file_id})"
+    return (
+        f"changes the properties of {after.name!r} ({file_id})"
+        if before.content == after.content
+        else (f"puts another content into {after.name!r} ({file_id})")
+    )

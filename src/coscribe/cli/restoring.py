@@ -25,11 +25,13 @@ from coscribe.access.events import Event, record
 from coscribe.cli.backing_up import FORMAT, KEY, MANIFEST, FolderError, Manifest, digest, whole
 from coscribe.cli.verifying import verify_events, verify_folder
 from coscribe.config import Settings
-from coscribe.model import GENESIS
+from coscribe.core.errors import CoscribeError
+from coscribe.core.tree import Tree
+from coscribe.model import GENESIS, decode_effect
 from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.segments import ZLIB, Packed, Row, unpack
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
-from coscribe.persistence.sqlite import connect
+from coscribe.persistence.sqlite import connect, iterate, put_files, stored_workspaces
 
 MAX_NAMED = 5
 """Damaged files that are named."""
@@ -99,13 +101,15 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
     cuts: list[Cut] = []
     db.execute("BEGIN IMMEDIATE")
     heads = db.execute(
-        "SELECT workspace_key, workspace_id, last_sequence FROM workspaces JOIN heads USING (workspace_key)"
+        "SELECT workspace_key, workspace_id, last_sequence, kind FROM workspaces JOIN heads USING (workspace_key)"
         " WHERE status != 'deleted' ORDER BY workspace_id"
     ).fetchall()
-    for key, workspace_id, last in heads:
+    for key, workspace_id, last, kind in heads:
         kept, version, chain_hash = _last_by(db, key, at)
         if kept < last:
             _cut_workspace(db, key, kept, version, chain_hash)
+            if kind == "workspace":
+                _cut_tree(db, workspace_id)
             cuts.append(Cut(workspace_id, kept, last - kept))
     db.execute("COMMIT")
     return cuts
@@ -177,6 +181,42 @@ def _cut_workspace(db: sqlite3.Connection, key: int, kept: int, version: int, ch
         (key,),
     )
     db.execute("UPDATE heads SET last_sequence = ?, chain_hash = ? WHERE workspace_key = ?", (kept, chain_hash, key))
+
+
+def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
+    """Makes the rows of a workspace's files what its log, which was cut, leads to. Raises FolderError."""
+    workspace = next(found for found in stored_workspaces(db) if found.workspace_id == workspace_id)
+    root = workspace.root
+    assert root is not None
+    tree = Tree(folds_case=workspace.folds_case)
+    known: set[str] = set()
+    try:
+        for entry in iterate(db, workspace.key, file_key=root.key):
+            effect, _ = decode_effect(entry.payload)
+            tree.take_in(effect)
+            known.update(change.file_id for change in effect.changes)
+    except (ValueError, CoscribeError) as error:
+        raise FolderError(f"the tree of {workspace_id} cannot be replayed: {error}", "Take another backup.") from error
+    others = [file for file in workspace.files if file is not root]
+    put_files(
+        db,
+        workspace.key,
+        [
+            file._replace(node=tree.state(file.file_id) if file.file_id in tree else None)
+            for file in others
+            if file.file_id in known
+        ],
+    )
+    later = [(file.key,) for file in others if file.file_id not in known]
+    db.executemany("DELETE FROM file_snapshots WHERE file_key = ?", later)
+    db.executemany("DELETE FROM files WHERE file_key = ?", later)
+    # Which snapshots are left is looked up anew; until there are new ones the log is read from its beginning.
+    db.execute("UPDATE heads SET covered_sequence = 0 WHERE workspace_key = ?", (workspace.key,))
+    db.execute(
+        "UPDATE files SET saved_sequence = coalesce((SELECT max(sequence) FROM file_snapshots"
+        " WHERE file_snapshots.file_key = files.file_key), 0) WHERE workspace_key = ?",
+        (workspace.key,),
+    )
 
 
 def _read_manifest(backup: Path) -> Manifest:

@@ -166,8 +166,8 @@ class OpLog(Protocol):
         ...
 
     async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
-        """Logs whose retention is not for ever and that are not held, by key, behind ``after_key``. ``default_days``:
-        where a document has no retention of its own."""
+        """Logs of documents whose retention is not for ever and that are not held, by key, behind ``after_key``.
+        ``default_days``: where one has no retention of its own. The logs of trees are kept whole."""
         ...
 
     async def segments(self, workspace_key: int) -> list[int]:

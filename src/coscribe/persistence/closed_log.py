@@ -99,6 +99,7 @@ _FORGET_IDS = f"DELETE FROM log_segments WHERE workspace_key = ? AND last_sequen
 _PRUNABLE = (
     "SELECT workspace_key, workspace_id, days FROM workspaces LEFT JOIN retention USING (workspace_key)"
     " WHERE workspace_key > ? AND hold_reason IS NULL AND coalesce(days, ?) > 0 AND status != 'deleted'"
+    " AND kind = 'document'"
     " ORDER BY workspace_key LIMIT ?"
 )
 _DELETE_ROWS = "DELETE FROM file_operation_log WHERE workspace_key = ? AND sequence BETWEEN ? AND ?"

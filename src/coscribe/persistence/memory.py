@@ -175,6 +175,7 @@ class MemoryStorage:
             Prunable(self._workspace(stored), stored.retained)
             for key, stored in sorted(self._by_key.items())
             if key > after_key
+            and stored.kind == "document"
             and not stored.retained.held
             and (default_days if stored.retained.days is None else stored.retained.days) > 0
         ]

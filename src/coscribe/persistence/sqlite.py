@@ -677,7 +677,7 @@ def _append_unguarded(
         results.append(AppendResult.COMMITTED if passed else AppendResult.REFUSED)
         if passed:
             rows.extend(_log_row(append.workspace_key, entry) for entry in append.entries)
-            _put_files(db, append)
+            put_files(db, append.workspace_key, append.files)
     _insert(db, rows)
     if raised:
         db.executemany(_RAISE_CEILING, [(*key, ceiling) for key, ceiling in raised.items()])
@@ -690,7 +690,7 @@ def _append_guarded(db: sqlite3.Connection, append: Append, raised: dict[tuple[i
         passed = _pass_fence(db, append)
         if passed:
             _insert(db, [_log_row(append.workspace_key, entry) for entry in append.entries])
-            _put_files(db, append)
+            put_files(db, append.workspace_key, append.files)
             mine = [(*key, ceiling) for key, ceiling in raised.items() if key[0] == append.workspace_key]
             db.executemany(_RAISE_CEILING, mine)
     except sqlite3.IntegrityError:
@@ -722,9 +722,10 @@ def _insert(db: sqlite3.Connection, rows: list[_Row]) -> None:
         start += size
 
 
-def _put_files(db: sqlite3.Connection, append: Append) -> None:
-    if append.files:
-        db.executemany(_PUT_FILE, [_file_row(append.workspace_key, file) for file in append.files])
+def put_files(db: sqlite3.Connection, workspace_key: int, files: Sequence[File]) -> None:
+    """Makes the rows of files, or makes them others."""
+    if files:
+        db.executemany(_PUT_FILE, [_file_row(workspace_key, file) for file in files])
 
 
 def _log_row(key: int, entry: LogEntry) -> _Row:
