@@ -369,6 +369,30 @@ async def test_verifying_finds_what_is_wrong_with_a_tree(wrong: str) -> None:
         assert kinds >= {"payload": {"chain", "tree"}, "snapshot": {"claim"}, "outside": {"gap"}}.get(wrong, {"tree"})
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_purged_holds_nothing_up(restarted: bool) -> None:
+    """Its last edits are in no snapshot, and never will be."""
+    async with place() as at:
+        await at.type("a.txt", "four ")
+        await at.restart()
+        await at.grow({"verb": "delete", "fileId": at.files["a.txt"]})
+        await at.grow({"verb": "purge", "fileIds": [at.files["a.txt"]]})
+        if restarted:
+            await at.restart()
+        assert at.server.collaboration.router.sessions[ROOT].tails == {}
+        await at.sweep()
+        assert at.covered == 15
+
+
+async def test_texts_that_nobody_has_open_go_at_once_where_memory_is_short() -> None:
+    async with place() as at:
+        await at.say({"type": "join", "fileId": at.files["a.txt"]})
+        at.server.collaboration.snapshots._policy = POLICY._replace(max_bytes=100)
+        await at.sweep(0.0)
+        assert at.in_memory() == {at.files["a.txt"]}
+        assert await at.read("b.txt") == TEXT
+
+
 # ---- without joining
 
 

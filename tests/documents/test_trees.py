@@ -390,6 +390,8 @@ class World:
         for file in workspace.files:
             mine = [row.sequence for row in rows if row.file_key == file.key and row.sequence <= covered]
             newest = await storage.newest(file.key)
+            if file.node is None and file.file_id != ROOT:
+                continue  # it was purged: nobody will ask for it
             assert not mine or (newest is not None and newest.sequence >= mine[-1]), "covered, and in no snapshot"
         return [(ids[row.file_key], json.loads(row.payload)) for row in rows]
 

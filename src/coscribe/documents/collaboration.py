@@ -99,10 +99,12 @@ class Membership:
 
 
 class Standing(NamedTuple):
-    """What somebody is in a file: the role, and of a tree the rights on its paths. None: they may not know of it."""
+    """What somebody is in a file: the role, and of a tree the rights on its paths. None: they may not know of it.
+    ``exists``: whether there is such a file at all."""
 
     role: Role | None
     rights: PathRights | None = None
+    exists: bool = True
 
 
 class Planned(NamedTuple):
@@ -331,8 +333,8 @@ class Collaboration:
         user_id = identity.user_id
         while True:
             generation = self.generation
-            role, rights = await self._standing(identity, message.file_id)
-            if role is None or not await self._exists_now(identity, message.file_id):
+            role, rights, exists = await self._standing(identity, message.file_id)
+            if role is None or not (exists or await self._makes(identity, message.file_id)):
                 self._access.refused(identity, message.file_id)
                 raise codec.JoinRefused(message.file_id, await self._fates_without_access(user_id, message))
             author = Author(user_id, await self._reference(user_id))
@@ -395,11 +397,12 @@ class Collaboration:
         return (await self._standing(identity, file_id)).role
 
     async def _standing(self, identity: Identity, file_id: str) -> Standing:
-        home, is_tree = await self.router.home(file_id) or Home(file_id, False)
+        found = await self.router.home(file_id)
+        home, is_tree = found or Home(file_id, False)
         if identity.workspace and identity.workspace != home:
             return Standing(None)
         if not is_tree:
-            return Standing(await self._access.role(identity, file_id))
+            return Standing(await self._access.role(identity, file_id), exists=found is not None)
         rights = await self._access.rights(identity, home)
         if rights is None or rights.is_uniform:
             return Standing(None if rights is None else rights.role, rights)
@@ -410,10 +413,8 @@ class Collaboration:
             return Standing(None)
         return Standing(rights.on(tree.state.tree.path(file_id)), rights)
 
-    async def _exists_now(self, identity: Identity, file_id: str) -> bool:
-        """Whether there is such a file; it is made where it may be."""
-        if await self.router.home(file_id) is not None:
-            return True
+    async def _makes(self, identity: Identity, file_id: str) -> bool:
+        """Makes a document of that id, where somebody may. Whether it did."""
         if is_node_id(file_id) or not await self._access.may_create(identity, file_id):
             return False
         await self._op_log.create(file_id, file_id, file_id, self._clock())
@@ -587,7 +588,7 @@ class Collaboration:
         error = CoscribeError(Code.ACCESS_REMOVED)
         try:
             async with asyncio.timeout_at(deadline):
-                role, rights = await self._standing(member.identity, member.file.state.file_id)
+                role, rights, _ = await self._standing(member.identity, member.file.state.file_id)
         except Exception as failure:
             expected = isinstance(failure, StorageError | TimeoutError)
             log.error("role_unknown", exc_info=not expected, error=str(failure))
@@ -814,7 +815,7 @@ class Collaboration:
 
     async def _admitted_to_tree(self, identity: Identity, workspace_id: str) -> tuple[WorkspaceSession, PathRights]:
         """A workspace for somebody who may see it. Errors: ``file_not_found``, those of `DocumentRouter.session`."""
-        role, rights = await self._standing(identity, workspace_id)
+        role, rights, _ = await self._standing(identity, workspace_id)
         if role is None or rights is None:
             raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no workspace {workspace_id!r}", file_id=workspace_id)
         return await self.router.session(workspace_id), rights

@@ -167,4 +167,4 @@ def _release(session: WorkspaceSession, pending: Pending, tracer: Tracer | None)
                 action()
         except Exception:
             log.exception("action_failed", workspace=session.workspace.workspace_id)
-    session.trim()
+    session.trim([action.file for action in pending.actions if isinstance(action, Frame)])

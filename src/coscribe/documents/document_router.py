@@ -147,7 +147,7 @@ class DocumentRouter:
                 raise CoscribeError(Code.FILE_DAMAGED, "the log does not end where its head says", file_id=workspace_id)
         else:
             await self._load_tree(session, workspace, workspace.root)
-        session.trim()
+        session.trim(session.opened())
         if self._quota_source is not None:
             session.allowance = await self._quota_source.allowance(workspace_id)
             measuring = asyncio.get_running_loop().create_task(self._measure(self._quota_source, session))
@@ -178,7 +178,7 @@ class DocumentRouter:
 
     async def _read_tail(self, session: WorkspaceSession, workspace: Workspace, tree: OpenTree, covered: int) -> bytes:
         """What is not covered of the log, sorted by file, and the entry before it. Returns the digest at its end."""
-        last = workspace.last_sequence
+        last, known = workspace.last_sequence, set(tree.keys.values())
         after, digest = max(covered - 1, workspace.pruned.sequence), workspace.pruned.chain_hash
         while after < last:
             page = await self._op_log.read(workspace.key, after, through=last, limit=PAGE)
@@ -187,7 +187,7 @@ class DocumentRouter:
                 if row.sequence > covered:
                     if row.file_key == tree.file_key:
                         self._remember(session, tree, row)
-                    else:
+                    elif row.file_key in known:  # else it was purged since
                         session.tails.setdefault(row.file_key, []).append(row)
             if not page:
                 break

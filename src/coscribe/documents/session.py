@@ -623,9 +623,9 @@ class WorkspaceSession:
             everything.append(self.tree)
         return everything
 
-    def trim(self) -> None:
-        """Lets the windows drop what is durable and beyond their bounds."""
-        for file in self.opened():
+    def trim(self, files: Sequence[Opened]) -> None:
+        """Lets the windows of files that have grown drop what is durable and beyond their bounds."""
+        for file in files:
             for entry in file.state.window.trim(self.durable_sequence):
                 self.registry.forget(entry)
                 self._forgotten = max(self._forgotten, entry.sequence)
@@ -745,6 +745,7 @@ class WorkspaceSession:
             pending.files[key] = File(key, file_id, "", after)
             if after is None:
                 del opened.keys[file_id]
+                self.tails.pop(key, None)
 
     def _record(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import NamedTuple
 
 import structlog
@@ -132,7 +133,7 @@ class SnapshotManager:
         for file_id in session.behind(TAILS_AT_A_TIME):
             try:
                 await self._router.open(file_id)
-            except CoscribeError as error:
+            except (CoscribeError, StorageError) as error:
                 log.error("text_not_opened", file=file_id, error=str(error))
         covered = session.covered()
         if covered > session.noted_covered:
@@ -150,6 +151,9 @@ class SnapshotManager:
             held += bytes_of(session)
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
+        if held > policy.max_bytes:
+            for session in sessions.values():
+                session.close_texts(inf)
         idle = sorted((s for s in sessions.values() if _is_idle(s)), key=lambda s: s.last_used)
         for session in idle:
             too_much = len(sessions) > policy.max_workspaces or held > policy.max_bytes
