@@ -24,6 +24,7 @@ MODULES = (
     "coscribe.core.text_buffer",
     "coscribe.core.tree",
     "coscribe.core.tree_state",
+    "coscribe.documents.opened",
     "coscribe.documents.session",
     "coscribe.protocol.codec",
 )

@@ -317,6 +317,7 @@ plain("GET", f"{FS}/trash")
 plain("GET", f"{FS}/read", params={"path": "plan"})
 plain("PUT", f"{FS}/write", params={"path": "plan"}, content=b"new", headers={"If-Match": '"v1"'})
 plain("POST", f"{FS}/delete", json={"path": "plan"})
+plain("POST", f"{FS}/save", json={"path": "plan"})
 
 
 def making(what: str, **more: Any) -> None:

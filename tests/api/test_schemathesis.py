@@ -75,7 +75,7 @@ and large bodies are refused with, which are looked at before the rest."""
 FS_ROUTES = [
     *(("GET", what) for what in ("stat", "list", "read")),
     ("PUT", "write"),
-    *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore")),
+    *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore", "save")),
 ]
 
 RULES: dict[str, tuple[str, ...]] = {

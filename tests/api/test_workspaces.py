@@ -92,6 +92,16 @@ async def test_files_by_path(town: Town) -> None:
     assert await paths(ann, workspace_id, "src") == ["src/main.py", "src/old"]
 
 
+async def test_saving_is_a_barrier(town: Town) -> None:
+    ann = await town.person("ann")
+    workspace_id = await ann.workspace(plan="a plan")
+    written = await ann.write(workspace_id, "plan", "another plan", 1)
+    for path in ("plan", ""):
+        saved = await ann.post(fs(workspace_id, "save"), {"path": path})
+        assert saved["serverSequenceId"] == written["operation"]["serverSequenceId"]
+    await ann.refused("POST", fs(workspace_id, "save"), "file_not_found", json={"path": "nothing"})
+
+
 async def test_what_is_asked_again_with_a_key_is_done_once(town: Town) -> None:
     ann = await town.person("ann")
     workspace_id = await ann.workspace(plan="a plan")

@@ -321,3 +321,44 @@ async def test_properties_are_kept() -> None:
         assert await at.text("run.bat") == "echo\n"
         await at.files.copy(ANN, WS, "run.bat", "run2.bat", at.series())
         assert (await at.files.stat(ANN, WS, "run2.bat")).properties == properties
+
+
+async def test_saving_returns_when_the_disk_has_a_snapshot() -> None:
+    async with shelf() as at:
+        file_id = (await at.files.stat(ANN, WS, "free")).file_id
+        assert await at.files.save(ANN, WS, "free") == 14
+        key = next(file.key for file in at.storage._by_id[WS].files if file.file_id == file_id)
+        newest = await at.storage.newest(key)
+        assert newest is not None
+        assert (newest.sequence, newest.content) == (14, "this is free\n")
+        assert at.storage._by_id[WS].covered == 0
+        assert await at.files.save(ANN, WS, "") == 14
+        session = at.server.collaboration.router.sessions[WS]
+        assert session.covered() == 14
+        assert await at.files.save(ANN, WS, "") == 14
+
+
+async def test_saving_after_a_restart_saves_what_nobody_has_opened() -> None:
+    async with shelf() as at:
+        await at.server.kill()
+        at.server = Server(at.storage, limits=Limits(file_length=1_000), rights=Ruled(RULES))
+        at.files = FileSystem(at.server.collaboration)
+        assert await at.files.save(ANN, WS, "") == 14
+        assert at.server.collaboration.router.sessions[WS].covered() == 14
+
+
+async def test_saving_says_so_where_it_cannot_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shelf() as at:
+
+        async def fails(*_: object, **__: object) -> None:
+            raise OSError("no space")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(at.storage, "save", fails)
+            async with refused(Code.STORAGE_UNAVAILABLE):
+                await at.files.save(ANN, WS, "free")
+        await at.files.save(ANN, WS, "free")
+        async with refused(Code.NOT_A_TEXT):
+            await at.files.save(ANN, WS, "src")
+        async with refused(Code.FILE_NOT_FOUND):
+            await at.files.save(CID, WS, "secret/key")

@@ -15,8 +15,9 @@ from coscribe.config import Settings
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.collaboration import Membership
+from coscribe.documents.opened import OpenFile
 from coscribe.documents.ports import Append, AppendResult, Identity
-from coscribe.documents.session import Evidence, Missing, OpenFile
+from coscribe.documents.session import Evidence, Missing
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken
 from coscribe.metrics import metrics

@@ -16,9 +16,10 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NO_EFFECT, Tree, node_id
 from coscribe.documents.audit import Claim, audit
 from coscribe.documents.collaboration import Plan, Planned, TreeEdited
+from coscribe.documents.opened import OpenFile
 from coscribe.documents.ports import Identity, PathRights
 from coscribe.documents.quota import Allowance
-from coscribe.documents.session import Author, Evidence, Missing, OpenFile
+from coscribe.documents.session import Author, Evidence, Missing
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import make_token
 from coscribe.metrics import metrics

@@ -22,8 +22,9 @@ from coscribe.core.operation import RIGHT, Operation, transform
 from coscribe.documents import document_router, session
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.committer import Committer
+from coscribe.documents.opened import Opened
 from coscribe.documents.ports import Append, AppendResult, StorageError
-from coscribe.documents.session import Frame, Opened, Pending, WorkspaceSession
+from coscribe.documents.session import Frame, Pending, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager
 from coscribe.model import FileSnapshot, encode_payload
 from coscribe.persistence.memory import MemoryStorage
@@ -281,7 +282,7 @@ BUGS: dict[str, Bug] = {
     "pending edits are not saved": Bug(_patch(PendingFile, "save", _not_saved), 40, ("restart",)),
     "a frame lacks an operation": Bug(_around(Frame, "__call__", _frame_lacks_an_operation), 40, ("disk_slow",)),
     "catching up is late by one": Bug(
-        _around(Collaboration, "catch_up", _late_by_one), 160, ("slow_network", "disk_slow")
+        _around(Collaboration, "catch_up", _late_by_one), 40, ("slow_network", "disk_slow")
     ),
     "operations that come twice are applied twice": Bug(
         _around(Replica, "receive", _older_operations_again), 40, ("unruly",)

@@ -7,6 +7,7 @@ done by `tests.core.naive`, which shares no code with it.
     invariant (DESIGN)          checked
     one authority               an append continues the head of its workspace: `committed`
     durable before visible      nothing in a frame is beyond the disk: `sent`
+    nothing is left out         what a connection is sent of a file has no gap: `sent`
     exactly once                an id is in a workspace's log once, its place never changes: `committed`, `sent`
     clients are not believed    what is committed is what somebody asked for, rebased: `committed`
     revocation is live          nothing that was asked for after it is committed: `committed`
@@ -80,15 +81,18 @@ class Oracle:
         self.commits = 0
         self.now: Callable[[], float] = lambda: 0.0
         self.denied: dict[str, float] = {}
+        self._stories: dict[tuple[object, str], int] = {}
 
     def truth(self, file_id: str) -> Truth:
         return self.truths.setdefault(file_id, Truth(file_id))
 
     # ---- what reaches a server
 
-    def asked(self, frame: bytes) -> None:
+    def asked(self, frame: bytes, wire: object = None) -> None:
         """Remembers what somebody has asked for, whether or not the server will do it."""
         message = _decoded(frame)
+        if isinstance(message, messages.Join):
+            self._stories.pop((wire, message.file_id), None)
         if isinstance(message, messages.Operation):
             asked = _Asked(
                 message.user_id, message.base_version, [message.operation_id], [wire_notation(message)], self.now()
@@ -189,8 +193,10 @@ class Oracle:
 
     # ---- what a server sends
 
-    def sent(self, frame: bytes) -> None:
+    def sent(self, frame: bytes, wire: object = None) -> None:
         message = codec.decode_server(frame)
+        if wire is not None:
+            self._goes_on(wire, message)
         if isinstance(message, messages.Committed | messages.Resent):
             truth = self.truth(message.file_id)
             for operation in message.operations:
@@ -218,6 +224,19 @@ class Oracle:
             sequence = message.server_sequence_id
             require(sequence <= truth.sequence, "a checksum of what is not on the disk")
             require(message.content_hash == content_hash(truth.texts[sequence]).hex(), "a checksum of another text")
+
+    def _goes_on(self, wire: object, message: messages.ServerMessage) -> None:
+        """What one connection is sent of a file is one story, from a snapshot or a join on: whoever was slow misses
+        nothing, also where a client would ask for it and heal the gap."""
+        if isinstance(message, messages.Snapshot):
+            self._stories[wire, message.file_id] = message.snapshot_sequence_id
+        elif isinstance(message, messages.Live):
+            known = self._stories.setdefault((wire, message.file_id), message.server_sequence_id)
+            require(known == message.server_sequence_id, f"live at {message.server_sequence_id}, shown is {known}")
+        elif isinstance(message, messages.Committed) and message.operations:
+            known = self._stories.get((wire, message.file_id), message.previous_sequence_id)
+            require(message.previous_sequence_id <= known, f"{message.previous_sequence_id} is a gap behind {known}")
+            self._stories[wire, message.file_id] = max(known, message.operations[-1].server_sequence_id)
 
     def _shown(self, truth: Truth, operation: messages.CommittedOperation) -> None:
         sequence = operation.server_sequence_id

@@ -69,8 +69,8 @@ class World:
         self._salts = random.Random(rng.random())
         self.disk.committed = self.oracle.committed
         self.disk.forgotten = self.oracle.forgotten
-        self.network.sent = lambda wire, frame: self.oracle.sent(frame)
-        self.network.asked = lambda wire, frame: self.oracle.asked(frame)
+        self.network.sent = lambda wire, frame: self.oracle.sent(frame, wire)
+        self.network.asked = lambda wire, frame: self.oracle.asked(frame, wire)
 
     def number(self) -> int:
         self._made += 1

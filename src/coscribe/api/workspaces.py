@@ -70,6 +70,14 @@ class AtPath(Incoming):
     path: PathName
 
 
+class AtPathOrTop(Incoming):
+    path: str = Field("", max_length=4_096, pattern=_PATH, examples=["src/main.py"], description="empty: everything")
+
+
+class Saved(Outgoing):
+    server_sequence_id: int
+
+
 class FromTo(Incoming):
     source: PathName
     target: PathName
@@ -242,6 +250,13 @@ async def restore_file(
     who, target = caller.identity, body.target
     place = await services.files.restore(who, workspace_id, body.file_id, series, target=target)
     return Placed.model_validate(place)
+
+
+@router.post(f"{FS}/save", openapi_extra=action(Action.EDIT_CONTENT))
+async def save_file(workspace_id: WorkspaceId, body: AtPathOrTop, caller: ACaller, services: AServices) -> Saved:
+    """A flush barrier: when this answers, the disk has a snapshot of the text as it was at `serverSequenceId`, or as it
+    was later; for the top of all texts and of the tree."""
+    return Saved(server_sequence_id=await services.files.save(caller.identity, workspace_id, body.path))
 
 
 def _workspace_id(caller: Caller, key: str | None) -> str:

@@ -31,21 +31,12 @@ from coscribe.documents.budget import AccountBuckets, Budgets
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
+from coscribe.documents.opened import Lineage, Opened, OpenFile, OpenTree
 from coscribe.documents.past import TextAt, text_at
 from coscribe.documents.paths import may_change
 from coscribe.documents.ports import Access, Home, Identity, OpLog, PathRights, SnapshotRepo, StorageError, Subscriber
 from coscribe.documents.quota import Quotas, QuotaSource
-from coscribe.documents.session import (
-    Author,
-    Duplicate,
-    Evidence,
-    Lineage,
-    Missing,
-    Opened,
-    OpenFile,
-    OpenTree,
-    WorkspaceSession,
-)
+from coscribe.documents.session import Author, Duplicate, Evidence, Missing, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
 from coscribe.documents.traced import note_turn
 from coscribe.metrics import TIMED_TURNS, metrics
@@ -731,6 +722,28 @@ class Collaboration:
                     if refusal is not None:
                         raise refusal
                     return looked
+
+    async def save(self, identity: Identity, file_id: str) -> int:
+        """A flush barrier: when it returns the disk has a snapshot of the text as it was at the sequence that is
+        answered, or a later one; of a workspace snapshots of its tree and of all its texts.
+
+        Errors: ``invalid_file_id``, ``file_not_found``, ``not_a_text``, ``file_damaged``; ``storage_unavailable``.
+        """
+        codec.check_file_id(file_id)
+        with _storage_as_refusal():
+            while True:
+                generation = self.generation
+                if await self._role(identity, file_id) is None:
+                    raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you", file_id=file_id)
+                session, file = await self.router.open(file_id)
+                if isinstance(file, OpenTree):
+                    for behind in session.behind(len(session.tails)):
+                        await self.router.load(session, behind)
+                if generation == self.generation and session.holds(file):
+                    break
+            sequence = session.last_sequence if isinstance(file, OpenTree) else file.state.last_sequence
+            await self.snapshots.save(session, session.opened() if isinstance(file, OpenTree) else [file])
+            return sequence
 
     async def edit_tree(
         self, identity: Identity, workspace_id: str, series: str, plan: Plan, *, within_rate: bool = True

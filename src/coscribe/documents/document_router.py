@@ -18,10 +18,11 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import Effect
 from coscribe.core.tree_state import TreeState
 from coscribe.documents.budget import Bucket, Budgets
+from coscribe.documents.opened import Opened, OpenFile, OpenTree
 from coscribe.documents.past import good_content
 from coscribe.documents.ports import Home, OpLog, SnapshotRepo
 from coscribe.documents.quota import Quotas, QuotaSource
-from coscribe.documents.session import Committing, Opened, OpenFile, OpenTree, WorkspaceSession
+from coscribe.documents.session import Committing, WorkspaceSession
 from coscribe.metrics import metrics
 from coscribe.model import (
     GENESIS,
@@ -91,13 +92,19 @@ class DocumentRouter:
                 return session, session.files[file_id]
             if file_id == session.workspace.workspace_id:
                 return session, tree
-            file = session.files.get(file_id)
-            if file is None:
-                file = await self._once(self._opening, file_id, partial(self._open, session, file_id))
+            file = await self.load(session, file_id)
             session.check_is_text(file_id)
-            file.last_used = session.last_used
-            if not session.lost and session.files.get(file_id) is file:
+            if session.holds(file):
                 return session, file
+
+    async def load(self, session: WorkspaceSession, file_id: str) -> OpenFile:
+        """The text of a file of a tree, also of one that is no text any more. Errors: ``file_not_found``,
+        ``file_damaged``."""
+        file = session.files.get(file_id)
+        if file is None:
+            file = await self._once(self._opening, file_id, partial(self._open, session, file_id))
+        file.last_used = session.last_used
+        return file
 
     async def session(self, workspace_id: str) -> WorkspaceSession:
         """The session of a workspace. Errors: ``file_not_found``, ``file_damaged``."""

@@ -109,6 +109,12 @@ class FileSystem:
         is_text = entry.kind == "text"
         return Contents(entry, await self._collaboration.text(identity, entry.file_id) if is_text else None)
 
+    async def save(self, identity: Identity, workspace_id: str, path: str) -> int:
+        """A flush barrier: returns when the disk has a snapshot of a text at the sequence that is answered, or later;
+        for the top of everything. Errors: ``not_a_text``."""
+        entry = await self.stat(identity, workspace_id, path)
+        return await self._collaboration.save(identity, entry.file_id)
+
     # ---- changing
 
     async def create(

@@ -10,7 +10,7 @@ while, or at once where there are too many of them or their texts and windows ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -20,9 +20,10 @@ from coscribe.core.document_state import FileState
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
+from coscribe.documents.opened import Opened
 from coscribe.documents.ports import OpLog, SnapshotRepo, StorageError
 from coscribe.documents.pruning import Pruning
-from coscribe.documents.session import Opened, WorkspaceSession
+from coscribe.documents.session import WorkspaceSession
 from coscribe.metrics import metrics
 from coscribe.model import FileSnapshot, content_hash
 
@@ -111,6 +112,17 @@ class SnapshotManager:
 
         session.act(store)
 
+    async def save(self, session: WorkspaceSession, files: Sequence[Opened]) -> None:
+        """Returns when the disk has snapshots of all that is in the files now. Raises StorageError: not of all."""
+        wanted = [(file, file.state.last_sequence) for file in files if file.unsaved_from]
+        for file, _ in wanted:
+            if file.operations_since:  # else one is on its way
+                self.take(session, file)
+        await self._committed()
+        await self.settle()
+        if session.lost or any(0 < file.unsaved_from <= sequence for file, sequence in wanted):
+            raise StorageError("a snapshot could not be stored")
+
     async def sweep(self) -> None:
         """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts, prunes."""
         policy, sessions = self._policy, self._router.sessions
@@ -132,7 +144,7 @@ class SnapshotManager:
         what is covered is noted, and texts that nobody has open any more go."""
         for file_id in session.behind(TAILS_AT_A_TIME):
             try:
-                await self._router.open(file_id)
+                await self._router.load(session, file_id)
             except (CoscribeError, StorageError) as error:
                 log.error("text_not_opened", file=file_id, error=str(error))
         covered = session.covered()

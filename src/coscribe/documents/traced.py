@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coscribe.documents.session import Duplicate, Frame, OpenFile, Pending
+from coscribe.documents.opened import OpenFile
+from coscribe.documents.session import Duplicate, Frame, Pending
 from coscribe.protocol import messages
 from coscribe.tracing import Stage, Tracer
 

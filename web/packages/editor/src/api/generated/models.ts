@@ -104,6 +104,12 @@ export interface Asking {
 export interface AtPath {
   path: string;
 }
+export interface AtPathOrTop {
+  /**
+   * empty: everything
+   */
+  path?: string;
+}
 export interface BanList {
   items: BanRow[];
   /**
@@ -740,6 +746,9 @@ export interface RuleRow {
  */
 export interface RulesIn {
   rules: RuleIn[];
+}
+export interface Saved {
+  serverSequenceId: number;
 }
 /**
  * What a page needs to know before anybody has signed in.
