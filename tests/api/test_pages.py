@@ -26,15 +26,15 @@ INDEX = b"""<!doctype html>
 def built(tmp_path: Path) -> Path:
     files = {
         "index.html": INDEX,
-        "index.html.gz": gzip.compress(INDEX),
+        "index.html.gz": gzip.compress(INDEX, mtime=0),
         "icon.svg": b"<svg/>",
         "sw.js": b"self.addEventListener('fetch', () => undefined);\n",
         "manifest.webmanifest": b"{}",
         "assets/main-1a2b.js": SCRIPT,
-        "assets/main-1a2b.js.gz": gzip.compress(SCRIPT),
+        "assets/main-1a2b.js.gz": gzip.compress(SCRIPT, mtime=0),
         "assets/main-1a2b.js.br": SMALLEST,
         "assets/style-5e6f.css": STYLE,
-        "assets/style-5e6f.css.gz": gzip.compress(STYLE),
+        "assets/style-5e6f.css.gz": gzip.compress(STYLE, mtime=0),
         "assets/font-3c4d.woff2": b"wOF2",
         "notes.secret": b"of no known kind",
     }
@@ -138,8 +138,8 @@ async def test_what_was_compressed_before_is_sent_so(
     client: httpx.AsyncClient, accepted: str, script: str | None, style: str | None
 ) -> None:
     for path, coding, bodies in (
-        ("/assets/main-1a2b.js", script, {"br": SMALLEST, "gzip": gzip.compress(SCRIPT), None: SCRIPT}),
-        ("/assets/style-5e6f.css", style, {"gzip": gzip.compress(STYLE), None: STYLE}),
+        ("/assets/main-1a2b.js", script, {"br": SMALLEST, "gzip": gzip.compress(SCRIPT, mtime=0), None: SCRIPT}),
+        ("/assets/style-5e6f.css", style, {"gzip": gzip.compress(STYLE, mtime=0), None: STYLE}),
     ):
         async with client.stream("GET", path, headers={"Accept-Encoding": accepted}) as answer:
             raw = b"".join([part async for part in answer.aiter_raw()])

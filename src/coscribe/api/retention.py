@@ -10,14 +10,14 @@ from pydantic import Field
 from coscribe.access.policy import Action
 from coscribe.access.retention import RetentionOf
 from coscribe.api.documents import DocumentId
-from coscribe.api.models import SEEN, Incoming, Moment, Outgoing
+from coscribe.api.models import SEEN, WHOLE, Incoming, Moment, Outgoing
 from coscribe.api.route import ACaller, AServices, PolicyRoute, action
 
 router = APIRouter(route_class=PolicyRoute, tags=["retention"])
 
 
 class NewRetention(Incoming):
-    days: Annotated[int, Field(ge=0, le=36_500)] | None = Field(
+    days: Annotated[int, Field(ge=0, le=36_500), WHOLE] | None = Field(
         description="what is older may be deleted; 0: nothing is, none: as the server's settings say", examples=[365]
     )
 
