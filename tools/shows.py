@@ -21,7 +21,7 @@ PYTHON = sys.executable
 KEPT = (
     *("passed", "failed", "cases", "over", "felt", "claim", "sign-ins", "2xx"),
     *("keystrokes", "new server", "acknowledgement", "since the new"),
-    *("seed ", "main thread", "CodeMirror", "Coscribe  ", "ratio", "5 MB", "vectors", "bytes"),
+    *("points of", "seed ", "main thread", "CodeMirror", "Coscribe  ", "ratio", "5 MB", "vectors", "bytes"),
 )
 """Words of the lines of a test's output that are figures."""
 
@@ -44,6 +44,8 @@ def main() -> int:
             "tests/api/test_schemathesis.py tests/api/test_policy_table.py",
             "-s",
         ),
+        "past": past,
+        "files": files,
         "security": lambda: tests("docs/security.md, line by line", "tests/api/test_security.py"),
         "storm": storm,
         "week": week,
@@ -70,6 +72,27 @@ def main() -> int:
         + "".join(f", not: {n}" for n in failed)
     )
     return 1 if failed else 0
+
+
+def past() -> bool:
+    """A workspace of thousands of operations on texts and the tree, restarts and segments between them."""
+    os.environ.update({"COSCRIBE_PAST_STEPS": "4000", "COSCRIBE_PAST_POINTS": "500"})
+    return tests(
+        "a workspace at 500 past sequences, as a replay from zero has it",
+        "tests/documents/test_workspace_past.py",
+        *("-s", "-k", "replay_from_zero"),
+    )
+
+
+def files() -> bool:
+    """A workspace as files: late writes in all orders, kills, and ten minutes of people and a shell."""
+    os.environ.update({"COSCRIBE_ROUNDS": "1000"})
+    late = tests("a tool and a person write at once, 1,000 rounds", "tests/working_tree/test_lost_updates.py", "-s")
+    os.environ.update({"COSCRIBE_ROUNDS": "200"})
+    killed = tests("killed while files are written, 200 rounds", "tests/working_tree/test_killed.py", "-s")
+    title("a repository, ten people and a shell", "python -m tests.working_tree.story --seconds 600")
+    told = subprocess.run([PYTHON, "-m", "tests.working_tree.story", "--seconds", "600"], cwd=ROOT, check=False)
+    return late and killed and told.returncode == 0
 
 
 def replay() -> bool:

@@ -28,19 +28,22 @@ from starlette.websockets import WebSocket
 from coscribe.access.ids import now
 from coscribe.access.mail import Mailer
 from coscribe.config import Settings, is_loopback
+from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.ports import Access, Authenticator, SegmentSize
+from coscribe.documents.ports import Access, Authenticator, BlobStore, SegmentSize
 from coscribe.documents.pruning import Pruning
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.asgi import serve_websocket
 from coscribe.gateway.auth import RoleOfToken, SignedTokens
 from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
+from coscribe.git.remotes import Policy, public
 from coscribe.metrics import metrics
 from coscribe.model import SALT_BYTES
 from coscribe.people import People
+from coscribe.persistence.blobs import FolderBlobs, MemoryBlobs, drop_drafts
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.signing import make_folder, make_secret, signing_key
@@ -48,6 +51,7 @@ from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.tracing import TracingSettings
 from coscribe.web import make_pages
+from coscribe.working_tree.trees import WorkingTrees
 
 if TYPE_CHECKING:
     from coscribe.exporting import ExportingTracer
@@ -72,7 +76,8 @@ class Coscribe:
     ``storage`` None: SQLite in the settings' folder, which is locked against a second server. Accounts and the API
     come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``tracer``,
     ``hasher`` None: as the settings say; argon2id at its recommended cost. ``lock``: of the folder, where the host has
-    taken it already (`lock_folder`); closed in the end. Raises FolderInUse, TracingUnavailable.
+    taken it already (`lock_folder`); closed in the end. ``remotes``: which other servers git may
+    talk to. Raises FolderInUse, TracingUnavailable.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Coscribe:
         hasher: PasswordHasher | None = None,
         tracer: ExportingTracer | None = None,
         lock: IO[str] | None = None,
+        remotes: Policy = public,
     ) -> None:
         self.settings = settings
         self._tracer = tracer or make_tracer(settings.tracing)
@@ -100,6 +106,7 @@ class Coscribe:
                 self._people = People(settings, token_secret(settings), turn, mailer, hasher)
                 authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
+        self.blobs = Blobs(self._blob_store(), storage.is_used, settings.quotas.blob_bytes)
         self._readiness = Readiness(lambda: storage.append(()), time.monotonic)
         self.collaboration = Collaboration(
             storage,
@@ -140,11 +147,21 @@ class Coscribe:
         )
         self.gateway = Gateway(context, settings.origins)
         if self._people is not None:
-            self._people.open(self.collaboration, storage, self.gateway)
+            trees = WorkingTrees(
+                settings.trees, self.collaboration, storage, self.blobs, lambda: secrets.token_hex(12), time.time
+            )
+            self._people.open(self.collaboration, storage, storage, self.blobs, trees, self.gateway, remotes)
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
         if self._people is not None:
             pages = make_pages(secure=settings.url.startswith("https://"))
             self.asgi.router.default = _either(self._people.api, pages)
+
+    def _blob_store(self) -> BlobStore:
+        """In the folder, if it is ours."""
+        if self._lock is None:
+            return MemoryBlobs()
+        drop_drafts(self.settings.blobs)
+        return FolderBlobs(self.settings.blobs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COSCRIBE_", env_nested_delimiter="__", extra="ignore")
 
     folder: Path = Path(".coscribe")
+    working_trees: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8777
     origins: frozenset[str] = frozenset()
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     budgets: Budgets = Budgets()
     quotas: Quotas = Quotas()
     retention_days: int = Field(default=0, ge=0, le=36_500)
+    checkpoint_hours: int = Field(default=24, ge=0, le=87_600)
     max_backlog: int = 50_000
     retry_after_ms: int = 100
     token_secret: str = ""
@@ -97,6 +99,20 @@ class Settings(BaseSettings):
     @property
     def database(self) -> Path:
         return self.folder / "coscribe.db"
+
+    @property
+    def trees(self) -> Path:
+        """The folder of the working trees."""
+        return self.working_trees or self.folder / "workspaces"
+
+    @property
+    def imports(self) -> Path:
+        """The folder of archives that are being imported."""
+        return self.folder / "imports"
+
+    @property
+    def blobs(self) -> Path:
+        return self.folder / "blobs"
 
     @property
     def url(self) -> str:

@@ -93,7 +93,10 @@ class Metrics:
         self.segments_failed = Counter("coscribe_segments_failed", "Closed parts left as they are", registry=registry)
         self.segments_waiting = Gauge("coscribe_segments_waiting", "Logs to look for closed parts", registry=registry)
         self.segments_unpacked = Counter("coscribe_segments_unpacked", "Segments read and unpacked", registry=registry)
+        self.searches = Gauge("coscribe_searches", "Searches in files that run or wait", registry=registry)
+        self.past_trees = Gauge("coscribe_past_trees", "Trees of the past that are kept", registry=registry)
         self.checkpoints = Counter("coscribe_checkpoints", "Checkpoints put before pruned logs", registry=registry)
+        self.audit_checkpoints = Counter("coscribe_audit_checkpoints", "Audit checkpoints signed", registry=registry)
         self.pruned_entries = Counter("coscribe_pruned_entries", "Entries of logs deleted", registry=registry)
         self.prunings_failed = Counter("coscribe_prunings_failed", "Old parts left as they are", registry=registry)
         self.workspace_bytes = Gauge(
@@ -101,6 +104,38 @@ class Metrics:
         )
         self.workspaces_evicted = Counter(
             "coscribe_workspaces_evicted", "Idle workspaces let go to make room", registry=registry
+        )
+        self.working_trees = Gauge("coscribe_working_trees", "Workspaces that are files on a disk", registry=registry)
+        self.working_tree_pass = Histogram(
+            "coscribe_working_tree_pass_seconds",
+            "How long a pass over a working tree took, both directions",
+            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+            registry=registry,
+        )
+        self.working_tree_troubles = Counter(
+            "coscribe_working_tree_troubles",
+            "Passes over a working tree that failed and were tried again",
+            registry=registry,
+        )
+        self.working_tree_notices = Counter(
+            "coscribe_working_tree_notices",
+            "Writes to a working tree that were not taken in",
+            ["why"],
+            registry=registry,
+        )
+        self.git_ended = Counter(
+            "coscribe_git_ended", "Git commands that were ended at a limit", ["why"], registry=registry
+        )
+        self.watches = Gauge("coscribe_watches", "Workspaces watched, by one each", registry=registry)
+        self.watches_ended = Counter("coscribe_watches_ended", "Watches that were ended", ["why"], registry=registry)
+        self.blobs = Counter("coscribe_blobs", "Contents that are no text, written", registry=registry)
+        self.blob_bytes = Counter("coscribe_blob_bytes", "Bytes of them", registry=registry)
+        self.unreadable_blobs = Counter(
+            "coscribe_unreadable_blobs", "Blobs that were asked for and are not there whole", ["as"], registry=registry
+        )
+        self.imports = Counter("coscribe_imports", "Imports, by what became of them", ["fate"], registry=registry)
+        self.imports_refused = Counter(
+            "coscribe_imports_refused", "Imports of what cannot be part of a project", ["why"], registry=registry
         )
         self.spans = Counter(
             "coscribe_spans", "Spans for the collector, by what became of them", ["fate"], registry=registry

@@ -3,7 +3,8 @@
     digest(n) = SHA-256( digest(n-1) || metadata(n) || SHA-256( salt(n) || payload(n) ) )
 
 The metadata is everything of an entry but its payload; authors are opaque references in it. Because the payload goes
-in only as a salted digest, a payload can be destroyed later (redaction) and the chain still verifies.
+in only as a salted digest, a payload can be destroyed later (redaction) and the chain still verifies: what is put in
+its place has a longer salt, that begins with that digest. Who has done so, and what is there now, is signed (`proofs`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ GENESIS = bytes(32)
 """The chain hash before the first entry."""
 
 SALT_BYTES = 16
+SEAL_BYTES = 32
+TOMBSTONE_BYTES = SEAL_BYTES + SALT_BYTES
+"""The salt of an entry that was redacted: SHA-256(salt || payload) as it was committed, and another salt."""
 
 
 class File(NamedTuple):
@@ -241,8 +245,13 @@ def link(
 ) -> bytes:
     """The digest of an entry; see the module's text."""
     metadata = _METADATA.pack(sequence, version, base_version, author_ref, time, len(file_id), len(operation_id))
-    sealed = sha256(salt + payload).digest()
+    sealed = salt[:SEAL_BYTES] if len(salt) == TOMBSTONE_BYTES else seal(salt, payload)
     return sha256(previous + metadata + file_id + operation_id + sealed).digest()
+
+
+def seal(salt: bytes, payload: bytes) -> bytes:
+    """As what a payload goes into the chain."""
+    return sha256(salt + payload).digest()
 
 
 def committed_from(entry: LogEntry) -> Committed:

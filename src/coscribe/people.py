@@ -7,26 +7,35 @@ import secrets
 import sys
 import threading
 import time
+from functools import partial
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 import structlog
 from argon2 import PasswordHasher
 
 from coscribe.access.accounts import Accounts
 from coscribe.access.administration import Administration
+from coscribe.access.auditing import Audits
 from coscribe.access.authentication import Admission, Authentication
+from coscribe.access.bundles import Bundles
 from coscribe.access.directory import Directory
 from coscribe.access.documents import Documents
 from coscribe.access.events import Notes
 from coscribe.access.external import ExternalSignIn
+from coscribe.access.git_people import GitPeople
+from coscribe.access.git_work import GitWork
 from coscribe.access.groups import Groups
-from coscribe.access.ids import now
+from coscribe.access.ids import MICROSECONDS, now
+from coscribe.access.imports import Imports
 from coscribe.access.invitations import Invitations
 from coscribe.access.keys import Keys
 from coscribe.access.links import Links
 from coscribe.access.mail import ConsoleMailer, Mailer, Outbox, SmtpMailer
 from coscribe.access.members import Members
+from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
+from coscribe.access.projects import Projects
 from coscribe.access.quotas import StoredQuotas
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention, pruned_event
@@ -39,19 +48,31 @@ from coscribe.api.route import Door
 from coscribe.api.services import Services
 from coscribe.config import MailSettings, Settings
 from coscribe.core.errors import CoscribeError
+from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.file_system import FileSystem
 from coscribe.documents.history import History
-from coscribe.documents.ports import OpLog, StorageError
+from coscribe.documents.ports import OpLog, SnapshotRepo, StorageError
 from coscribe.documents.pruning import PrunedPart
+from coscribe.documents.restoring import Restoring
+from coscribe.documents.searching import Searching
+from coscribe.documents.workspace_past import WorkspacePast
 from coscribe.gateway.auth import SignedTokens
 from coscribe.gateway.gateway import Gateway
+from coscribe.git.remotes import Policy
 from coscribe.persistence.database import Database
+from coscribe.persistence.signing import new_key, replace_key, signing_key
+from coscribe.working_tree.trees import WorkingTrees
 
 log = structlog.get_logger(__name__)
 
 EXPIRY_SECONDS = 0.5
 """How often it is looked whether a link's time is up."""
+
+CHECKPOINT_SECONDS = 300.0
+"""How often it is looked which logs are due for a signed checkpoint."""
+
+HOUR = 3_600 * MICROSECONDS
 
 MAIL_SECONDS = 5.0
 """How long mail that is on its way may hold up the end."""
@@ -76,12 +97,22 @@ class People:
         self.admission = Admission(self.database, self.notes)
         self.quotas = StoredQuotas(self.database, settings.quotas)
         self._passwords = Passwords(hasher, workers=settings.password_workers or None)
-        self._expiring: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._outbox = Outbox(mailer or _mailer(settings.mail))
 
-    def open(self, collaboration: Collaboration, op_log: OpLog, gateway: Gateway) -> None:
-        """Puts the services and the API together."""
+    def open(
+        self,
+        collaboration: Collaboration,
+        op_log: OpLog,
+        snapshots: SnapshotRepo,
+        blobs: Blobs,
+        trees: WorkingTrees,
+        gateway: Gateway,
+        remotes: Policy,
+    ) -> None:
+        """Puts the services and the API together. ``remotes``: which other servers git may talk to."""
         settings, database, changed = self._settings, self.database, gateway.access_changed
+        past = WorkspacePast(collaboration, op_log, snapshots, blobs.store)
         accounts = Accounts(
             database,
             self._passwords,
@@ -92,6 +123,14 @@ class People:
             public_url=settings.url,
             open_sign_up=settings.open_sign_up,
         )
+        key = partial(signing_key, settings.folder)
+        replace = partial(replace_key, settings.folder)
+        audits = Audits(database, key, new_key, replace, now, settings.checkpoint_hours * HOUR)
+        documents = Documents(database, changed, collaboration.forget, settings.quotas.documents)
+        members, files = Members(database, changed), FileSystem(collaboration, blobs)
+        imports = Imports(database, files, settings.imports, changed)
+        directory = Directory(database)
+        git_people = GitPeople(database, self.keys, urlsplit(settings.url).hostname or "localhost")
         self.services = Services(
             database,
             self.authentication,
@@ -102,15 +141,17 @@ class People:
             Administration(database, self.keys, changed),
             Sessions(database, self.keys, changed),
             ApiTokens(database, changed),
-            Documents(database, changed, collaboration.forget, settings.quotas.documents),
-            Members(database, changed),
+            documents,
+            members,
             Groups(database, changed),
             Invitations(database, changed, self._outbox.put, public_url=settings.url),
             AccessRequests(database, changed, self._outbox.put, public_url=settings.url),
             NamedVersions(database),
             DocumentRetention(database, settings.retention_days),
+            audits,
+            Bundles(database, op_log, audits, key, lambda workspace_id: collaboration.save(None, workspace_id)),
             Links(database, changed, public_url=settings.url),
-            Directory(database),
+            directory,
             ExternalSignIn(
                 database,
                 accounts,
@@ -121,8 +162,26 @@ class People:
                 monotonic=time.monotonic,
             ),
             collaboration,
-            FileSystem(collaboration),
+            files,
+            Mounts(database, trees),
+            Projects(database, changed, documents, members, imports.progress),
+            imports,
+            GitWork(
+                database,
+                trees,
+                collaboration,
+                op_log,
+                past,
+                directory,
+                git_people,
+                self.notes,
+                settings.folder / "git",
+                remotes,
+            ),
             History(collaboration, op_log),
+            past,
+            Restoring(collaboration, past),
+            Searching(collaboration, op_log, snapshots, time.monotonic),
             settings.url,
         )
         door = Door(
@@ -142,7 +201,10 @@ class People:
         """Reads the keys; finishes what the end of the server before cut off."""
         await self.keys.load()
         await self.services.documents.purge()
-        self._expiring = asyncio.get_running_loop().create_task(self._end_expired())
+        await self.services.mounts.start()
+        await self.services.imports.start()
+        loop = asyncio.get_running_loop()
+        self._chores = [loop.create_task(self._end_expired()), loop.create_task(self._take_checkpoints())]
 
     async def _end_expired(self) -> None:
         """What ends by itself is felt like what is ended by somebody."""
@@ -156,9 +218,19 @@ class People:
             except (StorageError, CoscribeError) as error:
                 log.warning("expired_links_not_ended", error=str(error))
 
+    async def _take_checkpoints(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            try:
+                await self.services.audits.take_due()
+            except (StorageError, CoscribeError, OSError, ValueError) as error:
+                log.warning("checkpoints_not_taken", error=str(error))
+
     async def stop(self) -> None:
-        if self._expiring is not None:
-            self._expiring.cancel()
+        for chore in self._chores:
+            chore.cancel()
+        await self.services.imports.stop()
+        await self.services.mounts.stop()
         await self._outbox.drain(MAIL_SECONDS)
         await self.services.external.close()
         await self._passwords.close()

@@ -41,7 +41,7 @@ def serve(settings: Settings, listener: socket.socket, lock: IO[str], ready: Cal
         ssl_keyfile=settings.tls_key,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        http=patient_http(settings.gateway),
+        http=patient_http(settings.gateway, coscribe.gateway.end_watches),
         ws=websocket_switch(coscribe.gateway, WEBSOCKET_PATH),  # type: ignore[arg-type]  # any callable will do
         log_level="warning",
         access_log=False,

@@ -21,6 +21,7 @@ from coscribe.api.app import _NOUNS, _Frame
 from coscribe.api.route import PolicyRoute, action
 from tests.api.policy_table import CALLERS, Row, page, rows
 from tests.api.town import PASSWORD, Person, Town, open_town
+from tests.documents.unpacking.made import Member, zipped
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -311,11 +312,42 @@ plain("GET", "/api/documents/export")
 
 FS = "/api/workspace/{workspaceId}/fs"
 plain("POST", "/api/workspaces", 201, json={"name": "Mine"})
+plain("POST", "/api/projects", 201, json={"name": "Mine"})
+plain("GET", "/api/projects")
+plain("GET", "/api/projects/{workspaceId}")
+plain("GET", "/api/projects/{workspaceId}/members")
+plain("GET", "/api/projects/{workspaceId}/rules")
+
+
+@example("POST", "/api/projects/import")
+async def _(scene: Scene) -> Request:
+    return Request(201, options={"params": {"name": "Mine"}, "content": zipped(Member(b"a", b"x"))})
+
+
+@example("PUT", "/api/projects/{workspaceId}/members/{memberId}")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(parts={"memberId": await scene.member()}, json={"role": "editor"})
+
+
+@example("DELETE", "/api/projects/{workspaceId}/members/{memberId}")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(204, parts={"memberId": await scene.member()})
+
+
+@example("PUT", "/api/projects/{workspaceId}/rules")
+async def _(scene: Scene) -> Request:
+    rules = [{"memberKind": "everyone", "memberId": "", "pattern": "docs/**", "access": "read"}]
+    return scene.of_document(json={"rules": rules}, headers=await scene.etag(scene.document))
+
+
+plain("GET", "/api/workspace/{workspaceId}")
+plain("POST", "/api/workspace/{workspaceId}/start")
+plain("POST", "/api/workspace/{workspaceId}/stop")
 plain("GET", f"{FS}/stat", params={"path": "plan"})
 plain("GET", f"{FS}/list")
 plain("GET", f"{FS}/trash")
 plain("GET", f"{FS}/read", params={"path": "plan"})
-plain("PUT", f"{FS}/write", params={"path": "plan"}, content=b"new", headers={"If-Match": '"v1"'})
+plain("GET", f"{FS}/watch", params={"seconds": 0})
 plain("POST", f"{FS}/delete", json={"path": "plan"})
 plain("POST", f"{FS}/save", json={"path": "plan"})
 
@@ -335,9 +367,75 @@ making("rename", source="plan")
 making("copy", source="plan")
 
 
+@example("PUT", f"{FS}/write")
+async def _(scene: Scene) -> Request:
+    stat = await scene.owner.ask("GET", f"/workspace/{scene.document_id}/fs/stat", params={"path": "plan"})
+    file_id = stat.json().get("fileId", "f" * 26)  # an example of another route may have deleted it
+    headers = {"If-Match": f'"{file_id}:1"'}
+    return scene.of_document(params={"path": "plan"}, content=b"new", headers=headers)
+
+
+@example("POST", f"{FS}/link")
+async def _(scene: Scene) -> Request:
+    return scene.of_document(json={"path": f"link{next(_numbers)}", "target": "plan"})
+
+
 @example("POST", f"{FS}/restore")
 async def _(scene: Scene) -> Request:
     return scene.of_document(json={"fileId": scene.trashed})
+
+
+GIT = "/api/workspace/{workspaceId}/git"
+
+
+def with_git(method: str, what: str, status: int = 200, **options: Any) -> None:
+    """An example for which the workspace is a repository, in which something has changed."""
+
+    @example(method, f"{GIT}/{what}")
+    async def prepare(scene: Scene) -> Request:
+        one = f"/workspace/{scene.document_id}"
+        await scene.owner.ask("POST", f"{one}/start")
+        await scene.owner.ask("POST", f"{one}/git/init", json={})
+        name, new = f"git{next(_numbers)}", {"If-None-Match": "*"}
+        await scene.owner.ask("PUT", f"{one}/fs/write", params={"path": name}, content=b"new", headers=new)
+        return scene.of_document(status, **options)
+
+
+with_git("GET", "status")
+with_git("GET", "log")
+with_git("GET", "branches")
+with_git("GET", "identity")
+with_git("GET", "credentials")
+with_git("GET", "conflict", 404, params={"path": "plan"})
+with_git("POST", "init", json={})
+with_git("POST", "commit", json={"message": "What is other"})
+with_git("POST", "branches", 404, json={"name": "two", "start": "nowhere"})
+with_git("POST", "switch", 404, json={"branch": "nowhere", "uncommitted": "carry"})
+with_git("POST", "fetch", 404, json={})
+with_git("POST", "pull", 404, json={})
+with_git("POST", "push", 404, json={"remote": "nowhere", "branch": "main"})
+with_git("POST", "merge/abort", 409)
+with_git("PUT", "identity", json={"name": "Ann Example", "email": "ann@example.org"})
+with_git("PUT", "credentials", json={"host": "git.example.org", "token": "a token"})
+
+
+@example("DELETE", f"{GIT}/credentials")
+async def _(scene: Scene) -> Request:
+    credential = {"host": "git.example.org", "token": "a token"}
+    await scene.caller.ask("PUT", f"/workspace/{scene.document_id}/git/credentials", json=credential)
+    return scene.of_document(204, params={"host": "git.example.org"})
+
+
+PAST = "/api/workspace/{workspaceId}/history"
+plain("GET", "/api/workspace/{workspaceId}/search", params={"q": "plan"})
+plain("GET", f"{PAST}/timeline")
+plain("GET", f"{PAST}/differences")
+plain("GET", f"{PAST}/difference", params={"path": "plan"})
+plain("GET", f"{PAST}/sessions", params={"path": "plan"})
+plain("GET", f"{PAST}/blame", params={"path": "plan"})
+plain("GET", f"{PAST}/archive")
+plain("POST", f"{PAST}/restore", json={"path": "plan", "sequence": 3})
+plain("POST", f"{PAST}/fork", 201, json={"name": "Fork", "sequence": 3})
 
 
 # ---- history
@@ -465,6 +563,15 @@ plain("PUT", "/api/admin/documents/{documentId}/hold", json={"reason": "a case"}
 async def _(scene: Scene) -> Request:
     await scene.town.ada.done("PUT", f"/admin{scene.document}/hold", 200, json={"reason": "a case"})
     return scene.of_document()
+
+
+# ---- the audit
+
+plain("GET", "/api/audit/key")
+plain("POST", "/api/admin/audit-keys", 201)
+plain("GET", "/api/documents/{documentId}/checkpoints")
+plain("POST", "/api/documents/{documentId}/checkpoints", 201)
+plain("GET", "/api/documents/{documentId}/audit")
 
 
 # ---- invitations

@@ -56,6 +56,9 @@ SPOILS = {
 TRASHES = ("DELETE", "/api/documents/{documentId}")
 """Its example trashes the document, and so spoils it whatever the request comes to."""
 
+ENDLESS = {("GET", "/api/workspace/{workspaceId}/fs/watch")}
+"""Streams that end when they are told to."""
+
 REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who", "path", "source", "target", "fileId")
 """Fields of a body that name something: a good request names something that is there."""
 
@@ -75,8 +78,10 @@ and large bodies are refused with, which are looked at before the rest."""
 FS_ROUTES = [
     *(("GET", what) for what in ("stat", "list", "read")),
     ("PUT", "write"),
-    *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore", "save")),
+    *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore", "save", "link")),
 ]
+
+PAST_ROUTES = ("timeline", "differences", "difference", "sessions", "blame", "archive")
 
 RULES: dict[str, tuple[str, ...]] = {
     # The secret is used up, or made up.
@@ -92,12 +97,23 @@ RULES: dict[str, tuple[str, ...]] = {
     # 412: it has changed since.
     "PATCH /api/documents/{documentId}": ("412",),
     "PUT /api/documents/{documentId}/rules": ("412", "422"),
+    "PUT /api/projects/{workspaceId}/rules": ("412", "422"),
+    # 422: an address that is none.
+    "POST /api/projects": ("422",),
     "PATCH /api/groups/{groupId}": ("412",),
     "DELETE /api/groups/{groupId}": ("412",),
     # 422: the payload has to fit the type, positions have to be in the text. 413: too much for one operation.
     "POST /api/documents/{documentId}/operations": ("413", "422"),
     # 400: a name is . or .., or something is no folder. 422: a name is .git, or too long.
     **{f"{method} /api/workspace/{{workspaceId}}/fs/{what}": ("400", "422") for method, what in FS_ROUTES},
+    # 400: a sequence that is not there yet, the later one before the earlier; a path that is no folder, or no text.
+    **{f"GET /api/workspace/{{workspaceId}}/history/{what}": ("400", "422") for what in PAST_ROUTES},
+    # 400: it is no regular expression, or one that takes too long.
+    "GET /api/workspace/{workspaceId}/search": ("400",),
+    "POST /api/workspace/{workspaceId}/history/restore": ("400", "422"),
+    "POST /api/workspace/{workspaceId}/history/fork": ("400", "422"),
+    # 412: it is another file, or not what it was.
+    "PUT /api/workspace/{workspaceId}/fs/write": ("400", "412", "422"),
     # 422: an owner is invited by id or handle only; a list has an entry.
     "POST /api/documents/{documentId}/invitations": ("422",),
     "POST /api/documents/{documentId}/invitations/list": ("422",),
@@ -169,6 +185,8 @@ class Role:
         """Puts what exists into a request, wherever schemathesis did not mean it to be wrong."""
         key = (case.operation.method.upper(), case.operation.path)
         meta = case.meta
+        if key in ENDLESS and "seconds" not in (case.query or {}):
+            case.query = {**(case.query or {}), "seconds": 0}
         if meta is None:
             return
         good = meta.generation.mode.is_positive
@@ -193,6 +211,8 @@ class Role:
             self._keys += 1
             number = str(self._keys)
             headers[name] = headers[name][: -len(number)] + number  # of the same length, and not used before
+        if key in ENDLESS:
+            case.query["seconds"] = 0
         if "path" in (case.query or {}) and "params" in wanted.options:
             case.query["path"] = wanted.options["params"]["path"]
         body, example = case.body, wanted.options.get("json")

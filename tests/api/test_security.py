@@ -751,7 +751,7 @@ def test_a_server_that_would_be_open_does_not_start(tmp_path: Path) -> None:
 
 
 async def test_away_from_loopback_an_account_needs_an_invitation(tmp_path: Path) -> None:
-    proxied = {"trusted_proxies": ("127.0.0.1",), "public_url": "https://notes.example"}
+    proxied: dict[str, Any] = {"trusted_proxies": ("127.0.0.1",), "public_url": "https://notes.example"}
     async with open_town(tmp_path, **proxied) as town:
         account = {"handle": "ben", "displayName": "Ben", "password": PASSWORD}
         await town.nobody().refused("POST", "/accounts", "sign_up_closed", json=account)

@@ -9,7 +9,7 @@ import pytest
 from tests.api.town import Person, Town
 
 ANEW = {"If-None-Match": "*"}
-AT_9 = {"If-Match": '"v9"'}
+JSON = {"Accept": "application/json"}
 
 
 def fs(workspace_id: str, verb: str) -> str:
@@ -57,21 +57,19 @@ async def test_files_by_path(town: Town) -> None:
     workspace_id = await ann.workspace()
     await ann.post(fs(workspace_id, "mkdir"), {"path": "src"})
     written = await ann.write(workspace_id, "src/main.py", "print('hello')\n")
-    answer = await ann.ask("GET", fs(workspace_id, "read"), params={"path": "src/main.py"})
-    assert answer.headers["ETag"] == '"v1"'
+    answer = await ann.ask("GET", fs(workspace_id, "read"), params={"path": "src/main.py"}, headers=JSON)
+    assert answer.headers["ETag"] == f'"{written["fileId"]}:1"'
     content = answer.json()
     assert (content["text"], content["documentVersion"], content["entry"]["fileId"]) == (
         "print('hello')\n",
         1,
         written["fileId"],
     )
-    plain = await ann.ask(
-        "GET", fs(workspace_id, "read"), params={"path": "src/main.py"}, headers={"Accept": "text/plain"}
-    )
+    plain = await ann.ask("GET", fs(workspace_id, "read"), params={"path": "src/main.py"})
     assert (plain.text, plain.headers["content-type"]) == ("print('hello')\n", "text/plain; charset=utf-8")
     await ann.write(workspace_id, "src/main.py", "# new\nprint('hello')\n", 1)
     await ann.write(workspace_id, "src/main.py", "print('hello')\n# last\n", 1)
-    read = await ann.get(fs(workspace_id, "read"), params={"path": "src/main.py"})
+    read = await ann.get(fs(workspace_id, "read"), params={"path": "src/main.py"}, headers=JSON)
     assert read["text"] == "# new\nprint('hello')\n# last\n"
     await ann.post(fs(workspace_id, "rename"), {"source": "src", "target": "lib"})
     stat = await ann.get(fs(workspace_id, "stat"), params={"path": "lib/main.py"})
@@ -136,14 +134,17 @@ async def test_what_is_asked_again_with_a_key_is_done_once(town: Town) -> None:
             "PUT",
             "write",
             {"params": {"path": "plan"}, "content": b"x", "headers": {"If-Match": '"v9"'}},
-            "base_version_future",
+            "precondition_failed",
         ),
         (
             "PUT",
             "write",
-            {"params": {"path": "new"}, "content": b"\xff", "headers": {"If-None-Match": "*"}},
-            "invalid_text",
+            {"params": {"path": "plan"}, "content": b"x", "headers": {"If-Match": f'"f{"a" * 25}:1"'}},
+            "precondition_failed",
         ),
+        ("POST", "link", {"json": {"path": "plan", "target": "x"}}, "conflict"),
+        ("GET", "read", {"params": {"path": "plan", "past": "a" * 64}}, "file_not_found"),
+        ("GET", "watch", {"params": {"after": -1}}, "invalid_request"),
         ("POST", "restore", {"json": {"fileId": "nothing"}}, "file_not_found"),
     ],
 )

@@ -15,6 +15,7 @@ from coscribe.access.mail import Mail
 from coscribe.app import Coscribe
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
+from coscribe.git.remotes import Policy, public
 from coscribe.protocol.messages import Role
 from tests.migrated import fresh_database
 
@@ -43,7 +44,7 @@ class Person:
         return await self.client.request(method, f"/api{path}", **options)
 
     async def get(self, path: str, status: int = 200, **options: Any) -> Any:
-        return await self.done("GET", path, status, **options)
+        return await self.done("GET", path, status, **{"headers": {"Accept": "application/json"}, **options})
 
     async def post(self, path: str, json: Any = None, status: int = 200, **options: Any) -> Any:
         return await self.done("POST", path, status, json=json, **options)
@@ -76,7 +77,10 @@ class Person:
 
     async def write(self, workspace_id: str, path: str, text: str, version: int | None = None) -> Any:
         """A new file, or another text of one that was read at a version."""
-        headers = {"If-None-Match": "*"} if version is None else {"If-Match": f'"v{version}"'}
+        headers = {"If-None-Match": "*"}
+        if version is not None:
+            stat = await self.get(f"/workspace/{workspace_id}/fs/stat", params={"path": path})
+            headers = {"If-Match": f'"{stat["fileId"]}:{version}"'}
         options: dict[str, Any] = {"params": {"path": path}, "content": text.encode(), "headers": headers}
         return await self.done("PUT", f"/workspace/{workspace_id}/fs/write", 200, **options)
 
@@ -153,12 +157,12 @@ class Town:
 
 
 @asynccontextmanager
-async def open_town(folder: Path, **settings: Any) -> AsyncIterator[Town]:
+async def open_town(folder: Path, *, remotes: Policy = public, **settings: Any) -> AsyncIterator[Town]:
     """A server with ``ada`` as its administrator."""
     options = {"token_secret": SECRET, "public_url": BASE, "rate_factor": 100.0, **settings}
     fresh_database(Settings(folder=folder).database)
     mailer = KeepingMailer()
-    coscribe = Coscribe(Settings(folder=folder, **options), mailer=mailer, hasher=CHEAP)
+    coscribe = Coscribe(Settings(folder=folder, **options), mailer=mailer, hasher=CHEAP, remotes=remotes)
     town = Town(coscribe, mailer)
     async with coscribe.running():
         link = await coscribe.setup_link()

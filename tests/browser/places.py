@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page
@@ -147,12 +148,29 @@ class Visitors:
         document_id = str(made["documentId"])
         if text:
             await write(owner, document_id, text)
+        await self._join(owner, document_id, roles)
+        return document_id
+
+    async def workspace(self, owner: Account, name: str, files: dict[str, str], **roles: Account) -> str:
+        """A new workspace with texts by path, and members. Returns its id."""
+        made = await owner.done("POST", "/workspaces", {"name": name})
+        workspace_id = str(made["documentId"])
+        fs = f"/workspace/{workspace_id}/fs"
+        folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+        for folder in sorted(folders):
+            await owner.done("POST", f"{fs}/mkdir", {"path": folder})
+        for path, text in files.items():
+            answer = await owner.ask("PUT", f"{fs}/write?path={quote(path)}", text=text, **{"If-None-Match": "*"})
+            assert answer.is_success, answer.text
+        await self._join(owner, workspace_id, roles)
+        return workspace_id
+
+    async def _join(self, owner: Account, document_id: str, roles: dict[str, Account]) -> None:
         for role, who in roles.items():
             invitation = await owner.done(
                 "POST", f"/documents/{document_id}/invitations", {"who": who.handle, "role": role}
             )
             await who.done("POST", f"/invitations/{invitation['invitationId']}/accept")
-        return document_id
 
     async def close(self) -> None:
         for context in self._contexts:

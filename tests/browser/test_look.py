@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import FilePayload, Page
+from playwright.async_api import FilePayload, Locator, Page
 
 from tests.browser.places import (
     Place,
@@ -47,6 +47,17 @@ ninety-one of them, and counts them every time.
 - the blue notebook
 
 """
+LAMP = '''"""The lamp turns once in twelve seconds."""
+
+from time import monotonic
+
+TURN = 12.0
+
+
+def angle(since: float) -> float:
+    """Where it shines, in degrees from north."""
+    return (monotonic() - since) / TURN * 360 % 360
+'''
 MORE = """> Write down what the sea says, and nothing else.
 
 At night the *light* turns slowly, and ships far out turn with it.
@@ -111,6 +122,7 @@ async def test_every_page_in_light_and_dark(tmp_path: Path, look: Look) -> None:
             document_id = await documents(page, place, visitors, look, ada, ben)
             await editor(page, place, visitors, look, document_id, ada, cleo)
             await past(page, look)
+            await files(page, place, visitors, look, ada, ben)
             await own_pages(page, look, ada)
             await administration(page, look, ada)
             await states(place, visitors, look, ada, ben)
@@ -257,6 +269,106 @@ async def past(page: Page, look: Look) -> None:
     await button(page.get_by_role("region", name="Compare two versions"), "Compare").click()
     await page.locator(".cm-changedLine, .cm-insertedLine").first.wait_for()
     await look.at(page, "history-compare")
+
+
+TREE = {
+    "README.md": "# The lighthouse\n\nLog books, plans, and the program of the lamp.\n",
+    "log/2024.md": "A quiet year.\n",
+    "log/2025.md": "The storm came on a Tuesday.\n",
+    "plans/ground floor.md": "A kitchen and a coal store.\n",
+    "src/lamp/__init__.py": "",
+    "src/lamp/turning.py": LAMP,
+    "src/lamp/fog_horn.py": "def blow() -> None:\n    print('booo')\n",
+    "src/tests/test_turning.py": "def test_a_turn_takes_twelve_seconds() -> None: ...\n",
+    "tides.csv": "day,high,low\n1,4.1,0.9\n",
+}
+
+
+async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: Account, ben: Account) -> None:
+    """A workspace: in front of a text, beside somebody who moves and deletes, on a small screen, without a network."""
+    workspace_id = await visitors.workspace(ada, "Lighthouse works", TREE, editor=ben)
+    address = f"{place.http}/w/{workspace_id}"
+    await page.goto(address)
+    await row(page, "README.md").wait_for()
+    await look.at(page, "workspace-nothing-open", picture=False)
+    for name in ("src", "lamp", "fog_horn.py", "turning.py"):
+        await row(page, name).click()
+    other = await visitors.page("ben")
+    await other.goto(address)
+    for name in ("src", "lamp", "turning.py"):
+        await row(other, name).click()
+    await shows(other, LAMP)
+    await other.keyboard.press("Control+End")
+    await other.keyboard.type("\n# Twelve seconds a turn.")
+    await page.locator(".co-caret-name-shown").wait_for()
+    await button(page, "State: Saved").wait_for()
+    await row(other, "fog_horn.py").click(button="right")
+    await other.get_by_role("menuitem", name="Rename").click()
+    await other.keyboard.type("horn\n")
+    await row(page, "horn.py").wait_for()
+    await look.at(page, "workspace")
+    await row(page, "plans").click(button="right")
+    await page.get_by_role("menuitem", name="New folder").wait_for()
+    await look.at(page, "workspace-menu")
+    await page.keyboard.press("Escape")
+    await button(page, "New file").click()
+    await page.keyboard.type("cellar")
+    await look.at(page, "workspace-new-file", picture=False)
+    await page.keyboard.press("Escape")
+    await row(other, "turning.py").click()
+    await row(other, "turning.py").click(button="right")
+    await other.get_by_role("menuitem", name="Delete").click()
+    await see(page, "This file was deleted by Ben Okafor.")
+    await button(page, "Trash (1)").click()
+    await see(page, "in src/lamp")
+    await look.at(page, "workspace-deleted")
+    await button(page, "Put it back").click()
+    await button(page, "Put it back").wait_for(state="detached")
+    await other.close()
+    await button(page, "Search in files").click()
+    await page.keyboard.type("turn")
+    await see(page, " places in ")
+    await look.at(page, "workspace-search")
+    await button(page, "Search in files").click()
+    await choose(page, "More", "History")
+    past = page.get_by_role("navigation", name="Files, as they were")
+    await button(page, "One change back").click()
+    for name in ("src", "lamp", "horn.py"):  # the other one is in the trash at that moment
+        await button(past, name).click()
+    await page.get_by_test_id("past-text").get_by_text("booo").wait_for()
+    await look.at(page, "workspace-history")
+    await link(page, "To the workspace").click()
+    await row(page, "README.md").wait_for()
+    await tab(page, "turning.py").click()
+    small = await visitors.page("ben", viewport={"width": 360, "height": 640})
+    await small.goto(address)
+    await button(small, "Show the files").click()
+    await row(small, "src").click()
+    await look.at(small, "workspace-small")
+    await row(small, "README.md").click()
+    await small.locator(".co-file:not([hidden]) .cm-content").wait_for()
+    await look.at(small, "workspace-small-text")
+    await small.close()
+    await page.context.set_offline(True)
+    await button(page, "State: Offline").wait_for()
+    await page.locator(".co-file:not([hidden]) .cm-content").focus()
+    await page.keyboard.type("#")
+    await button(page, "New file").click()
+    await page.keyboard.type("oil.md\n")
+    await page.keyboard.type("Two barrels.")
+    await page.get_by_role("button", name=re.compile("^State: Offline – .* kept on this device")).wait_for()
+    await look.at(page, "workspace-offline")
+    await page.context.set_offline(False)
+    await button(page, "State: Saved").wait_for()
+    await link(page, "To the documents").click()
+
+
+def tab(page: Page, name: str) -> Locator:
+    return page.get_by_role("navigation", name="Open files").get_by_role("link", name=name)
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_role("treeitem", name=name, exact=True)
 
 
 async def own_pages(page: Page, look: Look, ada: Account) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from coscribe.client import Client, ClientSettings, Document
-from coscribe.client.document import Change, State
+from coscribe.client.document import Change
 from coscribe.client.link import Link
+from coscribe.client.opened import State
 from coscribe.core.errors import CoscribeError
 from coscribe.protocol import codec, messages
 

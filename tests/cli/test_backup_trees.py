@@ -13,9 +13,11 @@ from coscribe.config import Settings
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import CoscribeError
 from coscribe.core.tree import node_id
+from coscribe.documents.blobs import Blobs
 from coscribe.documents.file_system import FileSystem
 from coscribe.documents.ports import Identity
 from coscribe.documents.snapshot_manager import SnapshotPolicy
+from coscribe.persistence.blobs import FolderBlobs
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from tests.cli.conftest import Run
@@ -36,7 +38,8 @@ class Site:
         self.server = Server(self.storage, limits=Limits(window_operations=4))
         self.server.collaboration.snapshots._policy = SnapshotPolicy(operations=5, seconds=20.0, idle_seconds=30.0)
         self.server.time = time
-        self.files = FileSystem(self.server.collaboration)
+        blobs = Blobs(FolderBlobs(Settings(folder=folder).blobs), self.storage.is_used, 1_000_000)
+        self.files = FileSystem(self.server.collaboration, blobs)
 
     async def seen(self, path: str = "") -> dict[str, str]:
         """Every path with its text."""

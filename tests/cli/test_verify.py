@@ -52,6 +52,8 @@ def test_json(run: Run, folder: Path) -> None:
                 "findings": [],
                 "more": 0,
                 "historyPruned": 0,
+                "checkpoints": 0,
+                "redacted": 0,
             }
         ],
         "events": {"clean": True, "count": 0, "broken": [], "unreadable": ""},

@@ -159,4 +159,5 @@ async def agree(*documents: Document) -> str:
 
 def left_in(folder: Path) -> list[str]:
     """The names of the files in a folder of pending edits."""
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    return sorted(name for name in names if not name.endswith(".undo"))

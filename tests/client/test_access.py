@@ -12,7 +12,7 @@ import pytest
 
 from coscribe.app import Coscribe
 from coscribe.client import AccessEnded, ClientSettings, Document, Patch
-from coscribe.client.document import State
+from coscribe.client.opened import State
 from coscribe.config import Settings
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents import collaboration as collaboration_module

@@ -11,8 +11,8 @@ import pytest
 
 from coscribe.client import Change, Client, Document
 from coscribe.client.client import Surroundings
-from coscribe.client.document import State
 from coscribe.client.link import Link, Received
+from coscribe.client.opened import State
 from coscribe.client.replica import Batching
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.protocol import codec, messages
@@ -468,6 +468,34 @@ async def test_committed_but_never_acknowledged_then_a_new_process(
         await again.synced()
         assert await agree(again, bob) == f"{front}[sent typed later]"
         assert (again.heals, again.patches, left_in(folder)) == (0, [], [])
+
+
+@pytest.mark.parametrize("missed", [2, 3 * WINDOW], ids=["few missed", "more than the window missed"])
+async def test_what_was_typed_is_undone_by_a_new_process(
+    server: ServerProcess, file_id: str, folder: Path, missed: int
+) -> None:
+    async with crew(server) as the:
+        first = the.join("ann", pending_folder=folder)
+        notes, bob = await first.open(file_id), await the.open("bob", file_id)
+        await written(notes, "[]")
+        notes.insert(1, "one")
+        await notes.synced()
+        notes.insert(4, " two")
+        await notes.synced()
+        await first.close()
+        await bob.reached(3)
+        await many(bob, missed)
+        front = bob.text[:missed]
+
+        again = await the.join("ann", pending_folder=folder).open(file_id)
+        await again.synced()
+        assert (again.text, left_in(folder)) == (f"{front}[one two]", [])
+        assert again.undo()
+        assert again.text == f"{front}[one]"
+        assert again.undo() and again.undo() and not again.undo()
+        assert again.redo()
+        await again.synced()
+        assert await agree(again, bob) == f"{front}[]"
 
 
 @pytest.mark.parametrize("missed", [2, 3 * WINDOW], ids=["few missed", "more than the window missed"])

@@ -11,11 +11,14 @@ from typing import TypeVar
 import pytest
 
 from coscribe.client import Change, Client, ClientSettings, Document, PendingFile, document
-from coscribe.client.document import MAX_UNDO_BRIDGE, State
+from coscribe.client import opened as opened_module
+from coscribe.client.document import MAX_UNDO_BRIDGE
+from coscribe.client.opened import State
 from coscribe.client.replica import Batching, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.model import content_hash
 from coscribe.protocol import codec, messages
+from tests.client.crew import left_in
 from tests.client.network import FILE, INCARNATION, Server, opened
 
 FOREVER = 60.0
@@ -218,7 +221,7 @@ async def test_a_checksum_beyond_what_we_have_tells_of_a_gap() -> None:
 
 @pytest.mark.parametrize("refused", [False, True])
 async def test_a_gap_that_is_not_closed_is_by_joining_again(refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "ANSWER_SECONDS", FOREVER if refused else 0.01)
+    monkeypatch.setattr(opened_module, "ANSWER_SECONDS", FOREVER if refused else 0.01)
     client = Scripted(Server("text"))
     notes = client.join()
     client.others((0, 0, "1"))
@@ -250,7 +253,7 @@ async def test_nothing_is_asked_for_once_access_has_ended() -> None:
 
 
 async def test_what_comes_early_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "MAX_EARLY", 2)
+    monkeypatch.setattr(opened_module, "MAX_EARLY", 2)
     client = Scripted(Server("text"))
     client.join()
     for insert in "1234":
@@ -345,7 +348,7 @@ async def test_what_is_sent_is_in_the_pending_file_before(tmp_path: Path, monkey
     assert kept == client.frames
     assert len(kept) == 2
     client.committed()
-    assert (notes.pending, [*tmp_path.iterdir()]) == (0, [])
+    assert (notes.pending, left_in(tmp_path)) == (0, [])
 
 
 async def test_edits_go_on_while_the_past_is_bridged() -> None:

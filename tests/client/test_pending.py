@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from coscribe.client import PendingFile
+from coscribe.client import PendingFile, pending
 from coscribe.client.replica import Batching, Replica
 from coscribe.core.operation import Splice
+from tests.client.crew import left_in
 from tests.client.network import FILE, Server, delivered, opened
 
 
@@ -159,7 +160,7 @@ def test_users_and_files_have_places_of_their_own(tmp_path: Path) -> None:
         replica.adopt(Server("text").snapshot())
         replica.edit([(0, 0, f"{user} in {file_id}")])
         PendingFile.in_folder(folder, user, file_id).save(replica)
-    assert len({name.name.casefold() for name in folder.iterdir()}) == len(pairs)
+    assert len({name.casefold() for name in left_in(folder)}) == len(pairs)
     for user, file_id in pairs:
         replica = fresh(user, file_id)
         assert PendingFile.in_folder(folder, user, file_id).load(replica)
@@ -222,3 +223,136 @@ def test_what_is_no_file_is_put_aside_too(path: Path) -> None:
     path.mkdir()
     assert not PendingFile(path).load(fresh())
     assert path.with_name(f"{path.name}.damaged").is_dir()
+
+
+# ---- what can be undone
+
+
+def typed(server: Server, replica: Replica, *edits: tuple[int, int, str]) -> None:
+    """Edits, one after the other, each acknowledged."""
+    for edit in edits:
+        replica.edit([edit])
+        delivered(replica, server.submit(replica.outgoing() or b"") or b"")
+
+
+def reopened(server: Server, path: Path) -> Replica:
+    """A process later: the text is the server's, and what others did meanwhile has been asked for."""
+    loaded = fresh()
+    PendingFile(path).load(loaded)
+    delivered(loaded, server.frame_after(loaded.sequence))
+    loaded.adopt(server.snapshot())
+    return loaded
+
+
+def test_what_could_be_undone_can_be_undone_a_process_later(path: Path) -> None:
+    server = Server("text")
+    ann, ben = opened(server, "ann"), opened(server, "ben")
+    typed(server, ann, (4, 0, " one"), (8, 0, " two"), (0, 4, ""))
+    ann.undo()
+    delivered(ann, server.submit(ann.outgoing() or b"") or b"")
+    PendingFile(path).save(ann)
+    assert not path.exists()
+    delivered(ben, server.frame_after(ben.sequence))
+    typed(server, ben, (0, 0, "BEN "), (12, 0, "!"))
+    later = reopened(server, path)
+    assert later.text == "BEN text one! two"
+    texts = []
+    while later.undo():
+        texts.append(later.text)
+    assert texts == ["BEN text one!", "BEN text!"]
+    for _ in texts:
+        assert later.redo()
+    assert later.text == "BEN text one! two"
+    while (message := later.outgoing()) is not None:
+        delivered(later, server.submit(message) or b"")
+    assert server.text == later.text
+
+
+def test_an_undone_edit_can_be_redone_a_process_later(path: Path) -> None:
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 4, ""))
+    ann.undo()
+    delivered(ann, server.submit(ann.outgoing() or b"") or b"")
+    PendingFile(path).save(ann)
+    later = reopened(server, path)
+    assert later.redo()
+    assert later.text == ""
+    assert later.redo() is None
+
+
+def test_undo_names_what_it_brings_back_a_process_later(path: Path) -> None:
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 4, ""))
+    PendingFile(path).save(ann)
+    later = reopened(server, path)
+    later.undo()
+    server.submit(later.outgoing() or b"")
+    assert [entry.restores for entry in server.log] == [(), (1,)]
+
+
+def test_what_can_be_undone_goes_with_one_state_of_what_is_pending(path: Path) -> None:
+    """The process died between the two writes: nothing can be undone, nothing is lost."""
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 0, "a"))
+    file = PendingFile(path)
+    file.save(ann)
+    undo = path.with_name(f"{path.name}.undo")
+    before = undo.read_bytes()
+    ann.edit([(0, 0, "b")])
+    file.save(ann)
+    undo.write_bytes(before)
+    later = fresh()
+    assert PendingFile(path).load(later)
+    later.adopt(server.snapshot())
+    assert (later.text, later.undo()) == ("batext", None)
+
+
+@pytest.mark.parametrize("harm", ["{", '{"user_id":"ben"}', ""])
+def test_what_cannot_be_read_is_not_undone(path: Path, harm: str) -> None:
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 0, "a"))
+    PendingFile(path).save(ann)
+    path.with_name(f"{path.name}.undo").write_text(harm)
+    later = fresh()
+    assert not PendingFile(path).load(later)
+    later.adopt(server.snapshot())
+    assert later.undo() is None
+
+
+def test_nobody_else_undoes_it(path: Path) -> None:
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 0, "a"))
+    PendingFile(path).save(ann)
+    for user, file_id in (("ben", FILE), ("ann", "another")):
+        other = fresh(user, file_id)
+        PendingFile(path).load(other)
+        assert not other.can_take_back
+
+
+def test_only_the_newest_steps_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "MAX_UNDO_LENGTH", 10)
+    server = Server("")
+    ann = opened(server, "ann")
+    typed(server, ann, *[(number, 0, str(number)) for number in range(9)], (0, 5, ""))
+    PendingFile(path).save(ann)
+    later = reopened(server, path)
+    texts = []
+    while later.undo():
+        texts.append(later.text)
+    assert texts == ["012345678", *["012345678"[:length] for length in (8, 7, 6, 5)]]
+
+
+def test_when_nothing_can_be_undone_any_more_the_file_goes(path: Path) -> None:
+    server = Server("text")
+    ann = opened(server, "ann")
+    typed(server, ann, (0, 0, "a"))
+    file = PendingFile(path)
+    file.save(ann)
+    ann.forget_undo()
+    file.save(ann)
+    assert list(path.parent.iterdir()) == []

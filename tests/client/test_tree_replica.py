@@ -57,7 +57,8 @@ class Window:
             elif isinstance(message, messages.TreeCommitted):
                 replica.receive(message.entries, message.previous_sequence_id, message.chain_hash)
             elif isinstance(message, messages.Ack):
-                replica.acknowledged(message.operations[0])
+                place = message.operations[0]
+                replica.acknowledged(place.operation_id, place.server_sequence_id)
             elif isinstance(message, messages.Error):
                 assert message.operation_id is not None, message
                 self.told.append(message.code)
@@ -184,7 +185,7 @@ def test_what_cannot_be_done_any_more_comes_to_nothing_and_is_handed_back() -> N
     assert change.effect.changes == ()
     assert names(mine) == ["a"]
     assert mine.refused("s:9") is None
-    assert mine.refused("s:1") is change
+    assert mine.refused("s:1") == (change, ())
     assert mine.pending == [later]
     assert mine.outgoing() is not None
 
@@ -252,7 +253,7 @@ def test_after_a_snapshot_what_is_pending_is_on_top_and_what_is_in_it_already_is
     file_id = node_id(ROOT, "s:1", 0)
     nodes = [messages.PlacedNode(ROOT, "a", "text", file_id=file_id)]
     mine.adopt(messages.TreeSnapshot(ROOT, 9, "log", "ab", "owner", [], False, False, nodes))
-    mine.acknowledged(messages.Place("s:1", 8, 0))
+    mine.acknowledged("s:1", 8)
     assert mine.pending == [second]
     assert first.sequence == 8
     assert names(mine) == ["a", "src"]

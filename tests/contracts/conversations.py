@@ -222,10 +222,10 @@ class Server:
 
         Whatever is under way is known by one of a few marks: a message that asks storage is its connection's
         ``_busy`` task, a commit is the committer's ``_running`` one (at rest too when it waits in `HoldingLog`),
-        loads, saves, rounds of presence and changes of rights are listed by their owners. (A change that puts
-        somebody out and a refusal that tells fates wait for the outcome of the commit: at rest while that is.) Each of
-        them moves on only through the event loop, so giving it turns until all marks are gone is enough, and no clock
-        is involved. `Committer.settled` alone would not do: it knows no messages, and under a hold it would never
+        loads, snapshots, rounds of presence and changes of rights are listed by their owners. (A change that puts
+        somebody out, a save and a refusal that tells fates wait for the outcome of the commit: at rest while that is.)
+        Each of them moves on only through the event loop, so giving it turns until all marks are gone is enough, and no
+        clock is involved. `Committer.settled` alone would not do: it knows no messages, and under a hold it would never
         return.
         """
         async with asyncio.timeout(PATIENCE):
@@ -236,12 +236,13 @@ class Server:
         documents = self.collaboration
         committing = documents._committer._running is not None and not self.log.waiting
         handling = sum(c._busy is not None and not c._busy.done() for c in self.connections)
+        saving = not self.log.waiting and any(c._saving and not c._saving.done() for c in self.connections)
         changing = len(self.gateway._applying)
         undecided = sum(len(session._undecided) for session in documents.router.sessions.values())
         background = (
             documents.router._loading or documents.router._opening or documents.snapshots._saving or documents._moved
         )
-        return committing or bool(background) or handling + changing > (undecided if self.log.waiting else 0)
+        return committing or saving or bool(background) or handling + changing > (undecided if self.log.waiting else 0)
 
     async def stop(self) -> None:
         """An orderly end, as the composition root does it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
 
 from coscribe.core.dedup import Record
 from coscribe.core.tree import NodeState
-from coscribe.documents.ports import Append, AppendResult, Home, OpLog, SegmentSize, StorageError
+from coscribe.documents.ports import Append, AppendResult, Blob, BlobUse, Home, OpLog, SegmentSize, StorageError
 from coscribe.model import GENESIS, File, LogEntry, Workspace, file_key, link
 
 
@@ -73,6 +74,39 @@ async def extended(
         )
         rows.append(row._replace(digest=digest))
     append = Append(workspace.key, workspace.epoch, first - 1, rows[-1].digest, rows)
+    assert await op_log.append([append]) == [AppendResult.COMMITTED]
+    return rows
+
+
+async def extended_by(
+    op_log: OpLog, workspace: Workspace, keys: list[int], nodes: Sequence[File] = (), previous: LogEntry | None = None
+) -> list[LogEntry]:
+    """Appends one entry for each key of a file, with digests that fit the chain and versions of each file's own."""
+    author = await op_log.author("ann")
+    again = await op_log.acquire(workspace.workspace_id)
+    assert again is not None
+    names = {file.key: file.file_id for file in (*again.files, *nodes)}
+    versions: dict[int, int] = {workspace.files[0].key: -1}
+    first = previous.sequence + 1 if previous else 1
+    rows: list[LogEntry] = []
+    for sequence, key in enumerate(keys, first):
+        version = versions[key] = versions.get(key, 0) + 1
+        row = entry(sequence, f"z:{sequence}", file_key=key, author_ref=author, version=version)
+        before = rows[-1] if rows else previous
+        digest = link(
+            before.digest if before else GENESIS,
+            row.sequence,
+            row.version,
+            row.base_version,
+            row.author_ref,
+            row.time,
+            names[key].encode(),
+            row.operation_id.encode(),
+            row.salt,
+            row.payload,
+        )
+        rows.append(row._replace(digest=digest))
+    append = Append(workspace.key, again.epoch, first - 1, rows[-1].digest, rows, nodes)
     assert await op_log.append([append]) == [AppendResult.COMMITTED]
     return rows
 
@@ -269,6 +303,41 @@ class OpLogContract:
         assert len(last.tree()) == 2
         assert (await op_log.find(last.key, "a:2")) is not None
 
+    async def test_all_files_have_keys_purged_ones_too(self, op_log: OpLog) -> None:
+        workspace = await planted(op_log)
+        root, one, two = (file_key(workspace.key, number) for number in range(3))
+        here = NodeState("", "x", "text")
+        await grown(op_log, workspace, "a:1", 0, [File(one, "fone", "", here), File(two, "ftwo", "", here)])
+        await grown(op_log, workspace, "a:2", 1, [File(one, "fone", "", None)])
+        assert await op_log.keys(workspace.key) == {"project": root, "fone": one, "ftwo": two}
+
+    async def test_which_files_have_a_blob_is_known_as_long_as_the_log_is(self, op_log: OpLog) -> None:
+        workspace = await planted(op_log)
+        blobs = [Blob(character * 64, size) for character, size in (("a", 1), ("b", 22), ("c", 333))]
+        nodes = [
+            File(
+                file_key(workspace.key, number), f"f{number}", "", NodeState("", f"{number}", "binary", False, "a" * 64)
+            )
+            for number in (1, 2)
+        ]
+        uses = [BlobUse(node.key, node.file_id, blob) for node, blob in zip([*nodes, nodes[0]], blobs, strict=True)]
+        author = await op_log.author("ann")
+        previous = 0
+        for number, used in enumerate((uses[:2], uses[1:], []), 1):
+            row = entry(number, f"a:{number}", file_key=workspace.files[0].key, author_ref=author, version=0)
+            append = Append(workspace.key, workspace.epoch, previous, row.digest, [row], nodes, used)
+            assert await op_log.append([append]) == [AppendResult.COMMITTED]
+            nodes, previous = [nodes[0]._replace(node=None)], number
+        refused = Append(workspace.key, workspace.epoch, 0, row.digest, [row], [], [uses[0]._replace(file_key=9)])
+        assert await op_log.append([refused]) == [AppendResult.REFUSED]
+        found = await op_log.blobs(workspace.key, [blob.digest for blob in blobs])
+        assert sorted(found) == sorted(uses)
+        assert await op_log.blobs(workspace.key, ["b" * 64, "d" * 64]) == [uses[1]]
+        assert await op_log.blobs(workspace.key, []) == []
+        assert [await op_log.is_used(character * 64) for character in "abcd"] == [True, True, True, False]
+        other = await acquired(op_log)
+        assert await op_log.blobs(other.key, ["a" * 64]) == []
+
     async def test_what_the_fence_refuses_leaves_the_files_as_they_were(self, op_log: OpLog) -> None:
         old = await planted(op_log)
         new = await op_log.acquire("project")
@@ -310,6 +379,27 @@ class OpLogContract:
         again = await op_log.acquire("notes")
         assert again is not None
         assert (again.last_sequence, again.chain_hash) == (30, rows[-1].digest)
+
+    async def test_a_file_of_many_reads_as_before_when_its_log_is_compressed(self, op_log: OpLog) -> None:
+        workspace = await planted(op_log)
+        keys = [file_key(workspace.key, number) for number in range(5)]
+        nodes = [File(key, f"f{key}", "", NodeState("", str(key), "text")) for key in keys[1:]]
+        rows = await extended_by(op_log, workspace, [keys[0]], nodes)
+        # One file is everywhere, one at both ends, one in the middle; one is never edited.
+        order = [keys[1 + (n % 3 == 0)] if 10 < n < 30 else keys[1 + 2 * (n % 5 == 0)] for n in range(48)]
+        rows += await extended_by(op_log, workspace, order, (), rows[-1])
+        for through in (0, 20, 45):
+            await compacted(op_log, workspace, through, SMALL)
+            for key in keys:
+                mine = [row for row in rows if row.file_key == key]
+                for after in (0, 1, 7, 8, 14, 15, 30, 45, 48, 49):
+                    for until in (0, 7, 15, 16, 45, 46, 99):
+                        for limit in (1, 3, 99):
+                            expected = [row for row in mine if after < row.sequence <= until][:limit]
+                            asked = op_log.read(workspace.key, after, through=until, limit=limit, file_key=key)
+                            assert await asked == expected
+                            newer = [row for row in mine if row.version > after and row.sequence <= until][:limit]
+                            assert await op_log.read_versions(key, after, until, limit) == newer
 
     async def test_a_compressed_log_goes_on(self, op_log: OpLog) -> None:
         workspace = await acquired(op_log)

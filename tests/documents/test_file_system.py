@@ -12,14 +12,17 @@ from coscribe.access.policy import PathRule
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents import file_system
+from coscribe.documents.blobs import Blobs
 from coscribe.documents.file_system import Entry, FileSystem, Written
 from coscribe.documents.ports import Identity
+from coscribe.persistence.blobs import MemoryBlobs
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol.messages import Place
 from tests.contracts.conversations import Server
 from tests.documents.test_trees import Ruled
 
 WS = "project"
+MAX_BLOB = 5_000_000
 ANN = Identity("ann", "Ann", "#111111", "owner", account="ann")
 CID = Identity("cid", "Cid", "#222222", "editor", account="cid")
 RULES = (PathRule("everyone", "", "secret/**", "none"), PathRule("everyone", "", "docs/**", "read"))
@@ -31,7 +34,9 @@ class Shelf:
     def __init__(self, *, folds_case: bool) -> None:
         self.storage = MemoryStorage()
         self.server = Server(self.storage, limits=Limits(file_length=1_000), rights=Ruled(RULES))
-        self.files = FileSystem(self.server.collaboration)
+        self.store = MemoryBlobs()
+        self.blobs = Blobs(self.store, self.storage.is_used, MAX_BLOB)
+        self.files = FileSystem(self.server.collaboration, self.blobs)
         self.folds_case = folds_case
         self.number = 0
 
@@ -342,7 +347,7 @@ async def test_saving_after_a_restart_saves_what_nobody_has_opened() -> None:
     async with shelf() as at:
         await at.server.kill()
         at.server = Server(at.storage, limits=Limits(file_length=1_000), rights=Ruled(RULES))
-        at.files = FileSystem(at.server.collaboration)
+        at.files = FileSystem(at.server.collaboration, at.blobs)
         assert await at.files.save(ANN, WS, "") == 14
         assert at.server.collaboration.router.sessions[WS].covered() == 14
 

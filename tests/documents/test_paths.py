@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from coscribe.access.policy import PathRule, Person
-from coscribe.access.rights import Document, Rights
+from coscribe.access.rights import Document, Rights, Side
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import Create, Delete, Effect, Move, Purge, Put, Restore, SetProperty, Tree, TreeOperation
 from coscribe.documents.paths import may_change, seen_changes, view
@@ -27,7 +27,7 @@ def rights(
     role: Role = "editor", rules: Sequence[PathRule] = RULES, who: str = "ann", status: str = "active"
 ) -> PathRights:
     person = Person(who, frozenset(), role)
-    found = Rights(DOCUMENT._replace(status=status), role, person, tuple(rules), "owner").in_tree()
+    found = Rights(DOCUMENT._replace(status=status), role, person, (Side(person, tuple(rules)),), "owner").in_tree()
     assert found is not None
     return found
 

@@ -63,6 +63,7 @@ class Replica:
         self.incarnation = ""
         self.text = ""
         self.nodes: dict[str, Json] = {}
+        self.place = ("", False)
 
     def take(self, message: Json) -> None:
         kind = message["type"]
@@ -82,6 +83,8 @@ class Replica:
                 self.text = naive_apply(self.text, form_of(operation))
                 self.sequence, self.version = operation["serverSequenceId"], operation["documentVersion"]
             self.digest = message["chainHash"]
+        elif kind == "moved":
+            self.place = (message["path"], message["trashed"])
         elif kind == "live":
             self.is_live = True
             # What is hidden from somebody took a sequence, too.
@@ -130,21 +133,23 @@ def form_of(operation: Json) -> list[Any]:
 
 
 class Ruled(Rights):
-    """Everybody is an owner but cid, for whom there may be rules."""
+    """Everybody is an owner but cid, for whom there may be rules; who has no role in ``roles`` has none."""
 
     def __init__(self, rules: tuple[PathRule, ...]) -> None:
         super().__init__()
         self.rules = rules
 
     async def rights(self, identity: Identity, workspace_id: str) -> PathRights | None:
+        if self.roles.get((identity.account, workspace_id), "owner") is None:
+            return None
         return self.of(identity.user_id)
 
     def of(self, name: str) -> PathRights:
         role: Role = "editor" if name == "cid" else "owner"
         document = Document(1, ROOT, "Project", "active", 1, 0, None, None)
-        found = access_rights.Rights(
-            document, role, RuledPerson(name, frozenset(), role), self.rules, "owner"
-        ).in_tree()
+        person = RuledPerson(name, frozenset(), role)
+        sides = (access_rights.Side(person, self.rules),)
+        found = access_rights.Rights(document, role, person, sides, "owner").in_tree()
         assert found is not None
         return found
 
@@ -159,6 +164,8 @@ class World:
         self.replicas: dict[str, dict[str, Replica]] = {}
         self.texts: dict[str, None] = {}
         self.refused: list[str] = []
+        self.saved: dict[str, int] = {}
+        self.to_save: dict[tuple[str, str], int] = {}
         self.rules = RULES if random.random() < 0.5 else ()
         """For cid, who is an editor; the others are owners."""
 
@@ -201,6 +208,14 @@ class World:
         assert person_is_served(message), message
         if kind == "error":
             self.refused.append(message["code"])
+        elif kind == "moved":
+            names, rights = message["path"].split("/"), Ruled(self.rules).of(name)
+            for depth in range(1, len(names) + 1):
+                assert rights.shows("/".join(names[:depth]), is_folder=depth < len(names)), (name, message)
+        elif kind == "saved":
+            file_id = message["fileId"] or ROOT
+            self.saved[file_id] = max(self.saved.get(file_id, 0), message["serverSequenceId"])
+            assert message["serverSequenceId"] >= self.to_save.pop((name, file_id), 0)
         replica = self.replicas[name].get(message.get("fileId") or "")
         if replica is None or (kind == "error" and message.get("operationId")):
             return
@@ -213,7 +228,18 @@ class World:
     # ---- what happens
 
     async def step(self) -> None:
-        acts = (self.grow, self.grow, self.type, self.type, self.type, self.join, self.join, self.leave, self.disk)
+        acts = (
+            self.grow,
+            self.grow,
+            self.type,
+            self.type,
+            self.type,
+            self.join,
+            self.join,
+            self.leave,
+            self.disk,
+            self.save,
+        )
         await self.random.choice((*acts, self.time_passes, self.restart if self.random.random() < 0.3 else self.type))()
 
     def next_id(self, name: str) -> str:
@@ -297,6 +323,15 @@ class World:
                 replica.is_open = replica.is_live = False
                 await self.say(name, {"type": "leave", "fileId": file_id})
 
+    async def save(self) -> None:
+        name = self.random.choice(PEOPLE)
+        live = [file_id for file_id, replica in sorted(self.replicas[name].items()) if replica.is_live]
+        if live:
+            file_id = self.random.choice(live)
+            self.to_save.setdefault((name, file_id), self.replicas[name][file_id].sequence)
+            named = {} if file_id == ROOT and self.random.random() < 0.5 else {"fileId": file_id}
+            await self.say(name, {"type": "save", **named})
+
     async def disk(self) -> None:
         what = self.random.choice(("hold", "release", "release", "before", "after"))
         if what == "hold":
@@ -316,6 +351,7 @@ class World:
 
     async def restart(self) -> None:
         await self.server.kill()
+        self.to_save.clear()
         await self.start()
 
     # ---- the end
@@ -329,6 +365,7 @@ class World:
                 assert listing(replicas[ROOT].nodes) == listing(self.shown(truth, name)), name
             for file_id, replica in replicas.items():
                 assert not replica.is_live or file_id == ROOT or replica.text == truth.texts.get(file_id, "")
+                self.check_place(truth, name, file_id)
         self.check_index(truth)
         await self.restart()
         for name in PEOPLE:
@@ -342,9 +379,16 @@ class World:
                 elif self.may_open(truth, name, file_id):
                     assert replica.is_live
                     assert replica.text == truth.texts.get(file_id, ""), (name, file_id)
+                    self.check_place(truth, name, file_id)
                 else:
                     assert not replica.is_live
         self.check_index(truth)
+
+    def check_place(self, truth: Truth, name: str, file_id: str) -> None:
+        """Who has a text open knows where it is, if they see it there."""
+        replica = self.replicas[name][file_id]
+        if replica.is_live and file_id in self.shown(truth, name):
+            assert replica.place == (truth.path(file_id), truth.is_trashed(file_id)), (name, file_id)
 
     def check_index(self, truth: Truth) -> None:
         """What is looked up by the ids of files knows those that there are."""
@@ -393,6 +437,9 @@ class World:
             if file.node is None and file.file_id != ROOT:
                 continue  # it was purged: nobody will ask for it
             assert not mine or (newest is not None and newest.sequence >= mine[-1]), "covered, and in no snapshot"
+            saved = max(self.saved.get(ROOT, 0), self.saved.get(file.file_id, 0))
+            mine = [row.sequence for row in rows if row.file_key == file.key and row.sequence <= saved]
+            assert not mine or (newest is not None and newest.sequence >= mine[-1]), "saved, and in no snapshot"
         return [(ids[row.file_key], json.loads(row.payload)) for row in rows]
 
 
@@ -418,6 +465,10 @@ class Truth:
         node = self.nodes[file_id]
         above = "" if node["parentId"] == ROOT else self.path(node["parentId"]) + "/"
         return above + str(node["name"])
+
+    def is_trashed(self, file_id: str) -> bool:
+        node = self.nodes[file_id]
+        return bool(node.get("trashed")) or (node["parentId"] != ROOT and self.is_trashed(node["parentId"]))
 
 
 def shaped(stored: list[Any]) -> Json:

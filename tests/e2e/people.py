@@ -21,10 +21,14 @@ class Account:
         self.session_id = str(begun["sessionId"])
         self._client = client
 
-    async def ask(self, method: str, path: str, json: Any = None, **headers: str) -> httpx.Response:
-        """A request below /api."""
+    async def ask(
+        self, method: str, path: str, json: Any = None, *, text: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """A request below /api, with JSON or a text."""
         headers["Authorization"] = f"Bearer {self.token}"
-        return await self._client.request(method, f"/api{path}", json=json, headers=headers)
+        if text is not None:
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+        return await self._client.request(method, f"/api{path}", json=json, content=text, headers=headers)
 
     async def done(self, method: str, path: str, json: Any = None) -> Any:
         """The same; it must be allowed."""

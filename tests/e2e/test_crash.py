@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.crew import left_in
 from tests.e2e.crowd import Crowd, check
 from tests.e2e.server_process import ServerProcess, free_port
 from tests.power_loss.harness import build_shim, environment, reconstruct, unavailable
@@ -42,7 +43,7 @@ async def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
             await asyncio.to_thread(server.start)
         await crowd.settle()
         check(crowd, server.folder / "coscribe.db")
-        assert not any((tmp_path / "pending").iterdir())
+        assert left_in(tmp_path / "pending") == []
     finally:
         await crowd.close()
         server.kill()

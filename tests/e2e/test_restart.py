@@ -17,7 +17,7 @@ from statistics import median
 import pytest
 
 from coscribe.client import Client, Document
-from coscribe.client.document import State
+from coscribe.client.opened import State
 from tests.client.network import Alphabet
 from tests.e2e.server_process import ServerProcess
 from tests.e2e.test_crash import assert_verified, seeded

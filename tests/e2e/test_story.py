@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from coscribe.client import Client, ClientSettings, Document
-from coscribe.client.document import State
+from coscribe.client.opened import State
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.persistence.sqlite import iterate, stored_workspaces
 from tests.e2e.people import Account, People

@@ -28,6 +28,7 @@ from coscribe.documents.ports import AccessChange, Append, AppendResult, Identit
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
+from coscribe.model import file_key
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Have, Lineage, Role
@@ -279,6 +280,7 @@ class _World:
             messages.Leave(file_id),
             messages.SetPresence(file_id, view.version, messages.Cursor(b % 50, c % 50) if b % 2 else None),
             messages.GetChecksum(file_id),
+            messages.Save(file_id if b % 3 else None),
             messages.Ping(b),
             messages.Hello([1] if b % 4 else [7], reader.user if c % 4 else "nobody"),
         )
@@ -352,8 +354,8 @@ class _World:
         for key, file_id in self.oracle.keys.items():
             truth = self.oracle.truth(file_id)
             for skip in range(3):
-                kept = await self.storage.newest(key, skip=skip)
-                require(kept is None or kept.content == truth.texts[kept.sequence], "a snapshot of another text")
+                kept = await self.storage.newest(file_key(key, 0), skip=skip)
+                require(kept is None or kept.content == truth.text_at(kept.sequence), "a snapshot of another text")
 
     async def recover(self) -> None:
         """A server that knows nothing has what is on the disk."""

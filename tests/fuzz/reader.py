@@ -172,7 +172,7 @@ class Reader:
         digest = truth.digest_at(sequence)
         known = [(have.server_sequence_id, have.chain_hash) for have in self.have.get(file_id, []) if have is not None]
         require((sequence, digest) in known, "a tail for who was never there")
-        view.text, view.is_open, view.may_be_left = truth.texts[sequence], True, False
+        view.text, view.is_open, view.may_be_left = truth.text_at(sequence), True, False
         view.at(sequence, truth.version_at(sequence), digest)
 
     # ---- the end

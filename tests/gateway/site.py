@@ -59,9 +59,8 @@ async def open_site(
     coscribe = Coscribe(Settings(folder=folder, token_secret=SECRET, gateway=limits, **settings), tracer=tracer)
     ws: Any = websocket_switch(coscribe.gateway, WEBSOCKET_PATH) if shell == "picows" else "websockets-sansio"
     options: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": list(proxies)}
-    async with serving(
-        coscribe.asgi, http=patient_http(limits), ws=ws, timeout_keep_alive=keep_alive_seconds, **options
-    ) as address:
+    http = patient_http(limits, coscribe.gateway.end_watches)
+    async with serving(coscribe.asgi, http=http, ws=ws, timeout_keep_alive=keep_alive_seconds, **options) as address:
         host, _, port = address.partition(":")
         yield Site(coscribe, host, int(port))
 

@@ -6,21 +6,30 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from runpy import run_path
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
-from coscribe.documents.ports import Append, AppendResult, SegmentSize, StorageError
+from coscribe.core.tree import NodeState
+from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
+from coscribe.documents.ports import Append, AppendResult, Retained, SegmentSize, StorageError
 from coscribe.metrics import metrics
-from coscribe.model import LogEntry, Workspace
-from coscribe.persistence.closed_log import MAX_UNPACKED
+from coscribe.model import File, LogEntry, Workspace, content_hash, file_key
+from coscribe.persistence.closed_log import MAX_UNPACKED, wrongly_listed
 from coscribe.persistence.memory import MemoryStorage
+from coscribe.persistence.migrate import MIGRATIONS
 from coscribe.persistence.sqlite import SqliteStorage, connect, iterate
-from tests.contracts.op_log import SMALL, acquired, compacted, entry, extended
+from tests.contracts.op_log import SMALL, acquired, compacted, entry, extended, extended_by, planted
 from tests.migrated import fresh_database
 
 COUNT = 40
+
+THE_LISTS = MIGRATIONS / "versions" / "0008_segment_files.py"
 
 
 @pytest.fixture
@@ -323,3 +332,80 @@ async def test_compressing_at_any_time_changes_nothing(
         for row in logs[name]:
             assert await sqlite.find(one.key, row.operation_id) == await memory.find(other.key, row.operation_id)
     await sqlite.close()
+
+
+# ---- many files
+
+
+async def planted_with(storage: SqliteStorage) -> tuple[Workspace, list[LogEntry]]:
+    """A tree whose log is compressed: one file is edited at its beginning and end only, another all the time."""
+    workspace = await planted(storage)
+    root, rare, often = (file_key(workspace.key, number) for number in range(3))
+    nodes = [File(key, f"f{key}", "", NodeState("", str(key), "text")) for key in (rare, often)]
+    rows = await extended_by(storage, workspace, [root], nodes)
+    rows += await extended_by(storage, workspace, [rare, *[often] * 60, rare, often], (), rows[-1])
+    await compacted(storage, workspace, 10**6, SMALL)
+    return workspace, rows
+
+
+def listed(folder: Path) -> list[tuple[object, ...]]:
+    return execute(folder, "SELECT * FROM segment_files ORDER BY segment_key, file_key")
+
+
+async def test_the_past_of_a_file_unpacks_its_segments_only(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await planted_with(storage)
+    rare = [row for row in rows if row.file_key == file_key(workspace.key, 1)]
+    before = unpacked()
+    assert await storage.read_versions(rare[0].file_key, 0, 99, 99) == rare
+    assert await storage.read(workspace.key, 0, through=99, limit=99, file_key=rare[0].file_key) == rare
+    assert unpacked() - before == 2
+    (segments,) = execute(tmp_path, "SELECT count(*) FROM log_segments")
+    assert segments == (9,)
+
+
+async def test_what_segments_hold_goes_with_them(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, rows = await planted_with(storage)
+    assert len(listed(tmp_path)) == 9 + 3
+    texts = tuple(FileAtCheckpoint(file_key(workspace.key, n), "", 0, 0, "", content_hash(""), b"") for n in range(3))
+    first = (await storage.segments(workspace.key))[0]
+    names = workspace.key, workspace.workspace_id
+    made = Checkpoint(*names, first, rows[first - 1].digest, 1, 2, texts, "key", bytes(64))
+    assert await storage.prune(made, Retained())
+    (kept,) = execute(tmp_path, "SELECT min(first_sequence) FROM segment_files")
+    assert kept == (first + 1,)
+    execute(tmp_path, "DELETE FROM log_segments")
+    assert listed(tmp_path) == []
+
+
+async def test_a_document_needs_no_list(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await filled(storage)
+    await compacted(storage, workspace, 30, SMALL)
+    assert listed(tmp_path) == []
+
+
+async def test_segments_of_trees_from_before_are_listed_by_the_migration(
+    storage: SqliteStorage, tmp_path: Path
+) -> None:
+    workspace, _ = await planted_with(storage)
+    before = listed(tmp_path)
+    execute(tmp_path, "DELETE FROM segment_files")
+    (damaged,) = execute(tmp_path, "SELECT max(segment_key) FROM log_segments")
+    execute(tmp_path, "UPDATE log_segments SET content = x'00' WHERE segment_key = ?", *damaged)
+    engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        run_path(str(THE_LISTS))["_list_trees"]()
+    engine.dispose()
+    assert [row for row in listed(tmp_path) if row[0] != damaged[0]] == [row for row in before if row[0] != damaged[0]]
+    # A damaged one may hold anything: nobody is told that there is nothing in it.
+    for number in range(3):
+        with pytest.raises(StorageError, match="checksum"):
+            await storage.read(workspace.key, 0, through=99, limit=99, file_key=file_key(workspace.key, number))
+
+
+async def test_a_list_that_is_wrong_is_found(storage: SqliteStorage, tmp_path: Path) -> None:
+    workspace, _ = await planted_with(storage)
+    with closing(connect(tmp_path / "log.db", read_only=True)) as db:
+        assert wrongly_listed(db, workspace.key) == []
+        execute(tmp_path, "DELETE FROM segment_files WHERE segment_key = 2")
+        execute(tmp_path, "UPDATE segment_files SET last_version = 3 WHERE segment_key = 4")
+        assert wrongly_listed(db, workspace.key) == [8, 22]

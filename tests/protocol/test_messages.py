@@ -117,6 +117,8 @@ FROM_CLIENTS: list[ClientMessage] = [
     SetPresence("notes", 5),
     Resend("notes", Lineage("log", 7, CHAIN_HASH), 12),
     GetChecksum("notes"),
+    messages.Save(),
+    messages.Save("notes"),
     Ping(3),
 ]
 FROM_SERVERS: list[ServerMessage] = [
@@ -133,6 +135,9 @@ FROM_SERVERS: list[ServerMessage] = [
     Presence("notes", PEOPLE[1]),
     Left("notes", "c2"),
     Checksum("notes", 8, 11, CHAIN_HASH),
+    messages.Saved(11),
+    messages.Saved(11, "notes"),
+    messages.Moved("f1", "src/a (2).txt", True),
     Rejoin("notes", "storage_unavailable"),
     codec.error_message(CoscribeError(Code.USER_MISMATCH, "who?"), "notes", "a:1"),
     codec.error_message(CoscribeError(Code.MALFORMED_JSON)),

@@ -14,11 +14,14 @@ from unittest.mock import patch
 from coscribe.client.document import Document
 from coscribe.client.pending import PendingFile
 from coscribe.client.replica import Replica
-from coscribe.core import document_state
+from coscribe.client.tree_replica import TreeReplica
+from coscribe.client.workspace import Workspace
+from coscribe.core import document_state, tree
 from coscribe.core.dedup import Registry
 from coscribe.core.errors import CoscribeError
 from coscribe.core.op_window import Concurrent, OpWindow
 from coscribe.core.operation import RIGHT, Operation, transform
+from coscribe.core.tree import Effect, Tree
 from coscribe.documents import document_router, session
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.committer import Committer
@@ -28,16 +31,19 @@ from coscribe.documents.session import Frame, Pending, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager
 from coscribe.model import FileSnapshot, encode_payload
 from coscribe.persistence.memory import MemoryStorage
+from coscribe.protocol import codec
 from tests.simulation.disk import FaultyStorage
 from tests.simulation.plan import Deed
 
 
 class Bug(NamedTuple):
-    """``within``: so many seeds are enough, of worlds with this ``weather`` (none: with any)."""
+    """``within``: so many seeds are enough, of worlds with this ``weather`` (none: with any); with a tree, if it is
+    ``in_tree``."""
 
     plant: Callable[[], AbstractContextManager[object]]
     within: int
     weather: tuple[Deed, ...] = ()
+    in_tree: bool = False
 
 
 def _patch(owner: object, name: str, replacement: object) -> Callable[[], AbstractContextManager[object]]:
@@ -244,6 +250,63 @@ def _hand_back_nothing(original: Any) -> object:
     return hand_back
 
 
+def _numbered_from_three(original: Any) -> object:
+    def numbered(name: str, kind: str, number: int) -> object:
+        return original(name, kind, number + 1)
+
+    return numbered
+
+
+def _folders_above_do_not_count(self: Tree, file_id: str) -> bool:
+    return file_id == "" or not self.state(file_id).trashed
+
+
+def _rows_are_not_written(original: Any) -> object:
+    async def append(self: FaultyStorage, appends: Sequence[Append]) -> object:
+        return await original(self, [append._replace(files=list(append.files)[1:]) for append in appends])
+
+    return append
+
+
+def _not_laid_again(self: TreeReplica, tree: Tree) -> None:
+    """What is pending is not on top any more."""
+
+
+def _trees_are_not_saved(original: Any) -> object:
+    def save(self: PendingFile, replica: Any) -> None:
+        if not isinstance(replica, TreeReplica):
+            original(self, replica)
+
+    return save
+
+
+def _new_id_after_joining(original: Any) -> object:
+    def go_live(self: Workspace, message: Any) -> None:
+        change = self._replica.in_flight
+        if change is not None:
+            change.operation_id += "0"
+            self._replica.in_flight = None
+            self._replica.queue.insert(0, change)
+        original(self, message)
+
+    return go_live
+
+
+def _a_change_is_not_shown(original: Any) -> object:
+    def encode(entry: Any, effect: Effect, root: str) -> object:
+        return original(entry, effect._replace(changes=effect.changes[:3]), root)
+
+    return encode
+
+
+def _refused_is_forgotten(original: Any) -> object:
+    def take_out(self: Workspace, *more: Any) -> None:
+        original(self, *more)
+        self.patches.clear()
+
+    return take_out
+
+
 class _Anything(bytes):
     def __eq__(self, other: object) -> bool:
         return True
@@ -272,12 +335,12 @@ BUGS: dict[str, Bug] = {
     ),
     "viewers may edit": Bug(_around(WorkspaceSession, "submit", _viewers_may_edit), 40, ("role",)),
     "an id is taken again": Bug(
-        _around(WorkspaceSession, "_places", _duplicates_without_author), 40, ("clone", "slow_network", "restart")
+        _around(WorkspaceSession, "_places", _duplicates_without_author), 100, ("clone", "slow_network", "restart")
     ),
     "queue dropped on disconnecting": Bug(
         _around(Document, "disconnected", _queue_dropped), 40, ("abort", "slow_network")
     ),
-    "new ids after joining": Bug(_around(Document, "_go_live", _new_ids_after_joining), 40, ("abort", "slow_network")),
+    "new ids after joining": Bug(_around(Document, "_go_live", _new_ids_after_joining), 100, ("abort", "slow_network")),
     "patches thrown away": Bug(_around(Document, "_hand_back", _hand_back_nothing), 40, ("role", "slow_network")),
     "pending edits are not saved": Bug(_patch(PendingFile, "save", _not_saved), 40, ("restart",)),
     "a frame lacks an operation": Bug(_around(Frame, "__call__", _frame_lacks_an_operation), 40, ("disk_slow",)),
@@ -290,4 +353,20 @@ BUGS: dict[str, Bug] = {
     "gaps ignored": Bug(_around(Replica, "receive", _gaps_ignored), 40, ("unruly",)),
     "deleted text is not kept": Bug(_patch(session, "encode_payload", _deleted_text_lost), 10),
     "the chain starts anew": Bug(_around(session, "link", _chain_starts_anew), 10),
+    "numbers of names begin at three": Bug(_around(tree, "numbered", _numbered_from_three), 10, in_tree=True),
+    "what is in a trashed folder is live": Bug(_patch(Tree, "is_live", _folders_above_do_not_count), 20, in_tree=True),
+    "a row of a file is not written": Bug(_around(FaultyStorage, "append", _rows_are_not_written), 10, in_tree=True),
+    "what is pending on a tree is not laid again": Bug(_patch(TreeReplica, "_lay", _not_laid_again), 10, in_tree=True),
+    "pending changes of a tree are not saved": Bug(
+        _around(PendingFile, "save", _trees_are_not_saved), 40, ("restart", "slow_network"), in_tree=True
+    ),
+    "a change of a tree gets another id after joining": Bug(
+        _around(Workspace, "_go_live", _new_id_after_joining), 40, ("abort", "slow_network"), in_tree=True
+    ),
+    "a change in an effect is not shown": Bug(
+        _around(codec, "encode_effect_entry", _a_change_is_not_shown), 40, in_tree=True
+    ),
+    "what is refused of a tree is forgotten": Bug(
+        _around(Workspace, "_take_out", _refused_is_forgotten), 40, ("role", "slow_network"), in_tree=True
+    ),
 }

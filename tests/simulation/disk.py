@@ -21,7 +21,17 @@ from typing import Any, TypeVar
 from coscribe.core.dedup import Record, split_id
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.documents.ports import (
+    Append,
+    AppendResult,
+    BlobUse,
+    Home,
+    Prunable,
+    Retained,
+    Segment,
+    SegmentSize,
+    StorageError,
+)
 from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence.memory import MemoryStorage
 from tests.simulation.virtual_loop import Process
@@ -105,9 +115,10 @@ class Disk:
             answer.set_result(result)
 
     def append(self, appends: Sequence[Append]) -> asyncio.Future[list[AppendResult]]:
-        before = [self._reverting(append) for append in appends]
+        before: list[Callable[[], None]] = []
 
         async def act() -> list[AppendResult]:
+            before.extend(self._reverting(append) for append in appends)
             results = await self.storage.append(appends)
             for append, result in zip(appends, results, strict=True):
                 if result is AppendResult.COMMITTED:
@@ -121,7 +132,8 @@ class Disk:
         return self.carry_out(act, writes=True, undo=undo)
 
     def _reverting(self, append: Append) -> Callable[[], None]:
-        """Takes an append back, if it has happened."""
+        """Takes an append back that is about to happen, if it has."""
+        files = self.storage._by_key[append.workspace_key].files
 
         def revert() -> None:
             stored = self.storage._by_key[append.workspace_key]
@@ -132,6 +144,13 @@ class Disk:
             stored.chain_hash = stored.entries[-1].digest if stored.entries else bytes(32)
             for entry in append.entries:
                 del stored.ids[entry.operation_id]
+            stored.files = files
+            homes = self.storage._homes
+            for file in append.files:
+                homes.pop(file.file_id, None)
+            for file in files[1:]:
+                if file.node is not None:
+                    homes[file.file_id] = stored.workspace_id
             stored.highest.clear()
             for entry in stored.entries:
                 series, counter = split_id(entry.operation_id)
@@ -143,11 +162,26 @@ class Disk:
         if self._rng.random() < self.damaging:
             snapshot = snapshot._replace(content=snapshot.content[: len(snapshot.content) // 2])
 
+        saved = self.storage._saved.get(snapshot.file_key, 0)
+
         def undo() -> None:
+            self.storage._saved[snapshot.file_key] = saved
             kept = self.storage._snapshots.get(snapshot.file_key, [])
             kept[:] = [stored for stored in kept if stored is not snapshot]
 
         return self.carry_out(lambda: self.storage.save(snapshot, keep=keep), writes=True, undo=undo)
+
+    def cover(self, workspace_key: int, sequence: int) -> asyncio.Future[None]:
+        before: list[int | None] = []
+
+        async def act() -> None:
+            before.append(self.storage._by_key[workspace_key].covered)
+            await self.storage.cover(workspace_key, sequence)
+
+        def undo() -> None:
+            self.storage._by_key[workspace_key].covered = before[0]
+
+        return self.carry_out(act, writes=True, undo=undo)
 
 
 class FaultyStorage:
@@ -167,10 +201,13 @@ class FaultyStorage:
         return await self._read(lambda: self._storage.locate(file_id))
 
     async def cover(self, workspace_key: int, sequence: int) -> None:
-        await self._write(lambda: self._storage.cover(workspace_key, sequence))
+        await self._disk.cover(workspace_key, sequence)
 
     async def saved(self, file_key: int) -> int:
         return await self._read(lambda: self._storage.saved(file_key))
+
+    async def keys(self, workspace_key: int) -> dict[str, int]:
+        return await self._read(lambda: self._disk.storage.keys(workspace_key))
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         return await self._write(lambda: self._storage.acquire(workspace_id))
@@ -205,6 +242,12 @@ class FaultyStorage:
 
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         return await self._write(lambda: self._storage.compact(workspace_key, through, size))
+
+    async def blobs(self, workspace_key: int, digests: Sequence[str]) -> list[BlobUse]:
+        return await self._read(lambda: self._storage.blobs(workspace_key, digests))
+
+    async def is_used(self, digest: str) -> bool:
+        return await self._read(lambda: self._storage.is_used(digest))
 
     async def pruned(self, workspace_key: int) -> Pruned:
         return await self._read(lambda: self._storage.pruned(workspace_key))

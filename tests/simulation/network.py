@@ -218,7 +218,7 @@ class ServerEnd:
         if wire.server.dead:
             return
         network.sent(wire, frame)
-        chance = network.rng.random() if network.unruly and b'"committed"' in frame[:40] else 1.0
+        chance = network.rng.random() if network.unruly and b'ommitted"' in frame[:40] else 1.0
         if chance < network.unruly:
             return
         wire.down.send(frame, overtaking=chance < 2 * network.unruly)

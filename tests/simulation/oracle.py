@@ -15,16 +15,20 @@ done by `tests.core.naive`, which shares no code with it.
     convergence                 a replica at S has the text at S with its own pending edits on top: `replica`
     no typed text is dropped    each character is in the text, or deleted on purpose, or handed back: `Book.check`
     deterministic               the log, replayed from nothing, gives every text and its chain: `replayed`
+
+What there is to say of trees is in `tree_oracle`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from coscribe.client.document import Document
 from coscribe.client.replica import Replica
+from coscribe.client.tree_replica import TreeReplica
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import apply, components
 from coscribe.documents.ports import Append
@@ -33,6 +37,7 @@ from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Edit, Payload, Replacement
 from tests.core import notation
 from tests.core.naive import JsonOp, naive_apply, naive_normal, naive_transform
+from tests.simulation.tree_oracle import TreeTruth
 
 
 class Violation(AssertionError):
@@ -45,8 +50,23 @@ def require(holds: bool, what: str) -> None:
 
 
 @dataclass(slots=True)
+class Space:
+    """One workspace as it is on the disk. ``files``: of one with a tree, their ids by their keys."""
+
+    entries: list[LogEntry] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    files: dict[int, str] = field(default_factory=dict)
+    tree: TreeTruth | None = None
+
+    @property
+    def sequence(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(slots=True)
 class Truth:
-    """One file as it is on the disk. Its workspace holds no other."""
+    """One file as it is on the disk: a text, or (then of its texts nothing counts) a tree. ``texts``: one more than
+    there are entries, each as its entry leaves it."""
 
     file_id: str
     entries: list[LogEntry] = field(default_factory=list)
@@ -57,25 +77,37 @@ class Truth:
 
     @property
     def sequence(self) -> int:
-        return len(self.entries)
+        return self.entries[-1].sequence if self.entries else 0
+
+    def count_at(self, sequence: int) -> int:
+        """How many of its entries there are up to a sequence."""
+        return bisect_right(self.entries, sequence, key=lambda entry: entry.sequence)
+
+    def text_at(self, sequence: int) -> str:
+        return self.texts[self.count_at(sequence)]
 
     @property
     def version(self) -> int:
         return self.entries[-1].version if self.entries else 0
 
     def version_at(self, sequence: int) -> int:
-        return self.entries[sequence - 1].version if sequence else 0
+        count = self.count_at(sequence)
+        return self.entries[count - 1].version if count else 0
 
     def digest_at(self, sequence: int) -> str:
-        return (self.entries[sequence - 1].digest if sequence else GENESIS).hex()
+        count = self.count_at(sequence)
+        return (self.entries[count - 1].digest if count else GENESIS).hex()
 
 
 class Oracle:
-    """``keys``: the file of each workspace, by its key. ``has_lied``: the disk has lost what it called durable, so from
-    then on only what can still be promised is. ``denied``: since when somebody may not write."""
+    """``keys``: the file of each document, the tree of each other workspace, by its key. ``has_lied``: the disk has
+    lost what it called durable, so from then on only what can still be promised is. ``denied``: since when somebody may
+    not write."""
 
     def __init__(self) -> None:
         self.truths: dict[str, Truth] = {}
+        self.spaces: dict[int, Space] = {}
+        self.trees: dict[str, TreeTruth] = {}
         self.keys: dict[int, str] = {}
         self.has_lied = False
         self.commits = 0
@@ -85,6 +117,13 @@ class Oracle:
 
     def truth(self, file_id: str) -> Truth:
         return self.truths.setdefault(file_id, Truth(file_id))
+
+    def has_tree(self, key: int, root: str) -> TreeTruth:
+        """A workspace has a tree, from the beginning."""
+        self.keys[key] = root
+        self.trees[root] = tree = TreeTruth(root, require)
+        self.spaces[key] = Space(tree=tree)
+        return tree
 
     # ---- what reaches a server
 
@@ -101,6 +140,11 @@ class Oracle:
             forms = [wire_notation(element) for element in message.operations]
             ids = [element.operation_id for element in message.operations]
             asked = _Asked(message.user_id, message.base_version, ids, forms, self.now())
+        elif isinstance(message, messages.TreeOperation) and message.file_id in self.trees:
+            forms_of_it = self.trees[message.file_id].asked.setdefault(message.operation_id, [])
+            if (message.user_id, message.operations) not in forms_of_it:
+                forms_of_it.append((message.user_id, message.operations))
+            return
         else:
             return
         if any(form is None for form in asked.forms):
@@ -112,17 +156,28 @@ class Oracle:
     # ---- what reaches the disk
 
     def committed(self, append: Append) -> None:
-        truth = self.truth(self.keys[append.workspace_key])
-        require(append.previous_sequence == truth.sequence, "an append does not continue the log")
+        space = self.spaces.setdefault(append.workspace_key, Space())
+        space.files.update({file.key: file.file_id for file in append.files})
+        require(append.previous_sequence == space.sequence, "an append does not continue the log")
         self.commits += len(append.entries)
         rest = list(append.entries)
         while rest:
-            rest = rest[self._committed(truth, rest) :]
-        require(append.chain_hash == truth.entries[-1].digest, "the head's hash is not that of its last entry")
+            rest = rest[self._committed(append.workspace_key, space, rest) :]
+        require(append.chain_hash == space.entries[-1].digest, "the head's hash is not that of its last entry")
+        if space.tree is not None:
+            space.tree.rows(append.files)
 
-    def _committed(self, truth: Truth, entries: Sequence[LogEntry]) -> int:
+    def _committed(self, key: int, space: Space, entries: Sequence[LogEntry]) -> int:
         """Takes in the entries of one message."""
         first = entries[0]
+        truth = self.truth(space.files.get(first.file_key, self.keys[key]))
+        if space.tree is not None and truth.file_id == space.tree.root:
+            self._entered(space, first)
+            space.tree.committed(first)
+            truth.entries.append(first)
+            truth.places[first.operation_id] = (first.sequence, first.version)
+            return 1
+        require(space.tree is None or truth.file_id in space.tree.tree, "an edit of what is not in the tree")
         # The longest first: a copy of the device may have sent the beginning of a chain alone.
         candidates = sorted(truth.asked.get(first.operation_id, []), key=lambda asked: -len(asked.ids))
         reasons: list[str] = []
@@ -133,7 +188,8 @@ class Oracle:
                 is_late = asked.at > self.denied.get(asked.user_id, asked.at)
                 require(not is_late, f"{first.operation_id} was asked for when {asked.user_id} had no right any more")
                 for entry in mine:
-                    self._entered(truth, entry)
+                    self._entered(space, entry)
+                    self._edited(truth, entry)
                 return len(mine)
             reasons.append(reason)
         raise Violation(f"{first.operation_id} at {first.sequence} is not what was asked for: {reasons}")
@@ -167,9 +223,13 @@ class Oracle:
                 return f"version {entry.version} instead of {version}"
         return ""
 
-    def _entered(self, truth: Truth, entry: LogEntry) -> None:
-        require(entry.sequence == truth.sequence + 1, f"sequence {entry.sequence} after {truth.sequence}")
-        require(entry.operation_id not in truth.places, f"{entry.operation_id} is committed twice")
+    def _entered(self, space: Space, entry: LogEntry) -> None:
+        require(entry.sequence == space.sequence + 1, f"sequence {entry.sequence} after {space.sequence}")
+        require(entry.operation_id not in space.ids, f"{entry.operation_id} is committed twice")
+        space.entries.append(entry)
+        space.ids.add(entry.operation_id)
+
+    def _edited(self, truth: Truth, entry: LogEntry) -> None:
         before = truth.texts[-1]
         operation = naive_normal(_stored_form(entry))
         removed, kept = _removed(before, operation), _stored_removed(entry)
@@ -182,14 +242,23 @@ class Oracle:
     def forgotten(self, lengths: dict[int, int]) -> None:
         """The disk has lost the newest entries of some workspaces."""
         for key, length in lengths.items():
-            truth = self.truth(self.keys[key])
-            if length < truth.sequence:
+            space = self.spaces.get(key)
+            if space is not None and length < space.sequence:
                 self.has_lied = True
-                for entry in truth.entries[length:]:
-                    del truth.places[entry.operation_id]
-                del truth.entries[length:]
-                del truth.operations[length:]
-                del truth.texts[length + 1 :]
+                del space.entries[length:]
+                space.ids = {entry.operation_id for entry in space.entries}
+                if space.tree is not None:
+                    space.tree.forget_behind(length)
+                for file_id in {self.keys[key], *space.files.values()}:
+                    self._forget_behind(self.truth(file_id), length)
+
+    def _forget_behind(self, truth: Truth, sequence: int) -> None:
+        count = truth.count_at(sequence)
+        for entry in truth.entries[count:]:
+            del truth.places[entry.operation_id]
+        del truth.entries[count:]
+        del truth.operations[count:]
+        del truth.texts[count + 1 :]
 
     # ---- what a server sends
 
@@ -204,11 +273,23 @@ class Oracle:
             if message.operations:
                 last = message.operations[-1].server_sequence_id
                 require(message.chain_hash == truth.digest_at(last), f"a hash that is not that of {last}")
+        elif isinstance(message, messages.TreeCommitted | messages.TreeResent):
+            self._tree_shown(message)
+        elif isinstance(message, messages.TreeSnapshot):
+            truth = self.truth(message.file_id)
+            require(message.snapshot_sequence_id <= truth.sequence, "a snapshot of what is not on the disk")
+            self.trees[message.file_id].snapshot(message)
+            self._fates(truth, message.fates)
+        elif isinstance(message, messages.Saved):
+            last = max((space.sequence for space in self.spaces.values()), default=0)
+            require(message.server_sequence_id <= last, "what is not on the disk is saved")
+        elif isinstance(message, messages.Moved):
+            self._placed(message)
         elif isinstance(message, messages.Snapshot):
             truth = self.truth(message.file_id)
             sequence = message.snapshot_sequence_id
             require(sequence <= truth.sequence, f"a snapshot at {sequence}, the disk is at {truth.sequence}")
-            require(message.content == truth.texts[sequence], f"a snapshot with another text at {sequence}")
+            require(message.content == truth.text_at(sequence), f"a snapshot with another text at {sequence}")
             require(message.snapshot_version == truth.version_at(sequence), "a snapshot with another version")
             self._fates(truth, message.fates)
         elif isinstance(message, messages.Live):
@@ -223,29 +304,49 @@ class Oracle:
             truth = self.truth(message.file_id)
             sequence = message.server_sequence_id
             require(sequence <= truth.sequence, "a checksum of what is not on the disk")
-            require(message.content_hash == content_hash(truth.texts[sequence]).hex(), "a checksum of another text")
+            require(message.content_hash == content_hash(truth.text_at(sequence)).hex(), "a checksum of another text")
+
+    def _tree_shown(self, message: messages.TreeCommitted | messages.TreeResent) -> None:
+        truth, tree = self.truth(message.file_id), self.trees[message.file_id]
+        for shown in message.entries:
+            sequence = shown.server_sequence_id
+            require(sequence <= truth.sequence, f"{sequence} is shown, the disk is at {truth.sequence}")
+            entry = truth.entries[truth.count_at(sequence) - 1]
+            require(entry.operation_id == shown.operation_id, f"another operation is shown at {sequence}")
+            tree.shown(entry, shown)
+        if message.entries:
+            last = message.entries[-1].server_sequence_id
+            require(message.chain_hash == truth.digest_at(last), f"a hash that is not that of {last}")
+
+    def _placed(self, message: messages.Moved) -> None:
+        """Where a file is said to be it has been at some time, and never anywhere else."""
+        there = any(tree.was_at(message.file_id, message.path, message.trashed) for tree in self.trees.values())
+        require(there, f"{message} is told, and is not so")
 
     def _goes_on(self, wire: object, message: messages.ServerMessage) -> None:
         """What one connection is sent of a file is one story, from a snapshot or a join on: whoever was slow misses
         nothing, also where a client would ask for it and heal the gap."""
-        if isinstance(message, messages.Snapshot):
+        if isinstance(message, messages.Snapshot | messages.TreeSnapshot):
             self._stories[wire, message.file_id] = message.snapshot_sequence_id
         elif isinstance(message, messages.Live):
             known = self._stories.setdefault((wire, message.file_id), message.server_sequence_id)
             require(known == message.server_sequence_id, f"live at {message.server_sequence_id}, shown is {known}")
-        elif isinstance(message, messages.Committed) and message.operations:
+        elif isinstance(message, messages.Committed | messages.TreeCommitted):
+            shown = message.operations if isinstance(message, messages.Committed) else message.entries
             known = self._stories.get((wire, message.file_id), message.previous_sequence_id)
             require(message.previous_sequence_id <= known, f"{message.previous_sequence_id} is a gap behind {known}")
-            self._stories[wire, message.file_id] = max(known, message.operations[-1].server_sequence_id)
+            self._stories[wire, message.file_id] = max([known, *(each.server_sequence_id for each in shown)])
 
     def _shown(self, truth: Truth, operation: messages.CommittedOperation) -> None:
         sequence = operation.server_sequence_id
         require(sequence <= truth.sequence, f"{sequence} is shown, the disk is at {truth.sequence}")
-        entry = truth.entries[sequence - 1]
+        count = truth.count_at(sequence)
+        entry = truth.entries[count - 1]
+        require(entry.sequence == sequence, f"{sequence} is shown, which is of another file")
         require(entry.operation_id == operation.operation_id, f"another operation is shown at {sequence}")
         require(entry.version == operation.document_version, f"another version is shown at {sequence}")
         shown = naive_normal(wire_notation(operation) or [])
-        require(shown == truth.operations[sequence - 1], f"{shown} is shown at {sequence}")
+        require(shown == truth.operations[count - 1], f"{shown} is shown at {sequence}")
 
     def _fates(self, truth: Truth, fates: Iterable[messages.OperationFate]) -> None:
         for fate in fates:
@@ -268,11 +369,27 @@ class Oracle:
         if sequence > truth.sequence or (sequence and replica.chain_hash != truth.digest_at(sequence)):
             require(self.has_lied, f"a replica of {replica.user_id} is at {sequence}, which is not in the log")
             return
-        text = truth.texts[sequence]
+        text = truth.text_at(sequence)
         for pending in replica.pending:
             text = apply(text, pending.operation)
         require(replica.text == text, f"{replica.user_id} has {replica.text!r} at {sequence}, not {text!r}")
         require(replica.version == truth.version_at(sequence), f"{replica.user_id} has another version at {sequence}")
+
+    def tree_replica(self, replica: TreeReplica) -> None:
+        truth = self.truth(replica.file_id)
+        sequence = replica.sequence
+        if sequence > truth.sequence or (sequence and replica.chain_hash != truth.digest_at(sequence)):
+            require(self.has_lied, f"a tree of {replica.user_id} is at {sequence}, which is not in the log")
+            return
+        self.trees[replica.file_id].replica(replica)
+
+    def trees_at_rest(self) -> None:
+        """Everything that people wanted of a tree is in the log or was handed back; and nothing else is in it."""
+        for root, tree in self.trees.items():
+            done = set(self.truth(root).places)
+            require(not done - tree.meant, f"done, and nobody wanted it: {done - tree.meant}")
+            lost = tree.meant - done - tree.handed_back
+            require(not lost or self.has_lied, f"wanted, and lost: {lost}")
 
     def at_rest(self, document: Document) -> None:
         """Nothing is under way any more: everybody has everything."""
@@ -282,26 +399,30 @@ class Oracle:
 
     def replayed(self) -> None:
         """The logs from their beginning: texts, versions and chain."""
-        for truth in self.truths.values():
-            text, digest, version = "", GENESIS, 0
-            for entry, kept in zip(truth.entries, truth.texts[1:], strict=True):
-                operation = naive_normal(_stored_form(entry))
-                text = naive_apply(text, operation)
-                version += bool(operation)
-                file_id, operation_id = truth.file_id.encode(), entry.operation_id.encode()
+        for key, space in self.spaces.items():
+            digest = GENESIS
+            for entry in space.entries:
+                file_id, operation_id = space.files.get(entry.file_key, self.keys[key]), entry.operation_id
                 digest = link(
                     digest,
                     entry.sequence,
-                    version,
+                    entry.version,
                     entry.base_version,
                     entry.author_ref,
                     entry.time,
-                    file_id,
-                    operation_id,
+                    file_id.encode(),
+                    operation_id.encode(),
                     entry.salt,
                     entry.payload,
                 )
-                require((text, version, digest) == (kept, entry.version, entry.digest), f"replay at {entry.sequence}")
+                require(digest == entry.digest, f"replay at {entry.sequence}")
+        for truth in self.truths.values():
+            text, version = "", 0
+            for entry, kept in zip(truth.entries, truth.texts[1:], strict=truth.file_id not in self.trees):
+                operation = naive_normal(_stored_form(entry))
+                text = naive_apply(text, operation)
+                version += bool(operation)
+                require((text, version) == (kept, entry.version), f"replay at {entry.sequence}")
 
 
 class Book:
@@ -329,7 +450,7 @@ class Book:
         removed: set[str] = set()
         for truth in oracle.truths.values():
             there.update(truth.texts[-1])
-            for entry in truth.entries:
+            for entry in truth.entries if truth.file_id not in oracle.trees else ():
                 if not (oracle.has_lied and entry.operation_id in self.said_again):
                     removed.update(_stored_removed(entry))
         require(not set(there) - set(self.typed), "text that nobody has typed")

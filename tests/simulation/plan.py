@@ -19,6 +19,10 @@ Deed = Literal[
     "undo",
     "redo",
     "check",
+    "grow",
+    "write",
+    "tree_undo",
+    "save",
     "abort",
     "part",
     "half_close",
@@ -57,7 +61,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """``window`` and ``backlog`` are operations, ``snapshot_every`` too."""
+    """``window`` and ``backlog`` are operations, ``snapshot_every`` too. ``trees``: workspaces with many files."""
 
     seed: int
     people: int
@@ -67,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True):
     backlog: int
     seconds: float
     events: list[Event]
+    trees: int = 0
 
 
 FAULTS: dict[Deed, tuple[float, float]] = {
@@ -98,8 +103,9 @@ FAULTS: dict[Deed, tuple[float, float]] = {
 A_DAY = 86_400.0
 
 
-def plan_of(seed: int, weather: Sequence[Deed] = ()) -> Plan:
-    """What a seed stands for. ``weather``: these faults and no others, instead of what the seed would choose."""
+def plan_of(seed: int, weather: Sequence[Deed] = (), *, has_tree: bool = False) -> Plan:
+    """What a seed stands for. ``weather``: these faults and no others, instead of what the seed would choose;
+    ``has_tree``: also if it would choose none."""
     rng = random.Random(seed)
     people, files = rng.choice((1, 2, 2, 3, 3, 4, 5)), rng.choice((1, 1, 1, 2))
     seconds = rng.choice((5.0, 10.0, 20.0))
@@ -114,6 +120,10 @@ def plan_of(seed: int, weather: Sequence[Deed] = ()) -> Plan:
                 amount = A_DAY
             events.append(Event(round(at, 3), fault, rng.randrange(people), round(amount, 3), rng.randrange(2**32)))
             at += rng.expovariate(often)
+    trees = int(has_tree or seed % 6 == 0)
+    if trees:
+        more = random.Random(f"trees {seed}")
+        events += [event for person in range(people) for event in _growing(more, person, seconds)]
     events.sort(key=lambda event: event.at)
     return Plan(
         seed,
@@ -124,6 +134,7 @@ def plan_of(seed: int, weather: Sequence[Deed] = ()) -> Plan:
         backlog=rng.choice((6, 1_000)),
         seconds=seconds,
         events=events,
+        trees=trees,
     )
 
 
@@ -137,6 +148,18 @@ def _typing(rng: random.Random, person: int, seconds: float) -> list[Event]:
         do: Deed = "type" if chance < 0.8 else "undo" if chance < 0.9 else "redo" if chance < 0.96 else "check"
         events.append(Event(round(at, 3), do, person, 0.0, rng.randrange(2**32)))
         at += rng.expovariate(1.0 / pace)
+    return events
+
+
+def _growing(rng: random.Random, person: int, seconds: float) -> list[Event]:
+    """Files are made, moved, deleted, restored and written."""
+    events: list[Event] = []
+    at = rng.uniform(0.5, 2.0)
+    while at < seconds:
+        chance = rng.random()
+        do: Deed = "grow" if chance < 0.5 else "write" if chance < 0.88 else "tree_undo" if chance < 0.96 else "save"
+        events.append(Event(round(at, 3), do, person, 0.0, rng.randrange(2**32)))
+        at += rng.expovariate(1.5)
     return events
 
 

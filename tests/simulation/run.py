@@ -29,6 +29,8 @@ FORGED: list[messages.ClientMessage] = [
     messages.Resend("file0", messages.Lineage("one", 10**6, "00" * 32), 10**7),
     messages.Join("file0"),
     messages.Leave("file1"),
+    messages.TreeOperation("file0", "x:6", "somebody", [messages.DeleteNode("file0")]),
+    messages.Save("file1"),
 ]
 """What no honest client says. The user is filled in."""
 
@@ -85,6 +87,9 @@ async def _live(world: World) -> None:
     for number, file_id in enumerate(world.files, 1):
         world.oracle.keys[number] = file_id
         await world.disk.storage.create(file_id, file_id, file_id, 0)
+    if world.root:
+        await world.disk.storage.create_tree(world.root, 0)
+        world.oracle.has_tree(len(world.files) + 1, world.root)
     world.serve()
     for person in world.people:
         person.start()
@@ -106,7 +111,7 @@ class Deeds:
         asked = world.network.asked
 
         def overheard(wire: object, frame: bytes) -> None:
-            if b'"operation"' in frame[:40] or b'"chain"' in frame[:40]:
+            if any(kind in frame[:40] for kind in (b'"operation"', b'"chain"', b'"treeOperation"')):
                 for person in world.people:
                     if f'"userId":"{person.user_id}"'.encode() in frame:
                         self._heard.setdefault(person.user_id, []).append(frame)
@@ -128,6 +133,14 @@ class Deeds:
                 person.act(file_id, rng, person.redo)
             case "check":
                 person.act(file_id, rng, lambda document, _: document.check())
+            case "grow":
+                person.grow(rng)
+            case "tree_undo":
+                person.undo_in_tree(rng)
+            case "write":
+                person.write(rng)
+            case "save":
+                person.save()
             case "abort":
                 if person.client is not None and not person.process.paused:
                     person.process.context.run(person.client.drop_connection)

@@ -33,7 +33,7 @@ def verdicts(seeds: range, jobs: int, bug: str | None = None) -> Iterator[Verdic
 
 def planned(seed: int, bug: str | None) -> Plan:
     """A planted bug is looked for in the weather that brings it out."""
-    return plan_of(seed, BUGS[bug].weather if bug else ())
+    return plan_of(seed, BUGS[bug].weather if bug else (), has_tree=bool(bug and BUGS[bug].in_tree))
 
 
 def first_violation(bug: str, within: int) -> Verdict | None:

@@ -11,16 +11,19 @@ import logging
 import random
 import shutil
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from coscribe.client.client import Client, ClientSettings, Surroundings
-from coscribe.client.document import Document, State
+from coscribe.client.document import Document
 from coscribe.client.link import Link, Received
+from coscribe.client.opened import Opened, State
 from coscribe.client.pending import PendingFile
 from coscribe.client.replica import Batching
+from coscribe.client.workspace import Workspace
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import Operation, components, deleted_text, from_edits
@@ -30,7 +33,7 @@ from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
 from coscribe.protocol import codec, messages
-from coscribe.protocol.messages import Role
+from coscribe.protocol.messages import Kind, Role, TreeEdit
 from tests.client.network import Alphabet
 from tests.simulation.disk import Disk, FaultyStorage
 from tests.simulation.network import LATENCY, Network
@@ -62,6 +65,7 @@ class World:
         self.clock_skew = 0.0
         self.roles: dict[str, Role | None] = {}
         self.files = [f"file{number}" for number in range(plan.files)]
+        self.root = "space" if plan.trees else ""
         self.people = [Person(self, f"u{number}") for number in range(plan.people)]
         self.server: Server | None = None
         self.old_servers: list[Server] = []
@@ -173,7 +177,10 @@ class World:
         for person in self.people:
             for document in person.documents.values():
                 self.oracle.at_rest(document)
+            if person.workspace is not None:
+                require(person.workspace.sequence == self.oracle.truth(self.root).sequence, "a tree stays behind")
         self.oracle.replayed()
+        self.oracle.trees_at_rest()
         self.book.check(self.oracle)
         self.crash()
         self.serve()
@@ -274,6 +281,9 @@ class Person:
         self.folder = folder or world.folder / user_id
         self.process = Process(user_id)
         self.documents: dict[str, Document] = {}
+        self.opened: dict[str, None] = {}
+        """The texts of the tree that they have ever had open."""
+        self.workspace: Workspace | None = None
         self.client: Client | None = None
 
     def start(self) -> None:
@@ -307,7 +317,9 @@ class Person:
 
     def _open(self, settings: ClientSettings, surroundings: Surroundings) -> None:
         self.client = Client("", self.user_id, settings, surroundings)
-        self.documents = {file_id: self.client.open_offline(file_id) for file_id in self.world.files}
+        if self.world.root:
+            self.workspace = self.client.open_workspace_offline(self.world.root)
+        self.documents = {file_id: self.client.open_offline(file_id) for file_id in (*self.world.files, *self.opened)}
         self.client.start()
 
     def crash(self) -> None:
@@ -316,7 +328,7 @@ class Person:
         for wire in self.world.network.of(self.process):
             wire.link.abort()
         self.documents.clear()
-        self.client = None
+        self.workspace = self.client = None
 
     def clone(self) -> Person:
         """Somebody has copied the whole device: another process of the same user with the same pending files."""
@@ -324,7 +336,9 @@ class Person:
         folder = self.world.folder / f"{self.user_id}-copy-{number}"
         if self.folder.exists():
             shutil.copytree(self.folder, folder)
-        return Person(self.world, self.user_id, folder)
+        copy = Person(self.world, self.user_id, folder)
+        copy.opened = dict(self.opened)
+        return copy
 
     def come_back(self) -> None:
         if self.client is None:
@@ -343,6 +357,73 @@ class Person:
         self.reopen()
         self.process.context.run(edit, self.documents[file_id], rng)
         self.look()
+
+    def _in_tree(self, act: Callable[[Workspace], None]) -> None:
+        """Does something with a tree that is known, if somebody is there to do it."""
+        if self.client is None or self.process.paused or self.process.dead:
+            return
+        self.reopen()
+        if self.workspace is not None and self.workspace._replica.tree is not None:
+            self.process.context.run(act, self.workspace)
+        self.look()
+
+    def grow(self, rng: random.Random) -> None:
+        def change(workspace: Workspace) -> None:
+            known = sorted(workspace.tree.below("")) or ["nothing"]
+            folders = [each for each in known if each in workspace.tree and workspace.node(each).kind == "directory"]
+            edits: list[TreeEdit] = []
+            for _ in range(rng.choice((1, 1, 1, 2, 4))):
+                at, which = rng.choice([self.world.root, self.world.root, *folders]), rng.choice(known)
+                name = rng.choice(("a", "b", "b", "c.txt"))
+                kind: Kind = rng.choice(("text", "text", "directory"))
+                edits.append(
+                    rng.choice(
+                        (
+                            messages.CreateNode(at, name, kind, exact=rng.random() < 0.2),
+                            messages.CreateNode(at, name, kind),
+                            messages.MoveNode(which, at, rng.choice((None, name)), rng.choice(("", *known))),
+                            messages.MoveNode(which, None, name),
+                            messages.DeleteNode(which),
+                            messages.RestoreNode(which, rng.choice((None, at))),
+                            messages.SetProperty(which, "mode", rng.choice(("755", ""))),
+                        )
+                    )
+                )
+            self._meant(workspace, lambda: workspace.change(edits))
+
+        self._in_tree(change)
+
+    def undo_in_tree(self, rng: random.Random) -> None:
+        self._in_tree(lambda workspace: self._meant(workspace, rng.choice((workspace.undo, workspace.redo))))
+
+    def _meant(self, workspace: Workspace, change: Callable[[], object]) -> None:
+        """What is pending afterwards and was not before is what they wanted. (It may be on its way already.)"""
+        with suppress(ValueError, CoscribeError):
+            change()
+        self.world.oracle.trees[self.world.root].meant.update(each.operation_id for each in workspace._replica.pending)
+
+    def write(self, rng: random.Random) -> None:
+        """Types into some text of the tree, a new one often: the server need not have heard of it."""
+
+        def type_in(workspace: Workspace) -> None:
+            texts = sorted(each for each in workspace.tree.below("") if workspace.node(each).kind == "text")
+            if texts:
+                file_id = rng.choice(texts)
+                self.opened[file_id] = None
+                self.documents[file_id] = workspace.open_offline(file_id)
+                self.type(self.documents[file_id], rng)
+
+        self._in_tree(type_in)
+
+    def save(self) -> None:
+        """Somebody asks for a barrier and goes on."""
+
+        def ask(workspace: Workspace) -> None:
+            if workspace.state is State.LIVE:
+                workspace._client.send(codec.encode(messages.Save()))
+                workspace._client.send(codec.encode(messages.Save(self.world.root)))
+
+        self._in_tree(ask)
 
     def type(self, document: Document, rng: random.Random) -> None:
         """One to three edits at once, near each other and near the ends as often as not."""
@@ -390,11 +471,14 @@ class Person:
 
     @property
     def is_at_rest(self) -> bool:
-        return bool(self.documents) and all(
-            document.state is State.LIVE
-            and not document.pending
-            and document.sequence == self.world.oracle.truth(document.file_id).sequence
-            for document in self.documents.values()
+        files: list[Opened[Any]] = [*self.documents.values()]
+        if self.workspace is not None:
+            files.append(self.workspace)
+        return bool(files) and all(
+            file.state is State.LIVE
+            and not file._replica.pending
+            and file.sequence == self.world.oracle.truth(file.file_id).sequence
+            for file in files
         )
 
     def describe(self) -> str:
@@ -405,6 +489,12 @@ class Person:
 
     def look(self) -> None:
         """After each message and each edit: is the replica what it must be? What was handed back is noted."""
+        workspace = self.workspace
+        if workspace is not None:
+            tree = self.world.oracle.trees[self.world.root]
+            tree.handed_back.update(patch.operation_id for patch in workspace.patches)
+            if workspace.state is not State.ENDED and not workspace._afresh:
+                self.world.oracle.tree_replica(workspace._replica)
         for document in self.documents.values():
             for patch in document.patches:
                 for edits in patch.edits:
@@ -415,9 +505,16 @@ class Person:
 
     def reopen(self) -> None:
         """Where access has ended there is a document again as soon as somebody asks for it."""
+        workspace = self.workspace
+        if workspace is not None and workspace.state is State.ENDED and self.client is not None:
+            self.client.forget(workspace)
+            self.workspace = self.process.context.run(self.client.open_workspace_offline, self.world.root)
         for file_id, document in tuple(self.documents.items()):
             if document.state is State.ENDED and self.client is not None:
                 self.client.forget(document)
+                if file_id in self.opened and file_id not in self.world.oracle.trees[self.world.root].tree:
+                    del self.documents[file_id], self.opened[file_id]  # it was never made
+                    continue
                 self.documents[file_id] = self.process.context.run(self.client.open_offline, file_id)
 
 

@@ -9,8 +9,9 @@ import math
 import random
 
 from coscribe.client.client import Client, ClientSettings, Surroundings
-from coscribe.client.document import Document, State
+from coscribe.client.document import Document
 from coscribe.client.link import Link, Received
+from coscribe.client.opened import State
 from coscribe.client.replica import Batching
 from tests.client.network import Alphabet
 from tests.soak.office import Office

@@ -21,6 +21,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import new_id, now
 from coscribe.access.paging import Page, cursor_of, key_of
 from coscribe.access.policy import RANK, Action, lower
+from coscribe.access.project_people import Source, insert_project, purge_project
 from coscribe.access.retention import check_not_held, is_held
 from coscribe.access.rights import Document, Rights, authorise, file_path, link_is_open
 from coscribe.access.sessions import Changed
@@ -31,6 +32,7 @@ from coscribe.persistence.database import Database
 from coscribe.persistence.schema import (
     access_requests,
     api_tokens,
+    audit_checkpoints,
     bans,
     file_operation_log,
     file_snapshots,
@@ -44,6 +46,8 @@ from coscribe.persistence.schema import (
     operation_runs,
     operation_series,
     path_rules,
+    project_members,
+    redactions,
     retention,
     share_links,
     visits,
@@ -111,10 +115,20 @@ class Documents:
         return await self._create(caller, _New(document_id or new_id("doc"), "document", name))
 
     async def create_tree(
-        self, caller: Caller, name: str, workspace_id: str = "", *, folds_case: bool = False
+        self,
+        caller: Caller,
+        name: str,
+        workspace_id: str = "",
+        *,
+        folds_case: bool = False,
+        forked_from: tuple[str, int] | None = None,
+        source: Source | None = None,
     ) -> Listed:
-        """Likewise a workspace with an empty tree."""
-        return await self._create(caller, _New(workspace_id or new_id("wsp"), "workspace", name, folds_case))
+        """Likewise a workspace with an empty tree. ``forked_from``: the workspace that it is to hold what was in, and
+        the sequence at which that was; it is kept among the events. ``source``: that of a project, which is made with
+        it; the caller owns the project then, and by that the workspace."""
+        new = _New(workspace_id or new_id("wsp"), "workspace", name, folds_case, forked_from, source)
+        return await self._create(caller, new)
 
     async def _create(self, caller: Caller, new: _New) -> Listed:
         account, at, document_id = caller.need_account(), now(), new.document_id
@@ -133,7 +147,10 @@ class Documents:
             if (connection.execute(made).scalar() or 0) >= self._most:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, f"{self._most} documents; delete one first")
             _insert(connection, new, account, at)
-            record(connection, by(caller, "document.made", workspace_id=document_id))
+            source: dict[str, Any] = (
+                {} if new.forked_from is None else {"forkedFrom": new.forked_from[0], "at": new.forked_from[1]}
+            )
+            record(connection, by(caller, "document.made", workspace_id=document_id, **source))
             return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
 
         return await self._database.write(job)
@@ -260,12 +277,16 @@ class _New(NamedTuple):
     kind: str
     name: str
     folds_case: bool = False
+    forked_from: tuple[str, int] | None = None
+    source: Source | None = None
 
 
 def _insert(connection: Connection, new: _New, account: str, at: int) -> None:
+    project_key = None if new.source is None else insert_project(connection, new.document_id, new.source, account, at)
     made = connection.execute(
         insert(workspaces).values(
             workspace_id=new.document_id,
+            project_key=project_key,
             kind=new.kind,
             incarnation=secrets.token_hex(8),
             secret=secrets.token_bytes(16),
@@ -281,6 +302,8 @@ def _insert(connection: Connection, new: _New, account: str, at: int) -> None:
     file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": new.document_id}
     more = {"path": "" if is_tree else new.document_id, "kind": "directory" if is_tree else "text"}
     connection.execute(insert(files).values(**file, **more))
+    if project_key is not None:
+        return
     connection.execute(
         insert(workspace_members).values(
             workspace_key=key, member_kind="user", member_id=account, role="owner", added_by=account, added_at=at
@@ -371,14 +394,33 @@ def _ranks(account: str) -> Any:
         .join(link_visitors, visitor.link_id == link.link_id)
         .where(visitor.user_id == account, link_is_open())
     )
-    held = as_member.union_all(by_link).subquery()
     banned = select(bans.c.workspace_key).where(bans.c.user_id == account)
-    return (
-        select(held.c.workspace_key, func.max(held.c.rank).label("rank"))
-        .where(held.c.workspace_key.not_in(banned))
-        .group_by(held.c.workspace_key)
-        .subquery()
+
+    def best(held: Any, *where: Any) -> Any:
+        found = select(held.c.workspace_key, func.max(held.c.rank).label("rank"))
+        return found.where(held.c.workspace_key.not_in(banned), *where).group_by(held.c.workspace_key)
+
+    in_project, workspace = project_members.c, workspaces.c
+    by_project = (
+        select(workspace.workspace_key, rank(in_project.role).label("rank"))
+        .join(project_members, in_project.project_key == workspace.project_key)
+        .where(
+            or_(
+                and_(in_project.member_kind == "user", in_project.member_id == account),
+                and_(in_project.member_kind == "group", in_project.member_id.in_(groups)),
+            )
+        )
     )
+    given, narrowed = best(by_project.subquery()).subquery(), best(as_member.subquery()).subquery()
+    is_narrower = and_(given.c.rank < RANK["owner"], narrowed.c.rank < given.c.rank)
+    lowest = case((is_narrower, narrowed.c.rank), else_=given.c.rank).label("rank")
+    of_projects = select(given.c.workspace_key, lowest).outerjoin(
+        narrowed, narrowed.c.workspace_key == given.c.workspace_key
+    )
+    own = as_member.union_all(by_link).subquery()
+    of_some_project = select(workspace.workspace_key).where(workspace.project_key.is_not(None))
+    alone = best(own, own.c.workspace_key.not_in(of_some_project))
+    return alone.union_all(of_projects).subquery()
 
 
 def _list(
@@ -511,6 +553,7 @@ def _purge_rest(connection: Connection, key: int) -> None:
     connection.execute(delete(link_visitors).where(link_visitors.c.link_id.in_(links)))
     connection.execute(delete(file_snapshots).where(file_snapshots.c.file_key.in_(of_file)))
     connection.execute(update(api_tokens).where(api_tokens.c.workspace_key == key).values(revoked_at=now()))
+    purge_project(connection, key)
     for table in (
         share_links,
         invitations,
@@ -521,6 +564,8 @@ def _purge_rest(connection: Connection, key: int) -> None:
         visits,
         workspace_members,
         retention,
+        audit_checkpoints,
+        redactions,
         operation_series,
         files,
         heads,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import structlog
@@ -21,6 +20,7 @@ from coscribe.access.caller import Caller, Origin
 from coscribe.access.ids import MICROSECONDS, now
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
+from coscribe.documents.proofs import link_event
 from coscribe.metrics import metrics
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import access_events, visits, workspaces
@@ -81,15 +81,10 @@ def record(connection: Connection, *events: Event) -> None:
             "request_id": event.origin.request_id[:64],
             "detail": json.dumps(event.detail, sort_keys=True, ensure_ascii=False),
         }
-        previous = chain(previous, row)
+        previous = link_event(previous, row)
         rows.append({**row, "digest": previous})
     if rows:
         connection.execute(insert(access_events), rows)
-
-
-def chain(previous: bytes, row: dict[str, Any]) -> bytes:
-    """The digest of an event; ``row`` without id and digest."""
-    return sha256(previous + json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).digest()
 
 
 def check(connection: Connection) -> Iterator[int]:
@@ -97,7 +92,7 @@ def check(connection: Connection) -> Iterator[int]:
     previous = GENESIS
     for row in connection.execute(select(access_events).order_by(access_events.c.event_id)).mappings():
         content = {name: value for name, value in row.items() if name not in ("event_id", "digest")}
-        if chain(previous, content) != row["digest"]:
+        if link_event(previous, content) != row["digest"]:
             yield row["event_id"]
         previous = row["digest"]
 

@@ -13,6 +13,7 @@ from coscribe.access.ids import new_id, now
 from coscribe.access.names import checked_name
 from coscribe.access.paging import Page, checked_limit, comes_after, key_of, page_of
 from coscribe.access.policy import Action
+from coscribe.access.project_people import forget_in_projects, projects_of_group
 from coscribe.access.rights import allow
 from coscribe.access.rules import advance
 from coscribe.access.sessions import Changed
@@ -181,13 +182,15 @@ def dissolve(connection: Connection, group_id: str) -> tuple[str, ...]:
     of_rules = and_(rule.member_kind == "group", rule.member_id == group_id)
     ruled = select(rule.workspace_key).where(of_rules)
     joined = select(member.workspace_key).where(of_members)
-    where = or_(workspaces.c.workspace_key.in_(joined), workspaces.c.workspace_key.in_(ruled))
+    in_projects = workspaces.c.project_key.in_(projects_of_group(group_id))
+    where = or_(workspaces.c.workspace_key.in_(joined), workspaces.c.workspace_key.in_(ruled), in_projects)
     found = select(workspaces.c.workspace_id).where(where).order_by(workspaces.c.workspace_id)
     affected = tuple(connection.execute(found).scalars())
     for key in connection.execute(ruled.distinct()).scalars().all():
         advance(connection, key)
     connection.execute(delete(workspace_members).where(of_members))
     connection.execute(delete(path_rules).where(of_rules))
+    forget_in_projects(connection, "group", group_id)
     connection.execute(delete(group_members).where(group_members.c.group_id == group_id))
     connection.execute(delete(groups).where(groups.c.group_id == group_id))
     return affected

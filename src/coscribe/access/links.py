@@ -16,6 +16,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import digest, new_id, new_secret, now
 from coscribe.access.members import is_banned
 from coscribe.access.policy import Action, decide, higher
+from coscribe.access.project_people import project_of
 from coscribe.access.rights import authorise, find_rights, link_is_open
 from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
@@ -92,6 +93,8 @@ class Links:
             if connection.execute(count).scalar_one() >= MAX_OPEN:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, f"at most {MAX_OPEN} open links", file_id=document_id)
             link_id = new_id("lnk")
+            if project_of(connection, key) is not None:
+                raise CoscribeError(Code.CONFLICT, "the people of a project are invited: a link opens none")
             connection.execute(
                 insert(share_links).values(
                     link_id=link_id,

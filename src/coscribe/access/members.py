@@ -11,7 +11,21 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, literal, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from coscribe.access.caller import Caller
 from coscribe.access.directory import PROFILE, Profile
@@ -19,6 +33,7 @@ from coscribe.access.events import by, record
 from coscribe.access.ids import now
 from coscribe.access.paging import Page, checked_limit, comes_after, key_of, page_of
 from coscribe.access.policy import Action, higher
+from coscribe.access.project_people import admit_to_project, drop_from_project, find_in_project, project_of
 from coscribe.access.rights import authorise, find_rights, link_is_open
 from coscribe.access.rules import PathRules
 from coscribe.access.sessions import Changed
@@ -103,7 +118,7 @@ class Members:
         def job(connection: Connection) -> tuple[Member, bool]:
             key = authorise(connection, caller, Action.MANAGE_MEMBERS, document_id).document.key
             before = find_member(connection, key, member_id)
-            after = before._replace(role=role) if before else _newcomer(connection, caller, key, member_id, role)
+            after = before._replace(role=role) if before else newcomer(connection, caller, key, member_id, role)
             if after.kind == "group" and role == "owner":
                 raise CoscribeError(Code.INVALID_REQUEST, "an owner is a person, not a group")
             if before is None:
@@ -142,7 +157,14 @@ class Members:
         """Gives up one's own access. Errors: ``last_owner``, ``conflict`` where only a group gives it."""
 
         def job(connection: Connection) -> Removed:
-            key = authorise(connection, caller, Action.LEAVE_DOCUMENT, document_id).document.key
+            document = authorise(connection, caller, Action.LEAVE_DOCUMENT, document_id).document
+            key = document.key
+            if document.project_key is not None and drop_from_project(
+                connection, document.project_key, caller.need_account()
+            ):
+                record(connection, by(caller, "member.left", workspace_id=document_id, subject=caller.account))
+                rights = find_rights(connection, Caller("session", caller.account), document_id)
+                return Removed(rights.role if rights is not None else None, None)
             member = _find_anybody(connection, key, caller.need_account())
             if member is None:
                 raise CoscribeError(Code.CONFLICT, "you are here by a group: leave the group", file_id=document_id)
@@ -281,7 +303,14 @@ def add_member(
 
 
 def admit(connection: Connection, workspace_key: int, user_id: str, role: Role, added_by: str | None) -> None:
-    """Gives a person at least a role; who has a better one keeps it. Errors: ``quota_exceeded``, ``banned``."""
+    """Gives a person at least a role; who has a better one keeps it. The people of a project's workspace are those of
+    the project. Errors: ``quota_exceeded``, ``banned``."""
+    project_key = project_of(connection, workspace_key)
+    if project_key is not None:
+        if is_banned(connection, workspace_key, user_id):
+            raise CoscribeError(Code.BANNED)
+        admit_to_project(connection, project_key, user_id, role, added_by)
+        return
     present = find_member(connection, workspace_key, user_id)
     if present is None:
         add_member(connection, workspace_key, "user", user_id, role, added_by)
@@ -303,14 +332,16 @@ def keep_an_owner(connection: Connection, workspace_key: int, member_id: str) ->
         raise CoscribeError(Code.LAST_OWNER)
 
 
-def _newcomer(connection: Connection, caller: Caller, workspace_key: int, member_id: str, role: Role) -> Member:
+def newcomer(connection: Connection, caller: Caller, workspace_key: int, member_id: str, role: Role) -> Member:
     """Somebody whom the caller may add without asking them. Errors: ``not_found``."""
     group = connection.execute(select(groups.c.name, groups.c.owner_id).where(groups.c.group_id == member_id)).first()
     if group is not None and (caller.administrator or group.owner_id == caller.account):
         return Member("group", member_id, group.name, "", "", role, now())
     person = select(*PROFILE).where(users.c.user_id == member_id, users.c.status == "active")
     row = connection.execute(person).first()
-    if row is None or not caller.administrator:
+    project_key = project_of(connection, workspace_key)
+    is_known = project_key is not None and find_in_project(connection, project_key, member_id) is not None
+    if row is None or not (caller.administrator or is_known):
         raise CoscribeError(
             Code.NOT_FOUND, "no member has that id; people are invited, groups are added by their owner"
         )
@@ -334,6 +365,9 @@ def _expel(connection: Connection, workspace_key: int, user_id: str) -> None:
     """
     keep_an_owner(connection, workspace_key, user_id)
     _drop_member(connection, workspace_key, user_id)
+    project_key = project_of(connection, workspace_key)
+    if project_key is not None:
+        drop_from_project(connection, project_key, user_id)
     links = select(share_links.c.link_id).where(share_links.c.workspace_key == workspace_key)
     visited = and_(link_visitors.c.user_id == user_id, link_visitors.c.link_id.in_(links))
     connection.execute(delete(link_visitors).where(visited))
@@ -377,16 +411,21 @@ def _everybody(workspace_key: int) -> Any:
     people = select(member.member_id).where(member.workspace_key == workspace_key, member.member_kind == "user")
     banned = select(bans.c.user_id).where(bans.c.workspace_key == workspace_key)
     visitors = _visitors(workspace_key).where(users.c.user_id.not_in(people), users.c.user_id.not_in(banned))
-    return union_all(*_members_by_kind(workspace_key), visitors)
+    return union_all(*_by_kind(workspace_key), visitors)
 
 
 def _members(workspace_key: int) -> Any:
-    return union_all(*_members_by_kind(workspace_key))
+    return union_all(*_by_kind(workspace_key))
 
 
-def _members_by_kind(workspace_key: int) -> tuple[Select[Any], Select[Any]]:
-    """The columns of a `Member`, of people and of groups."""
+def _by_kind(workspace_key: int) -> tuple[Select[Any], Select[Any]]:
     member = workspace_members.c
+    return members_by_kind(member, member.workspace_key == workspace_key)
+
+
+def members_by_kind(member: Any, are_in: ColumnElement[bool]) -> tuple[Select[Any], Select[Any]]:
+    """The columns of a `Member`, of people and of groups. ``member``: the columns of a table of members, of a workspace
+    or a project; ``are_in``: of which one."""
     people = (
         select(
             literal("user").label("kind"),
@@ -398,7 +437,7 @@ def _members_by_kind(workspace_key: int) -> tuple[Select[Any], Select[Any]]:
             member.added_at,
         )
         .join(users, users.c.user_id == member.member_id)
-        .where(member.workspace_key == workspace_key, member.member_kind == "user", users.c.status != "deleted")
+        .where(are_in, member.member_kind == "user", users.c.status != "deleted")
     )
     of_groups = (
         select(
@@ -411,7 +450,7 @@ def _members_by_kind(workspace_key: int) -> tuple[Select[Any], Select[Any]]:
             member.added_at,
         )
         .join(groups, groups.c.group_id == member.member_id)
-        .where(member.workspace_key == workspace_key, member.member_kind == "group")
+        .where(are_in, member.member_kind == "group")
     )
     return people, of_groups
 

@@ -70,12 +70,20 @@ class Action(Enum):
     READ_CONTENT = Rule("viewer", "read", "read and export the text", guest=True)
     READ_HISTORY = Rule("editor", "read", "read what the text was, and who wrote it: what was deleted is in there")
     EDIT_CONTENT = Rule("editor", "edit", "edit the text, name and restore its versions")
+    MOUNT_WORKSPACE = Rule("editor", "edit", "start and stop keeping a workspace as files on the server")
+    SEE_GIT = Rule("editor", "read", "see what git knows of a workspace: status, commits, branches, conflicts")
+    USE_GIT = Rule("editor", "edit", "commit, switch branches, fetch, pull, push, say who one is in commits")
+    KEEP_GIT_CREDENTIALS = Rule("editor", None, "store one's own credentials for other servers")
     RENAME_DOCUMENT = Rule("editor", "edit", "rename it")
     LEAVE_DOCUMENT = Rule("viewer", "manage", "give up one's own access")
     SEE_MEMBERS = Rule("viewer", "read", "see who has access", administrator=True)
     MANAGE_DOCUMENT = Rule("owner", "manage", "archive, trash, restore, delete for good", administrator=True)
     MANAGE_MEMBERS = Rule("owner", "manage", "members, bans, invitations, links, path rules", administrator=True)
     SEE_EVENTS = Rule("owner", "manage", "see who saw, changed, shared, was refused", administrator=True)
+    SEE_CHECKPOINTS = Rule("viewer", "read", "fetch the signed checkpoints of its log", administrator=True)
+    AUDIT_DOCUMENT = Rule(
+        "owner", "manage", "take signed checkpoints, export all that happened for an audit", administrator=True
+    )
     # The server.
     ADMINISTER_USERS = Rule("administrator", None, "list, lock, invite, promote accounts")
     HOLD_DOCUMENTS = Rule("administrator", None, "put documents under legal hold, release them")
@@ -168,11 +176,20 @@ class Person(NamedTuple):
     role: Role
 
 
-def path_access(person: Person, rules: Sequence[PathRule], path: str) -> PathAccess:
-    """What a person may do with a path: by role, then by the last rule that fits."""
-    access: PathAccess = "read" if person.role == "viewer" else "write"
+_ACCESS_RANK: dict[PathAccess, int] = {"none": 0, "read": 1, "write": 2}
+
+
+def lower_access(one: PathAccess, other: PathAccess) -> PathAccess:
+    return one if _ACCESS_RANK[one] <= _ACCESS_RANK[other] else other
+
+
+def path_access(
+    person: Person, rules: Sequence[PathRule], path: str, *, otherwise: PathAccess | None = None
+) -> PathAccess:
+    """What a person may do with a path: by the last rule that fits, ``otherwise`` by role."""
+    access: PathAccess = otherwise or ("read" if person.role == "viewer" else "write")
     if person.role == "owner":
-        return access
+        return "write"
     for rule in rules:
         if is_about(rule, person) and matches(rule.pattern, path):
             access = rule.access

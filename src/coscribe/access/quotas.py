@@ -16,7 +16,14 @@ from coscribe.core.errors import CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas
 from coscribe.persistence.database import Database
-from coscribe.persistence.schema import file_operation_log, file_snapshots, files, log_segments, workspaces
+from coscribe.persistence.schema import (
+    file_blobs,
+    file_operation_log,
+    file_snapshots,
+    files,
+    log_segments,
+    workspaces,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +91,8 @@ def _maker(connection: Connection, workspace_id: str) -> str | None:
 
 def _text_bytes(connection: Connection, account: str) -> int:
     """About how long the texts of all documents of an account are, and hardly less: of each its newest snapshot, and
-    all that was written since. (Lengths are read without the texts.)"""
+    all that was written since. (Lengths are read without the texts.) Beside that each blob that their logs refer to,
+    once."""
     snapshot, entry = file_snapshots.c, file_operation_log.c
     of_file = select().where(snapshot.file_key == files.c.file_key).order_by(snapshot.sequence.desc()).limit(1)
     size = of_file.add_columns(func.length(snapshot.content)).correlate(files).scalar_subquery()
@@ -101,7 +109,12 @@ def _text_bytes(connection: Connection, account: str) -> int:
         .join(workspaces, workspaces.c.workspace_key == files.c.workspace_key)
         .where(workspaces.c.created_by == account, workspaces.c.status != "deleted")
     )
-    return int(connection.execute(total).scalar() or 0)
+    used = select(file_blobs.c.hash, file_blobs.c.size).join(
+        workspaces, workspaces.c.workspace_key == file_blobs.c.workspace_key
+    )
+    mine = used.where(workspaces.c.created_by == account, workspaces.c.status != "deleted").distinct().subquery()
+    blobs = select(func.coalesce(func.sum(mine.c.size), 0))
+    return int(connection.execute(total).scalar() or 0) + int(connection.execute(blobs).scalar_one())
 
 
 def _log_bytes(connection: Connection, workspace_key: int, through: int) -> int:

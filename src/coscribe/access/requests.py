@@ -28,7 +28,7 @@ from coscribe.access.sessions import Changed
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
 from coscribe.persistence.database import Database
-from coscribe.persistence.schema import access_requests, bans, users, workspace_members
+from coscribe.persistence.schema import access_requests, bans, project_members, users, workspace_members
 from coscribe.protocol.messages import Role
 
 DAY = 86_400 * MICROSECONDS
@@ -148,12 +148,17 @@ class AccessRequests:
 
     def _mails(self, connection: Connection, caller: Caller, rights: Rights) -> list[Mail]:
         """To the owners who have verified an address. What a stranger has written is not sent on: they read it here."""
-        member, document = workspace_members.c, rights.document
+        document = rights.document
+        member = workspace_members.c if document.project_key is None else project_members.c
+        if document.project_key is None:
+            this = workspace_members.c.workspace_key == document.key
+        else:
+            this = project_members.c.project_key == document.project_key
         addresses = connection.execute(
             select(users.c.email)
-            .join(workspace_members, member.member_id == users.c.user_id)
+            .join(member.role.table, member.member_id == users.c.user_id)
             .where(
-                member.workspace_key == document.key,
+                this,
                 member.member_kind == "user",
                 member.role == "owner",
                 users.c.status == "active",

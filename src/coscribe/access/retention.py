@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import Event, by, record
@@ -128,6 +129,26 @@ def check_not_held(connection: Connection, key: int, document_id: str) -> None:
         select(workspaces.c.workspace_key).where(workspaces.c.workspace_key == key, is_held())
     ).first():
         raise CoscribeError(Code.LEGAL_HOLD, "nothing of it may be deleted", file_id=document_id)
+
+
+def held_back(connection: Connection, default_days: int) -> list[str]:
+    """Documents whose history would be deleted by its age, but for a legal hold."""
+    row, workspace = retention.c, workspaces.c
+    found = connection.execute(
+        select(workspace.workspace_id)
+        .join(retention, row.workspace_key == workspace.workspace_key)
+        .where(row.hold_reason.is_not(None), func.coalesce(row.days, default_days) > 0, workspace.status != "deleted")
+        .where(workspace.kind == "document")
+        .order_by(workspace.workspace_id)
+    )
+    return list(found.scalars())
+
+
+def held_among(connection: Connection, workspace_ids: Iterable[str]) -> list[str]:
+    """Those of the workspaces that a legal hold is on."""
+    wanted = set(workspace_ids)
+    held = connection.execute(select(workspaces.c.workspace_id).where(is_held()).order_by(workspaces.c.workspace_id))
+    return [workspace_id for workspace_id in held.scalars() if workspace_id in wanted]
 
 
 def pruned_event(actor: str, part: PrunedPart) -> Event:

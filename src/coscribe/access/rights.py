@@ -3,19 +3,26 @@
 role = the best of: member, groups one is in, open links one came by     (none where banned)
        bounded by what the credential allows
 in the file: the role after path rules, none in the trash, reading only in the archive
+
+The workspace of a project takes its people from there. Its own members and rules narrow what the project gives, and
+never widen it: a role, and the access of a path, is the lower of both. Whoever owns the project is above that, as
+owners are above all rules. Links say nothing here. Until all of what the project is made from is there, nobody sees
+any of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import reduce
 from typing import NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, select, union_all
+from sqlalchemy import ColumnElement, Connection, Executable, Table, func, select, union_all
 
 from coscribe.access.caller import Caller
 from coscribe.access.ids import now
 from coscribe.access.policy import (
     Action,
+    PathAccess,
     PathRule,
     Person,
     decide,
@@ -23,6 +30,7 @@ from coscribe.access.policy import (
     is_about,
     leads,
     lower,
+    lower_access,
     matches,
     path_access,
     role_on,
@@ -34,6 +42,9 @@ from coscribe.persistence.schema import (
     group_members,
     link_visitors,
     path_rules,
+    project_members,
+    project_rules,
+    projects,
     share_links,
     workspace_members,
     workspaces,
@@ -52,23 +63,53 @@ class Document(NamedTuple):
     created_at: int
     created_by: str | None
     trashed_at: int | None
+    project_key: int | None = None
+    is_ready: bool = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody sees what is in it."""
+        return self.status in ("trashed", "deleted") or not self.is_ready
+
+
+class Side(NamedTuple):
+    """One of the two that say who may do what: ``person`` is whom its rules ask, with the role that they have there.
+    ``otherwise``: on paths of which no rule says anything; None: by role."""
+
+    person: Person
+    rules: tuple[PathRule, ...]
+    otherwise: PathAccess | None = None
+
+    def access(self, path: str) -> PathAccess:
+        return path_access(self.person, self.rules, path, otherwise=self.otherwise)
+
+    def shows(self, path: str, *, is_folder: bool) -> bool:
+        return self.access(path) != "none" or (is_folder and leads(self.person, self.rules, path))
+
+    @property
+    def view(self) -> Hashable:
+        return self.person.role, tuple(rule for rule in self.rules if is_about(rule, self.person))
 
 
 class Rights(NamedTuple):
-    """``role``: in the document as a whole, bounded by the credential; None: none. ``person``: whom path rules ask,
-    with the role before that bound."""
+    """``role``: in the document as a whole, bounded by the credential; None: none. ``person``: whom it is about, with
+    the role before that bound. ``sides``: the document's own, and its project's, if it is in one."""
 
     document: Document
     role: Role | None
     person: Person | None
-    rules: tuple[PathRule, ...]
+    sides: tuple[Side, ...]
     most: Role
+
+    def access(self, path: str) -> PathAccess:
+        """By all sides: the lowest."""
+        return reduce(lower_access, (side.access(path) for side in self.sides))
 
     def on(self, path: str) -> Role | None:
         """The role in a file of the document, for reading and writing its text."""
-        if self.role is None or self.person is None or self.document.status in ("trashed", "deleted"):
+        if self.role is None or self.person is None or self.document.is_closed:
             return None
-        role = role_on(path_access(self.person, self.rules, path), self.role)
+        role = role_on(self.access(path), self.role)
         if role is None:
             return None
         role = lower(role, self.most)
@@ -77,7 +118,7 @@ class Rights(NamedTuple):
     def in_tree(self) -> TreeRights | None:
         """The rights on the paths of a tree. None: there are none, or it is in the trash."""
         role = self.role
-        if role is None or self.person is None or self.document.status in ("trashed", "deleted"):
+        if role is None or self.person is None or self.document.is_closed:
             return None
         return TreeRights(self, lower(role, "viewer") if self.document.status == "archived" else role)
 
@@ -90,7 +131,7 @@ class TreeRights(NamedTuple):
 
     @property
     def is_uniform(self) -> bool:
-        return not self.rights.rules or self.role == "owner"
+        return self.role == "owner" or not any(side.rules for side in self.rights.sides)
 
     def on(self, path: str) -> Role | None:
         return self.role if self.is_uniform else self.rights.on(path)
@@ -98,19 +139,24 @@ class TreeRights(NamedTuple):
     def shows(self, path: str, *, is_folder: bool) -> bool:
         if self.is_uniform or self.rights.on(path) is not None:
             return True
-        person = self.rights.person
-        return is_folder and person is not None and leads(person, self.rights.rules, path)
+        return is_folder and all(side.shows(path, is_folder=True) for side in self.rights.sides)
 
     @property
     def view(self) -> Hashable:
         """People of one view have the same rules about them, and the same role to begin with."""
+        return None if self.is_uniform else tuple(side.view for side in self.rights.sides)
+
+    @property
+    def recalls_any(self) -> bool:
         person = self.rights.person
-        if self.is_uniform or person is None:
-            return None
-        return person.role, tuple(rule for rule in self.rights.rules if is_about(rule, person))
+        return person is not None and person.role != "viewer"
+
+    def recalls(self, path: str) -> bool:
+        return self.recalls_any and self.rights.access(path) == "write"
 
     def alike(self, source: str, target: str) -> bool:
-        return all(matches(rule.pattern, source) == matches(rule.pattern, target) for rule in self.rights.rules)
+        rules = (rule for side in self.rights.sides for rule in side.rules)
+        return all(matches(rule.pattern, source) == matches(rule.pattern, target) for rule in rules)
 
 
 _DOCUMENT = select(
@@ -122,7 +168,9 @@ _DOCUMENT = select(
     workspaces.c.created_at,
     workspaces.c.created_by,
     workspaces.c.trashed_at,
-)
+    workspaces.c.project_key,
+    (func.coalesce(projects.c.import_state, "ready") == "ready").label("is_ready"),
+).outerjoin(projects, projects.c.project_key == workspaces.c.project_key)
 
 
 def find_document(connection: Connection, document_id: str) -> Document | None:
@@ -147,15 +195,28 @@ def find_rights(connection: Connection, caller: Caller, document_id: str) -> Rig
         return None
     if caller.kind == "folder":
         person = Person("", frozenset(), caller.role)
-        return Rights(document, caller.role, person, (), caller.role)
+        whole = document._replace(is_ready=True)  # also for whoever fills it
+        return Rights(whole, caller.role, person, (Side(person, ()),), caller.role)
     if caller.workspace and caller.workspace != document_id:
         return None
-    role, groups = _held(connection, caller, document.key)
+    if document.project_key is None:
+        role, groups = _held(connection, caller, document.key)
+    else:
+        own, role, groups = _held_in_project(connection, caller, document.key, document.project_key)
     if role is None or (document.status == "trashed" and role != "owner"):
         return Rights(document, None, None, (), caller.role)
-    bounded = lower(role, caller.role)
     person = Person(caller.account, groups, role)
-    return Rights(document, bounded, person, rules_of(connection, document.key), caller.role)
+    rules = rules_of(connection, document.key)
+    sides: tuple[Side, ...] = (Side(person, rules),)
+    if document.project_key is not None:
+        of_project = Side(person, rules_of_project(connection, document.project_key))
+        if own is None or role == "owner":
+            sides = (of_project, Side(person, rules, otherwise="write"))
+        else:
+            role = lower(role, own)
+            person = person._replace(role=role)
+            sides = (of_project, Side(person._replace(role=own), rules))
+    return Rights(document, lower(role, caller.role), person, sides, caller.role)
 
 
 def authorise(connection: Connection, caller: Caller, action: Action, document_id: str) -> Rights:
@@ -189,6 +250,17 @@ def rules_of(connection: Connection, workspace_key: int) -> tuple[PathRule, ...]
     return tuple(PathRule(*row) for row in found)
 
 
+def rules_of_project(connection: Connection, project_key: int) -> tuple[PathRule, ...]:
+    """Likewise of a project."""
+    rule = project_rules.c
+    found = connection.execute(
+        select(rule.member_kind, rule.member_id, rule.pattern, rule.access)
+        .where(rule.project_key == project_key)
+        .order_by(rule.position, rule.rule_id)
+    )
+    return tuple(PathRule(*row) for row in found)
+
+
 def link_is_open() -> ColumnElement[bool]:
     """Of a link: that nobody has switched it off, and its time is not up."""
     link = share_links.c
@@ -205,13 +277,9 @@ def _held(connection: Connection, caller: Caller, workspace_key: int) -> tuple[R
     if not caller.account:
         return None, frozenset()
     account = caller.account
-    if connection.execute(
-        select(bans.c.user_id).where(bans.c.workspace_key == workspace_key, bans.c.user_id == account)
-    ).first():
+    if _is_banned(connection, account, workspace_key):
         return None, frozenset()
-    groups = frozenset(
-        connection.execute(select(group_members.c.group_id).where(group_members.c.user_id == account)).scalars()
-    )
+    groups = _groups(connection, account)
     of_workspace = select(member.role).where(member.workspace_key == workspace_key)
     held = union_all(
         of_workspace.where(member.member_kind == "user", member.member_id == account),
@@ -220,7 +288,41 @@ def _held(connection: Connection, caller: Caller, workspace_key: int) -> tuple[R
         .join(link_visitors, visitor.link_id == link.link_id)
         .where(open_links, visitor.user_id == account),
     )
+    return _best(connection, held), groups
+
+
+def _held_in_project(
+    connection: Connection, caller: Caller, workspace_key: int, project_key: int
+) -> tuple[Role | None, Role | None, frozenset[str]]:
+    """Of somebody in the workspace of a project: the role that it narrows theirs to, if it does; the role in the
+    project; the groups they are in."""
+    account = caller.account
+    if not account or caller.kind == "link" or _is_banned(connection, account, workspace_key):
+        return None, None, frozenset()
+    groups = _groups(connection, account)
+
+    def held(table: Table, this: ColumnElement[bool]) -> Role | None:
+        member = table.c
+        person = (member.member_kind == "user") & (member.member_id == account)
+        by_group = (member.member_kind == "group") & member.member_id.in_(groups)
+        return _best(connection, select(member.role).where(this, person | by_group))
+
+    in_project = held(project_members, project_members.c.project_key == project_key)
+    return held(workspace_members, workspace_members.c.workspace_key == workspace_key), in_project, groups
+
+
+def _is_banned(connection: Connection, account: str, workspace_key: int) -> bool:
+    this = select(bans.c.user_id).where(bans.c.workspace_key == workspace_key, bans.c.user_id == account)
+    return connection.execute(this).first() is not None
+
+
+def _groups(connection: Connection, account: str) -> frozenset[str]:
+    mine = select(group_members.c.group_id).where(group_members.c.user_id == account)
+    return frozenset(connection.execute(mine).scalars())
+
+
+def _best(connection: Connection, roles: Executable) -> Role | None:
     best: Role | None = None
-    for role in connection.execute(held).scalars():
+    for role in connection.execute(roles).scalars():
         best = higher(best, cast(Role, role))
-    return best, groups
+    return best

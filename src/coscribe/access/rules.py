@@ -50,13 +50,13 @@ class PathRules:
 
         Errors: ``invalid_request``, ``precondition_failed``, see `authorise`.
         """
-        _check(rules)
+        check_rules(rules)
 
         def job(connection: Connection) -> Rules:
             document = authorise(connection, caller, Action.MANAGE_MEMBERS, document_id).document
             if revision not in (None, document.revision):
                 raise CoscribeError(Code.PRECONDITION_FAILED, file_id=document_id)
-            _check_members(connection, rules)
+            check_members(connection, rules)
             connection.execute(delete(path_rules).where(path_rules.c.workspace_key == document.key))
             for position, rule in enumerate(rules):
                 values = {"rule_id": new_id("rul"), "workspace_key": document.key, "position": position}
@@ -76,7 +76,7 @@ def advance(connection: Connection, workspace_key: int) -> None:
     connection.execute(this.values(revision=workspaces.c.revision + 1))
 
 
-def _check(rules: Sequence[PathRule]) -> None:
+def check_rules(rules: Sequence[PathRule]) -> None:
     if len(rules) > MAX_RULES:
         raise CoscribeError(Code.INVALID_REQUEST, f"at most {MAX_RULES} rules")
     for number, rule in enumerate(rules, 1):
@@ -101,7 +101,7 @@ def _problem(rule: PathRule) -> str:
     return ""
 
 
-def _check_members(connection: Connection, rules: Sequence[PathRule]) -> None:
+def check_members(connection: Connection, rules: Sequence[PathRule]) -> None:
     people = {rule.member_id for rule in rules if rule.member_kind == "user"}
     known = select(users.c.user_id).where(users.c.user_id.in_(people), users.c.status != "deleted")
     unknown = people - set(connection.execute(known).scalars()) | _unknown_groups(connection, rules)

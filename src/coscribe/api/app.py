@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from fastapi import FastAPI
@@ -21,18 +22,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coscribe.api import (
     account,
     admin,
+    audits,
     content,
     documents,
     events,
     export,
     external,
+    files,
+    git,
     groups,
     history,
     invitations,
     links,
     members,
+    mounts,
+    past,
+    projects,
     requests,
     retention,
+    searching,
     session,
     tokens,
     users,
@@ -43,6 +51,7 @@ from coscribe.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, problem
 from coscribe.api.route import COOKIE, Door
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
+from coscribe.documents.unpacking.intake import Bounds
 from coscribe.gateway.address import has_secret
 
 log = structlog.get_logger(__name__)
@@ -51,7 +60,11 @@ BODY_BYTES = 1_000_000
 TEXT_BODY_BYTES = 70_000_000
 """A file of 16 million code points takes up to 64 MB."""
 
-_TEXT_PATHS = ("/content", "/operations", "/import", "/fs/write")
+_TEXT_PATHS = ("/content", "/operations", "/import")
+_BYTES_PATH = "/fs/write"
+ARCHIVE_BODY_BYTES = Bounds().packed_bytes
+_ARCHIVE_PATH = "/api/projects/import"
+
 
 _CALLBACK = re.compile("/api/session/external/[^/]+/callback")
 _OF_PROVIDERS = frozenset(("code", "state", "session_state"))
@@ -76,10 +89,17 @@ _NOUNS = (
     documents,
     content,
     workspaces,
+    past,
+    files,
+    searching,
     history,
+    mounts,
+    git,
     retention,
+    audits,
     members,
     invitations,
+    projects,
     requests,
     links,
     groups,
@@ -98,7 +118,7 @@ def make_api(door: Door, *, version: str, new_request_id: Callable[[], str]) -> 
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
     app.openapi = lambda: _describe(app, door.cookie)  # type: ignore[method-assign]  # the documented way to change it
-    return _Frame(app, new_request_id, door.overrun)
+    return _Frame(app, new_request_id, door.overrun, door.services.files.blobs.max_bytes)
 
 
 def description(version: str) -> dict[str, Any]:
@@ -135,9 +155,14 @@ class _Frame:
     """Around every request: an id, bounds on the body, headers on the response, no secrets in the address."""
 
     def __init__(
-        self, app: ASGIApp, new_request_id: Callable[[], str], overrun: Callable[[Scope], CoscribeError | None]
+        self,
+        app: ASGIApp,
+        new_request_id: Callable[[], str],
+        overrun: Callable[[Scope], CoscribeError | None],
+        file_bytes: int,
     ) -> None:
         self._app = app
+        self._file_bytes = file_bytes
         self._new_request_id = new_request_id
         self._overrun = overrun
 
@@ -152,6 +177,10 @@ class _Frame:
         request_id = scope.setdefault("state", {})["request_id"] = self._new_request_id()
         path = scope["path"]
         bound = TEXT_BODY_BYTES if path.endswith(_TEXT_PATHS) else BODY_BYTES
+        if path.endswith(_BYTES_PATH):
+            bound = self._file_bytes
+        if path == _ARCHIVE_PATH:
+            bound = ARCHIVE_BODY_BYTES
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -179,12 +208,23 @@ def _bad_frame(scope: MutableMapping[str, Any], bound: int) -> CoscribeError | N
         return CoscribeError(Code.TOKEN_IN_URL)
     if "\0" in scope["path"] or "\0" in query or "%00" in query:
         return CoscribeError(Code.INVALID_REQUEST, "an address has no NUL")
+    if not _is_utf8(scope.get("query_string", b"")):
+        return CoscribeError(Code.INVALID_REQUEST, "what is in an address is UTF-8")
     if headers.get("content-encoding", "identity").lower() != "identity":
         return CoscribeError(Code.UNSUPPORTED_MEDIA_TYPE, "send the body as it is: no Content-Encoding")
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > bound:
         return CoscribeError(Code.REQUEST_TOO_LARGE, f"{length} bytes, at most {bound}")
     return None
+
+
+def _is_utf8(query: bytes) -> bool:
+    """Else another text would come of it than was sent."""
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def _read_past(receive: Receive) -> None:

@@ -186,7 +186,7 @@ async def blame(document_id: DocumentId, caller: ACaller, services: AServices, v
     whoever brought it back."""
     found = await services.history.blame(caller.identity, document_id, version)
     authors = await services.directory.authors({run.author_ref for run in found.runs})
-    return _json(await asyncio.to_thread(lambda: _blamed(found, authors)))
+    return _json(await asyncio.to_thread(lambda: blamed(found, authors)))
 
 
 @router.get(
@@ -301,7 +301,8 @@ def _played(found: PastOperations, authors: dict[int, Author]) -> bytes:
     )
 
 
-def _blamed(found: Blame, authors: dict[int, Author]) -> bytes:
+def blamed(found: Blame, authors: dict[int, Author]) -> bytes:
+    """`BlameOfText` as JSON."""
     runs = [
         {
             "length": run.length,

@@ -103,7 +103,7 @@ async def list_members(
 ) -> MemberList:
     """Everybody with access, in the order in which they came."""
     page = await services.members.list(caller, document_id, cursor=cursor, limit=limit)
-    return MemberList(items=[_row(member) for member in page.items], next_cursor=page.next_cursor)
+    return MemberList(items=[member_row(member) for member in page.items], next_cursor=page.next_cursor)
 
 
 @router.put("/api/documents/{documentId}/members/{memberId}", openapi_extra=action(Action.MANAGE_MEMBERS))
@@ -111,7 +111,7 @@ async def set_role(
     document_id: DocumentId, member_id: AMemberId, body: NewRole, caller: ACaller, services: AServices
 ) -> MemberRow:
     """Changes the role of a member, or adds a group of one's own; people are invited. An administrator adds anybody."""
-    return _row(await services.members.set_role(caller, document_id, member_id, body.role))
+    return member_row(await services.members.set_role(caller, document_id, member_id, body.role))
 
 
 @router.delete("/api/documents/{documentId}/members/{memberId}", openapi_extra=action(Action.MANAGE_MEMBERS))
@@ -130,7 +130,7 @@ async def leave(document_id: DocumentId, caller: ACaller, services: AServices) -
 async def transfer(document_id: DocumentId, body: Transfer, caller: ACaller, services: AServices) -> Transferred:
     """Makes a member an owner and steps down, in one step."""
     owner, giver = await services.members.transfer(caller, document_id, body.to, body.role, giver=body.giver)
-    return Transferred(owner=_row(owner), giver=_row(giver) if giver is not None else None)
+    return Transferred(owner=member_row(owner), giver=member_row(giver) if giver is not None else None)
 
 
 @router.get("/api/documents/{documentId}/bans", openapi_extra=action(Action.MANAGE_MEMBERS))
@@ -159,7 +159,7 @@ async def lift_ban(document_id: DocumentId, user_id: AUserId, caller: ACaller, s
 @router.get("/api/documents/{documentId}/rules", openapi_extra=action(Action.MANAGE_MEMBERS))
 async def list_rules(document_id: DocumentId, caller: ACaller, services: AServices, response: Response) -> RuleList:
     """The path rules. The ETag is the document's."""
-    return _rules(response, await services.members.rules.list(caller, document_id))
+    return shown_rules(response, await services.members.rules.list(caller, document_id))
 
 
 @router.put("/api/documents/{documentId}/rules", openapi_extra=action(Action.MANAGE_MEMBERS))
@@ -174,10 +174,10 @@ async def replace_rules(
     """The whole list anew; needs If-Match."""
     revision = expected_revision(if_match)
     rules = [PathRule(rule.member_kind, rule.member_id, rule.pattern, rule.access) for rule in body.rules]
-    return _rules(response, await services.members.rules.replace(caller, document_id, rules, revision))
+    return shown_rules(response, await services.members.rules.replace(caller, document_id, rules, revision))
 
 
-def _row(member: Member) -> MemberRow:
+def member_row(member: Member) -> MemberRow:
     row = MemberRow.model_validate(member)
     return row.model_copy(update={"handle": None, "color": None}) if member.kind == "group" else row
 
@@ -186,6 +186,6 @@ def _ban(ban: Ban) -> BanRow:
     return BanRow(user=UserRow.model_validate(ban.person), banned_by=ban.banned_by, banned_at=ban.banned_at)
 
 
-def _rules(response: Response, rules: Rules) -> RuleList:
+def shown_rules(response: Response, rules: Rules) -> RuleList:
     response.headers["ETag"] = etag(rules.revision)
     return RuleList(rules=[RuleRow.model_validate(rule) for rule in rules.rules])

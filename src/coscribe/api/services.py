@@ -6,17 +6,23 @@ from typing import NamedTuple
 
 from coscribe.access.accounts import Accounts
 from coscribe.access.administration import Administration
+from coscribe.access.auditing import Audits
 from coscribe.access.authentication import Authentication
+from coscribe.access.bundles import Bundles
 from coscribe.access.directory import Directory
 from coscribe.access.documents import Documents
 from coscribe.access.events import Notes
 from coscribe.access.external import ExternalSignIn
+from coscribe.access.git_work import GitWork
 from coscribe.access.groups import Groups
+from coscribe.access.imports import Imports
 from coscribe.access.invitations import Invitations
 from coscribe.access.keys import Keys
 from coscribe.access.links import Links
 from coscribe.access.members import Members
+from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
+from coscribe.access.projects import Projects
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention
 from coscribe.access.sessions import Sessions
@@ -25,6 +31,9 @@ from coscribe.access.versions import NamedVersions
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.file_system import FileSystem
 from coscribe.documents.history import History
+from coscribe.documents.restoring import Restoring
+from coscribe.documents.searching import Searching
+from coscribe.documents.workspace_past import WorkspacePast
 from coscribe.persistence.database import Database
 
 
@@ -47,10 +56,19 @@ class Services(NamedTuple):
     requests: AccessRequests
     versions: NamedVersions
     retention: DocumentRetention
+    audits: Audits
+    bundles: Bundles
     links: Links
     directory: Directory
     external: ExternalSignIn
     collaboration: Collaboration
     files: FileSystem
+    mounts: Mounts
+    projects: Projects
+    imports: Imports
+    git: GitWork
     history: History
+    past: WorkspacePast
+    restoring: Restoring
+    searching: Searching
     public_url: str

@@ -1,23 +1,22 @@
-"""Workspaces: make them, and their files by path. Whatever is about members, links or the trash is as for documents."""
+"""Workspaces: make them, and their files by path; what is in those is in `files`. Whatever is about members, links or
+the trash is as for documents."""
 
 from __future__ import annotations
 
 import secrets
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import Field
 
 from coscribe.access.caller import Caller
 from coscribe.access.policy import Action
-from coscribe.api.content import AVersion, Placed, text_of, version_of
+from coscribe.api.content import Placed
 from coscribe.api.documents import AKey, Document, shown_as_made
 from coscribe.api.models import DocumentName, Incoming, Outgoing
 from coscribe.api.route import ACaller, AServices, PolicyRoute, action
-from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.file_system import Contents, Listing, Written
+from coscribe.documents.file_system import Listing, Written
 
 router = APIRouter(route_class=PolicyRoute, tags=["workspaces"])
 
@@ -30,6 +29,12 @@ APath = Annotated[
     Query(max_length=4_096, pattern=_PATH, examples=["src/main.py"], description="from the top; empty: the top"),
 ]
 PathName = Annotated[str, Field(min_length=1, max_length=4_096, pattern=_PATH, examples=["src/main.py"])]
+
+
+AnAt = Annotated[
+    int | None,
+    Query(ge=0, le=2**53 - 1, description="a sequence: as it was then, for editors; without it as it is now"),
+]
 
 
 class NewWorkspace(Incoming):
@@ -51,19 +56,11 @@ class EntryList(Outgoing):
     server_sequence_id: int = Field(description="the workspace as it was then")
 
 
-class FileContent(Outgoing):
-    """``text`` is missing where it is none."""
-
-    entry: Entry
-    text: str | None
-    document_version: int | None = Field(description="the version this text has; what a later edit is based on")
-
-
-class WrittenFile(Outgoing):
-    """``operation`` is missing where the text was that already."""
+class MadeFile(Outgoing):
+    """A file or folder that was made."""
 
     file_id: str
-    operation: Placed | None
+    operation: Placed
 
 
 class AtPath(Incoming):
@@ -98,7 +95,7 @@ async def create_workspace(
 ) -> Document:
     """An empty tree of files that one owns."""
     made = await services.documents.create_tree(
-        caller, body.name.strip(), _workspace_id(caller, idempotency_key), folds_case=body.folds_case
+        caller, body.name.strip(), workspace_id_of(caller, idempotency_key), folds_case=body.folds_case
     )
     return shown_as_made(response, made)
 
@@ -113,8 +110,12 @@ async def stat(workspace_id: WorkspaceId, caller: ACaller, services: AServices, 
 
 
 @router.get(f"{FS}/list", openapi_extra=action(Action.READ_CONTENT))
-async def list_folder(workspace_id: WorkspaceId, caller: ACaller, services: AServices, path: APath = "") -> EntryList:
-    """What is in a folder, by name."""
+async def list_folder(
+    workspace_id: WorkspaceId, caller: ACaller, services: AServices, path: APath = "", at: AnAt = None
+) -> EntryList:
+    """What is in a folder, or was, by name."""
+    if at is not None:
+        return _listed(await services.past.list(caller.identity, workspace_id, path, at))
     return _listed(await services.files.list(caller.identity, workspace_id, path))
 
 
@@ -124,63 +125,7 @@ async def list_trash(workspace_id: WorkspaceId, caller: ACaller, services: AServ
     return _listed(await services.files.trash(caller.identity, workspace_id))
 
 
-@router.get(
-    f"{FS}/read",
-    openapi_extra=action(Action.READ_CONTENT),
-    response_model=FileContent,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-)
-async def read_file(
-    workspace_id: WorkspaceId,
-    caller: ACaller,
-    services: AServices,
-    response: Response,
-    path: APath = "",
-    accept: Annotated[str, Header(max_length=1_024)] = "",
-) -> Any:
-    """A file with its text; with `Accept: text/plain` the text alone. The ETag is the version."""
-    found = await services.files.read(caller.identity, workspace_id, path)
-    headers = {} if found.text is None else {"ETag": f'"v{found.text.version}"'}
-    if "text/plain" in accept and found.text is not None:
-        return PlainTextResponse(found.text.text, headers=headers)
-    response.headers.update(headers)
-    return _content(found)
-
-
 # ---- changing
-
-
-@router.put(
-    f"{FS}/write",
-    openapi_extra=action(Action.EDIT_CONTENT, by_pipeline=True)
-    | {"requestBody": {"content": {"text/plain": {"schema": {"type": "string", "pattern": "^[^\\x00]*$"}}}}},
-)
-async def write_file(
-    workspace_id: WorkspaceId,
-    request: Request,
-    caller: ACaller,
-    services: AServices,
-    response: Response,
-    path: APath = "",
-    if_match: AVersion = None,
-    if_none_match: Annotated[Literal["*"] | None, Header(description="make it: nothing is there yet")] = None,
-    idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
-) -> WrittenFile:
-    """A text as it should be: a new file with `If-None-Match: *`, else compared with the version it was read at
-    (`If-Match: "v17"`): what differs becomes one operation, and what others have written since stays."""
-    text, series = await text_of(request), _series(caller, workspace_id, idempotency_key)
-    if if_none_match is None and if_match is None:
-        raise CoscribeError(
-            Code.PRECONDITION_REQUIRED, "send If-Match with the version that you read, or If-None-Match"
-        )
-    files, who = services.files, caller.identity
-    if if_none_match is not None:
-        written = await files.create(who, workspace_id, path, text, series)
-    else:
-        written = await files.write(who, workspace_id, path, text, version_of(if_match), series)
-        if written.place is not None:
-            response.headers["ETag"] = f'"v{written.place.document_version}"'
-    return _written(written)
 
 
 @router.post(f"{FS}/mkdir", openapi_extra=action(Action.EDIT_CONTENT, by_pipeline=True))
@@ -190,10 +135,10 @@ async def make_folder(
     caller: ACaller,
     services: AServices,
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
-) -> WrittenFile:
+) -> MadeFile:
     """A folder in one that is there."""
-    series = _series(caller, workspace_id, idempotency_key)
-    return _written(await services.files.mkdir(caller.identity, workspace_id, body.path, series))
+    series = series_of(caller, workspace_id, idempotency_key)
+    return _made(await services.files.mkdir(caller.identity, workspace_id, body.path, series))
 
 
 @router.post(f"{FS}/rename", openapi_extra=action(Action.EDIT_CONTENT, by_pipeline=True))
@@ -205,7 +150,7 @@ async def rename_file(
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Placed:
     """Another name, another folder, or both; the file stays the same, for whoever edits it, too."""
-    series = _series(caller, workspace_id, idempotency_key)
+    series = series_of(caller, workspace_id, idempotency_key)
     who, overwrite = caller.identity, body.overwrite
     place = await services.files.rename(who, workspace_id, body.source, body.target, series, overwrite=overwrite)
     return Placed.model_validate(place)
@@ -218,10 +163,10 @@ async def copy_file(
     caller: ACaller,
     services: AServices,
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
-) -> WrittenFile:
+) -> MadeFile:
     """A copy of a file, or of a folder with all that one sees in it, up to 1,000 files."""
-    series = _series(caller, workspace_id, idempotency_key)
-    return _written(await services.files.copy(caller.identity, workspace_id, body.source, body.target, series))
+    series = series_of(caller, workspace_id, idempotency_key)
+    return _made(await services.files.copy(caller.identity, workspace_id, body.source, body.target, series))
 
 
 @router.post(f"{FS}/delete", openapi_extra=action(Action.EDIT_CONTENT, by_pipeline=True))
@@ -233,7 +178,7 @@ async def delete_file(
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Placed:
     """Into the trash, a folder with all that is in it."""
-    series = _series(caller, workspace_id, idempotency_key)
+    series = series_of(caller, workspace_id, idempotency_key)
     return Placed.model_validate(await services.files.delete(caller.identity, workspace_id, body.path, series))
 
 
@@ -246,7 +191,7 @@ async def restore_file(
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Placed:
     """Out of the trash. Where the name is taken by now it gets a number."""
-    series = _series(caller, workspace_id, idempotency_key)
+    series = series_of(caller, workspace_id, idempotency_key)
     who, target = caller.identity, body.target
     place = await services.files.restore(who, workspace_id, body.file_id, series, target=target)
     return Placed.model_validate(place)
@@ -259,11 +204,11 @@ async def save_file(workspace_id: WorkspaceId, body: AtPathOrTop, caller: ACalle
     return Saved(server_sequence_id=await services.files.save(caller.identity, workspace_id, body.path))
 
 
-def _workspace_id(caller: Caller, key: str | None) -> str:
+def workspace_id_of(caller: Caller, key: str | None) -> str:
     return "" if key is None else f"wsp_{blake2b(f'{caller.author} {key}'.encode(), digest_size=16).hexdigest()}"
 
 
-def _series(caller: Caller, workspace_id: str, key: str | None) -> str:
+def series_of(caller: Caller, workspace_id: str, key: str | None) -> str:
     """For the ids of the operations that a request makes: the same for the same key of the same author."""
     if key is None:
         return f"http-{secrets.token_hex(8)}"
@@ -276,15 +221,5 @@ def _listed(listing: Listing) -> EntryList:
     )
 
 
-def _content(found: Contents) -> FileContent:
-    text = found.text
-    return FileContent(
-        entry=Entry.model_validate(found.entry),
-        text=None if text is None else text.text,
-        document_version=None if text is None else text.version,
-    )
-
-
-def _written(written: Written) -> WrittenFile:
-    place = None if written.place is None else Placed.model_validate(written.place)
-    return WrittenFile(file_id=written.file_id, operation=place)
+def _made(written: Written) -> MadeFile:
+    return MadeFile(file_id=written.file_id, operation=Placed.model_validate(written.place))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import typer
 
 from coscribe.cli import (
+    audit,
     backup,
     bench,
     doctor,
     documents,
     events,
+    git,
     members,
+    past,
+    projects,
     prune,
     read,
+    redact,
     replay,
     restore,
     retention,
@@ -45,6 +50,7 @@ app.command("restore")(restore.restore)
 app.command("doctor")(doctor.doctor)
 app.command("vacuum")(vacuum.vacuum)
 app.command("prune")(prune.prune)
+app.command("redact")(redact.redact)
 app.command("bench")(bench.bench)
 app.command("login")(session.login)
 app.command("logout")(session.logout)
@@ -52,8 +58,12 @@ app.command("whoami")(session.whoami)
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(documents.app, name="documents")
+app.add_typer(projects.app, name="project")
+app.add_typer(past.app, name="past")
+app.add_typer(git.app, name="git")
 app.add_typer(members.app, name="members")
 app.add_typer(retention.app, name="retention")
+app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(events.keys, name="keys")
 

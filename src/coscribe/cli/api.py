@@ -96,7 +96,14 @@ class Api:
                 raise
             return self._line.ask(request, self._credential.token())
 
-    def get(self, path: str, **params: str | int) -> Row:
+    @contextmanager
+    def pieces(self, request: Request) -> Iterator[Iterator[bytes]]:
+        """The answer to a request piece by piece."""
+        self.who  # noqa: B018  (renews the credential, if that has to be)
+        with self._line.pieces(request, self._credential.token()) as pieces:
+            yield pieces
+
+    def get(self, path: str, /, **params: str | int) -> Row:
         found: Row = self.ask("GET", path, params=params).json()
         return found
 
@@ -124,6 +131,14 @@ class Api:
         _ = self.who  # a token that has ended is renewed by this
         with self._line.reading(Request("GET", path, headers={"Accept": "*/*"}), self._credential.token()) as lines:
             yield lines
+
+    @contextmanager
+    def fetching(self, path: str, **params: str | int) -> Iterator[Iterator[bytes]]:
+        """A long answer as it is, piece by piece."""
+        _ = self.who  # a token that has ended is renewed by this
+        request = Request("GET", path, params=params, headers={"Accept": "*/*"})
+        with self._line.fetching(request, self._credential.token()) as pieces:
+            yield pieces
 
     def explain(self, refusal: Refused) -> NoReturn:
         """Ends the command with what the server said, and what to do in this case."""

@@ -4,7 +4,11 @@ One read transaction is held from the first page to the last. So the copy shows 
 meanwhile, and SQLite has no reason to begin anew, as it does with a source that changes between two steps. Nobody who
 writes waits for one who reads; what they write stays in the write-ahead log until the copy is done.
 
-A backup is a folder: the database, the keys, and a manifest. It appears under its name when it is whole and on disk.
+Blobs are copied behind that: one that the database of that moment refers to was on disk before, and is never changed
+or removed while a server runs.
+
+A backup is a folder: the database, the keys, the blobs, and a manifest. It appears under its name when it is whole and
+on disk.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ import msgspec
 
 from coscribe.cli.store import reading
 from coscribe.config import Settings
+from coscribe.persistence.blobs import copy_blobs
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
+from coscribe.persistence.sqlite import stored_blobs
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -55,7 +61,8 @@ class Head(msgspec.Struct, rename="camel"):
 class Manifest(msgspec.Struct, rename="camel"):
     """What a backup holds. ``made_at``: the moment it shows, ISO 8601 in UTC. ``schema``: the newest migration in it.
 
-    ``token_key``: whether the key that signs tokens is in it; otherwise it was a setting of the server.
+    ``token_key``: whether the key that signs tokens is in it; otherwise it was a setting of the server. ``lacking``:
+    hashes of blobs that were missing or damaged already, and are not in it.
     """
 
     format: int
@@ -68,6 +75,8 @@ class Manifest(msgspec.Struct, rename="camel"):
     database_bytes: int
     database_sha256: str
     workspaces: list[Head]
+    blobs: int = 0
+    lacking: list[str] = []
 
 
 def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) -> Manifest:
@@ -84,6 +93,7 @@ def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) ->
                 _write(draft / KEY, (folder / KEY).read_bytes())
             if (folder / CHECKPOINT_KEY).exists():
                 _write(draft / CHECKPOINT_KEY, (folder / CHECKPOINT_KEY).read_bytes())
+            _copy_blobs(source, Settings(folder=folder).blobs, Settings(folder=draft).blobs, manifest)
             manifest.database_bytes = copy.stat().st_size
             manifest.database_sha256 = digest(copy)
             _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
@@ -116,7 +126,7 @@ def whole(target: Path) -> Iterator[Path]:
     try:
         yield draft
         for path in (*draft.iterdir(), draft):
-            _sync(path)
+            _sync(path)  # blobs are synced as they are written
         if is_there:
             for path in sorted(draft.iterdir(), key=lambda path: path.name == MANIFEST):
                 path.rename(target / path.name)
@@ -172,6 +182,13 @@ def _copy(source: sqlite3.Connection, path: Path, progress: Callable[[int, int],
         source.backup(copy, pages=STEP_PAGES, progress=step)
         copy.execute("PRAGMA journal_mode = DELETE")  # so that it can be read where nothing can be written
         os.fsync(file.fileno())
+
+
+def _copy_blobs(source: sqlite3.Connection, blobs: Path, target: Path, manifest: Manifest) -> None:
+    digests = stored_blobs(source)
+    if digests:
+        manifest.lacking = copy_blobs(blobs, target, digests)
+        manifest.blobs = len(digests) - len(manifest.lacking)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,9 +17,9 @@ def backup(
 ) -> None:
     """Copy the data folder while the server runs on it: everything that was acknowledged before the command began.
 
-    People go on typing; the copy shows one moment. TARGET gets the database, the key that signs tokens and a manifest
-    (time, versions, last sequence and chain hash of each workspace). Whoever can read it can read everything: it is
-    made for its owner only. What was set by environment variables is not in it.
+    People go on typing; the copy shows one moment. TARGET gets the database, the contents that are no text, the key
+    that signs tokens and a manifest (time, versions, last sequence and chain hash of each workspace). Whoever can read
+    it can read everything: it is made for its owner only. What was set by environment variables is not in it.
 
     `coscribe verify --data TARGET` proves that it is whole. Bring it back with `coscribe restore`; do not run a server
     on it, for clients that have seen what came later would not notice.
@@ -50,5 +50,10 @@ def backup(
     out.print(
         f"{target}: {count:,} documents, {size:,.1f} MB, as of {manifest.made_at}", highlight=False, soft_wrap=True
     )
+    if manifest.lacking:
+        err.print(
+            f"[yellow]{len(manifest.lacking):,} contents are missing or damaged, and are not in the copy; "
+            f"`coscribe verify` names them and their files.[/yellow]"
+        )
     if not manifest.token_key:
         err.print("[yellow]The key that signs tokens is a setting of this server: keep it elsewhere.[/yellow]")

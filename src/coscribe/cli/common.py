@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import IO, Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import msgspec
@@ -46,6 +50,25 @@ def nobody_answers(server: str) -> NoReturn:
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
     typer.echo(msgspec.json.encode(value))
+
+
+@contextmanager
+def written(path: Path | None, option: str) -> Iterator[IO[bytes]]:
+    """A file that takes its place at the end, whole or not at all; None: stdout. Ends with advice about the option
+    where it cannot be written."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}", f"Give {option} with a file in a folder that you may write to.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def websocket_url(server: str) -> str:

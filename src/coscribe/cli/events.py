@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
 from coscribe.cli.api import At, Given, Limit, Operator, opened
-from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
+from coscribe.cli.common import DEFAULT_SERVER, Json, err, written
 from coscribe.cli.show import Columns, ago, show_done, show_list
 
 app = typer.Typer(
@@ -72,10 +68,10 @@ def export_events(
     with opened(server, token, data) as api:
         newest = api.get("/admin/events", limit=1)["items"]
         total = newest[0]["eventId"] if newest else 0
-        with _written(output) as file, api.reading("/admin/events/export") as lines:
+        with written(output, "--output") as file, api.reading("/admin/events/export") as lines:
             count = 0
             for line in _counted(lines, total):
-                file.write(f"{line}\n")
+                file.write(f"{line}\n".encode())
                 count += 1
     if output is not None:
         show_done({"file": str(output), "events": count}, f"{count:,} events are in {output}.", json=json)
@@ -94,24 +90,6 @@ def rotate(server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None
     with opened(server, token, data) as api:
         made = api.send("POST", "/admin/signing-keys")
     show_done(made, f"Access tokens are signed with the key {made['keyId']} from now on.", json=json)
-
-
-@contextmanager
-def _written(path: Path | None) -> Iterator[IO[str]]:
-    """A file that takes its place at the end; None: stdout."""
-    if path is None:
-        yield sys.stdout
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}", "Give --output with a file in a folder that you may write to.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            yield file
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _counted(lines: Iterable[str], total: int) -> Iterator[str]:

@@ -78,13 +78,37 @@ class Line:
     @contextmanager
     def reading(self, request: Request, token: str = "") -> Iterator[Iterator[str]]:
         """The answer line by line, as it comes. Raises Refused. Ends with advice where there is none."""
+        with self._streaming(request, token) as response:
+            yield response.iter_lines()
+
+    @contextmanager
+    def fetching(self, request: Request, token: str = "") -> Iterator[Iterator[bytes]]:
+        """The answer as bytes, as they come. Raises Refused. Ends with advice where there is none."""
+        with self._streaming(request, token) as response:
+            yield response.iter_bytes()
+
+    @contextmanager
+    def _streaming(self, request: Request, token: str) -> Iterator[httpx.Response]:
         with self._told():
             response = self._client.send(self._build(request, token), stream=True)
             try:
                 if not response.is_success:
                     response.read()
                 self._check(response)
-                yield response.iter_lines()
+                yield response
+            finally:
+                response.close()
+
+    @contextmanager
+    def pieces(self, request: Request, token: str = "") -> Iterator[Iterator[bytes]]:
+        """The answer piece by piece, as it comes. Raises Refused. Ends with advice where there is none."""
+        with self._told():
+            response = self._client.send(self._build(request, token), stream=True)
+            try:
+                if not response.is_success:
+                    response.read()
+                    self._check(response)
+                yield response.iter_bytes()
             finally:
                 response.close()
 

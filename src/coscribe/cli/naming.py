@@ -14,7 +14,7 @@ SHOWN = 5
 """Candidates that an error lists."""
 
 _USER_ID = re.compile("usr_[0-9a-f]{32}")
-_DOCUMENT_ID = re.compile("doc_[0-9a-f]{32}")
+_DOCUMENT_ID = re.compile("(doc|wsp)_[0-9a-f]{32}")
 
 
 def user_id(api: Api, name: str) -> str:
@@ -42,8 +42,9 @@ def document_path(api: Api, name: str, *statuses: str) -> str:
     return f"/documents/{document(api, name, *statuses)['documentId']}"
 
 
-def document(api: Api, name: str, *statuses: str) -> Row:
-    """The document that an id, a name or the beginning of only one name means, in any case of letters.
+def document(api: Api, name: str, *statuses: str, kind: str = "document") -> Row:
+    """The document that an id, a name or the beginning of only one name means, in any case of letters; or the workspace
+    where that is the ``kind``.
 
     Looked for among one's own, then, by administrators, among all; only among those in one of the statuses.
     """
@@ -51,17 +52,17 @@ def document(api: Api, name: str, *statuses: str) -> Row:
         return api.get(f"/documents/{name}")
     others: list[Row] = []
     fitting: list[Row] = []
-    for source in _catalogues(api, name, statuses):
-        found = [row for row in source if row["status"] in statuses]
+    for source in _catalogues(api, name, statuses, kind):
+        found = [row for row in source if row["status"] in statuses and kind in ("document", row["kind"])]
         others += found
         fitting = _fitting(found, name)
         if fitting:
             break
     if not fitting:
         advice = _listed(map(_described, others)) if others else "See `coscribe documents list` and its options."
-        fail(f"there is no {' or '.join(statuses)} document {name!r}", advice, code=1)
+        fail(f"there is no {' or '.join(statuses)} {kind} {name!r}", advice, code=1)
     if len(fitting) > 1:
-        fail(f"{len(fitting)} documents fit {name!r}", _listed(map(_described, fitting)))
+        fail(f"{len(fitting)} {kind}s fit {name!r}", _listed(map(_described, fitting)))
     return fitting[0]
 
 
@@ -86,12 +87,12 @@ def _people(api: Api, handle: str) -> Iterator[Row]:
     return chain([api.get("/account")], api.pages("/users", query=handle, limit=SHOWN))
 
 
-def _catalogues(api: Api, name: str, statuses: Iterable[str]) -> Iterator[Iterable[Row]]:
+def _catalogues(api: Api, name: str, statuses: Iterable[str], kind: str) -> Iterator[Iterable[Row]]:
     only = api.who["documentId"]
     if only:
         yield [api.get(f"/documents/{only}")]
     elif api.who["userId"]:
-        yield chain.from_iterable(api.pages("/documents", query=name, status=status) for status in statuses)
+        yield chain.from_iterable(api.pages("/documents", query=name, status=status, kind=kind) for status in statuses)
     if api.administers:
         yield api.pages("/admin/documents", query=name)
 

@@ -13,10 +13,11 @@ from sqlalchemy.exc import DatabaseError
 
 from coscribe.access.events import Event, record
 from coscribe.access.ids import now
-from coscribe.access.retention import pruned_event
+from coscribe.access.retention import held_back, pruned_event
 from coscribe.cli.common import fail
 from coscribe.cli.store import owning
 from coscribe.config import Settings
+from coscribe.core.errors import Code
 from coscribe.documents.ports import Prunable, SegmentSize, StorageError
 from coscribe.documents.pruning import PrunedPart, Pruning
 from coscribe.persistence.migrate import migrate
@@ -24,6 +25,7 @@ from coscribe.persistence.signing import signing_key
 from coscribe.persistence.sqlite import SqliteStorage
 
 ACTOR = "operator"
+_HELD = Code.LEGAL_HOLD.value.code
 
 
 class Done(msgspec.Struct, rename="camel"):
@@ -43,6 +45,9 @@ def prune_folder(folder: Path, forget_ids: bool) -> Done:
         try:
             migrate(path)
             done, events = asyncio.run(_prune_all(settings, forget_ids))
+            for workspace_id in _held_back(path, settings.retention_days):
+                done.left[workspace_id] = f"{_HELD}: nothing of it may be deleted"
+                events.append(Event("log.pruned", ACTOR, workspace_id=workspace_id, outcome=_HELD))
             _record(path, events)
             return done
         except (sqlite3.DatabaseError, DatabaseError, StorageError, OSError, ValueError) as error:
@@ -88,6 +93,14 @@ async def _close(storage: SqliteStorage, pruning: Pruning, item: Prunable, setti
     size = SegmentSize(policy.segment_entries, policy.segment_bytes, 1)
     while await storage.compact(key, through, size) is not None:
         pass
+
+
+def _held_back(path: Path, default_days: int) -> list[str]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        found = held_back(connection, default_days)
+    engine.dispose()
+    return found
 
 
 def _record(path: Path, events: list[Event]) -> None:

@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeGuard
 
 import msgspec
 from sqlalchemy import create_engine
@@ -26,12 +27,13 @@ from coscribe.cli.backing_up import FORMAT, KEY, MANIFEST, FolderError, Manifest
 from coscribe.cli.verifying import verify_events, verify_folder
 from coscribe.config import Settings
 from coscribe.core.errors import CoscribeError
-from coscribe.core.tree import Tree
+from coscribe.core.tree import NodeState, Tree
 from coscribe.model import GENESIS, decode_effect
+from coscribe.persistence.blobs import copy_blobs
 from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.segments import ZLIB, Packed, Row, unpack
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
-from coscribe.persistence.sqlite import connect, iterate, put_files, stored_workspaces
+from coscribe.persistence.sqlite import connect, iterate, put_files, stored_blobs, stored_uses, stored_workspaces
 
 MAX_NAMED = 5
 """Damaged files that are named."""
@@ -77,13 +79,13 @@ def restore(backup: Path, folder: Path, at: datetime | None) -> Restored:
         database = Settings(folder=draft).database
         try:
             _take(backup, draft, manifest)
-            _assert_whole(draft, "the backup is damaged")
+            _assert_whole(draft, "the backup is damaged", manifest)
             with closing(connect(database)) as db:
                 if at is not None:
                     cuts = cut(db, int(at.timestamp() * 1_000_000))
                 start_new_incarnations(db)
             if cuts:
-                _assert_whole(draft, "what was cut does not fit together")
+                _assert_whole(draft, "what was cut does not fit together", manifest)
             _note(database, manifest, at, cuts)
         except (sqlite3.Error, DatabaseError, OSError) as error:
             raise FolderError(
@@ -172,6 +174,7 @@ def _cut_workspace(db: sqlite3.Connection, key: int, kept: int, version: int, ch
         " AND file_key IN (SELECT file_key FROM files WHERE workspace_key = :key)",
         behind,
     )
+    db.execute("DELETE FROM audit_checkpoints WHERE workspace_key = :key AND sequence > :kept", behind)
     db.execute("DELETE FROM named_versions WHERE workspace_key = ? AND version > ?", (key, version))
     # How far a series has come is looked for closely below its ceiling: a ceiling left too high would hide it.
     db.execute("DELETE FROM operation_series WHERE workspace_key = ?", (key,))
@@ -189,12 +192,15 @@ def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
     root = workspace.root
     assert root is not None
     tree = Tree(folds_case=workspace.folds_case)
+    keys = {file.file_id: file.key for file in workspace.files}
     known: set[str] = set()
+    blobs: set[tuple[int, str]] = set()
     try:
         for entry in iterate(db, workspace.key, file_key=root.key):
             effect, _ = decode_effect(entry.payload)
             tree.take_in(effect)
             known.update(change.file_id for change in effect.changes)
+            blobs.update((keys[each.file_id], each.after.content) for each in effect.changes if _is_binary(each.after))
     except (ValueError, CoscribeError) as error:
         raise FolderError(f"the tree of {workspace_id} cannot be replayed: {error}", "Take another backup.") from error
     others = [file for file in workspace.files if file is not root]
@@ -207,6 +213,10 @@ def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
             if file.file_id in known
         ],
     )
+    gone = [use for use in stored_uses(db, workspace.key) if (use.file_key, use.blob.digest) not in blobs]
+    db.executemany(
+        "DELETE FROM file_blobs WHERE file_key = ? AND hash = ?", [(use.file_key, use.blob.digest) for use in gone]
+    )
     later = [(file.key,) for file in others if file.file_id not in known]
     db.executemany("DELETE FROM file_snapshots WHERE file_key = ?", later)
     db.executemany("DELETE FROM files WHERE file_key = ?", later)
@@ -217,6 +227,10 @@ def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
         " WHERE file_snapshots.file_key = files.file_key), 0) WHERE workspace_key = ?",
         (workspace.key,),
     )
+
+
+def _is_binary(node: NodeState | None) -> TypeGuard[NodeState]:
+    return node is not None and node.kind == "binary"
 
 
 def _read_manifest(backup: Path) -> Manifest:
@@ -252,11 +266,13 @@ def _take(backup: Path, draft: Path, manifest: Manifest) -> None:
         )
     if current(database) != head():
         migrate(database)
+    with closing(connect(database, read_only=True)) as db:
+        copy_blobs(Settings(folder=backup).blobs, Settings(folder=draft).blobs, stored_blobs(db))
 
 
-def _assert_whole(folder: Path, what: str) -> None:
-    """As `coscribe verify` does. Raises FolderError."""
-    damaged = [verdict for verdict in verify_folder(folder) if not verdict.clean]
+def _assert_whole(folder: Path, what: str, manifest: Manifest) -> None:
+    """As `coscribe verify` does, but for blobs that were lacking when the backup was made. Raises FolderError."""
+    damaged = [verdict for verdict in verify_folder(folder, lacking=manifest.lacking) if not verdict.clean]
     events = verify_events(folder)
     where = [
         f"{verdict.file or 'database'}: {verdict.findings[0].detail if verdict.findings else 'see `coscribe verify`'}"

@@ -11,7 +11,8 @@ LEFT = 1
 
 
 def vacuum(data: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
-    """Make the data folder smaller: compress the closed parts of every log, give free space back to the disk.
+    """Make the data folder smaller: compress the closed parts of every log, remove contents that nothing refers to any
+    more, give free space back to the disk.
 
     A running server compresses as it goes, and uses free space again; this does what it leaves, such as logs from
     before there was compression. Nothing is lost: history, `coscribe verify` and all the rest read what is compressed.
@@ -36,6 +37,7 @@ def vacuum(data: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
     else:
         out.print(
             f"compressed {done.entries:,} entries of the log into {done.segments:,} segments\n"
+            f"removed {done.blobs:,} contents that nothing refers to ({done.blob_bytes / 1e6:,.1f} MB)\n"
             f"the database had {done.bytes_before / 1e6:,.1f} MB, and has {done.bytes_after / 1e6:,.1f} MB",
             highlight=False,
         )

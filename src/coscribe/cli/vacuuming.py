@@ -17,22 +17,26 @@ from coscribe.cli.store import owning
 from coscribe.config import Settings
 from coscribe.documents.ports import SegmentSize, StorageError
 from coscribe.model import Workspace
+from coscribe.persistence.blobs import drop_drafts, stored
 from coscribe.persistence.closed_log import closed_through, last_closed
 from coscribe.persistence.migrate import migrate
-from coscribe.persistence.sqlite import SqliteStorage, connect, stored_workspaces
+from coscribe.persistence.sqlite import SqliteStorage, connect, stored_blobs, stored_workspaces
 
 LEAST = 256
 """Entries that are worth a segment; a server waits until one is full."""
 
 
 class Vacuumed(msgspec.Struct, rename="camel"):
-    """What was done. ``left``: workspaces of which something could not be compressed, and why."""
+    """What was done. ``left``: workspaces of which something could not be compressed, and why. ``blobs`` that nothing
+    referred to any more are gone, and so are their ``blob_bytes``."""
 
     entries: int
     segments: int
     bytes_before: int
     bytes_after: int
     left: dict[str, str]
+    blobs: int
+    blob_bytes: int
 
 
 def vacuum_folder(folder: Path) -> Vacuumed:
@@ -48,9 +52,9 @@ def vacuum_folder(folder: Path) -> Vacuumed:
             with _progress() as progress:
                 entries, segments, left = _compress(path, size, progress)
                 progress.add_task("giving space back", total=None)
-                _give_back(path)
-            return Vacuumed(entries, segments, before, _size(path), left)
-        except (sqlite3.DatabaseError, DatabaseError, StorageError) as error:
+                give_back(path)
+            return Vacuumed(entries, segments, before, _size(path), left, *_sweep(path, settings.blobs))
+        except (sqlite3.DatabaseError, DatabaseError, StorageError, OSError) as error:
             fail(
                 f"the database cannot be made smaller: {error}",
                 f"It is as good as it was. Is the disk full? See what is wrong: coscribe verify --data {folder}",
@@ -98,7 +102,22 @@ async def _compact_all(
     return entries, segments, left
 
 
-def _give_back(path: Path) -> None:
+def _sweep(path: Path, blobs: Path) -> tuple[int, int]:
+    """Removes the blobs that no log refers to: the documents are gone that had them, or never came to be. Nobody can be
+    about to refer to one, for the folder is ours. Returns how many there were, and their bytes."""
+    with closing(connect(path, read_only=True)) as db:
+        used = set(stored_blobs(db))
+    drop_drafts(blobs)
+    count = size = 0
+    for file in stored(blobs):
+        if file.name not in used:
+            count, size = count + 1, size + file.stat().st_size
+            file.unlink()
+    return count, size
+
+
+def give_back(path: Path) -> None:
+    """Writes the database anew, without what is free in it, and empties the write-ahead log."""
     with closing(connect(path)) as db:
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

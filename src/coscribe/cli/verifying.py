@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
+from coscribe.access.auditing import changes_of, is_recorded, redactions_of, refute_events, stored
 from coscribe.access.events import check
 from coscribe.cli.common import err, fail, token_for
+from coscribe.cli.keeping import KeptAll, read_key
 from coscribe.cli.store import find, reading
+from coscribe.config import Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.audit import Claim, FileReport, Finding, Report, audit
 from coscribe.documents.blame import Attribution, Ledger
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.model import FileSnapshot, Workspace, content_hash
-from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, remembered
+from coscribe.documents.proofs import AuditCheckpoint, Held, KeyChange, Redaction, Ring, break_between, seals_of
+from coscribe.model import FileSnapshot, LogEntry, Workspace, content_hash
+from coscribe.persistence.blobs import State, state_of
+from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, remembered, wrongly_listed
 from coscribe.persistence.schema import access_events
 from coscribe.persistence.segments import unpack
-from coscribe.persistence.signing import PublicKey, public_key
-from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_workspaces
+from coscribe.persistence.signing import has_signed, public_key
+from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_uses, stored_workspaces
 
 MAX_BROKEN = 20
 """Broken places that are named."""
+
+UNSIGNED = "there is no key to check its signature with; give --key, or put checkpoint.key back"
 
 SNAPSHOT = "snapshot"
 LIVE = "live text"
@@ -37,7 +44,8 @@ LIVE = "live text"
 
 
 class Place(msgspec.Struct):
-    """A finding as it is shown; ``kind`` and ``sequence`` are those of `Finding`, or ``storage``: SQLite gave up."""
+    """A finding as it is shown; ``kind`` and ``sequence`` are those of `Finding`, or ``segment``: which files one holds
+    is kept wrongly; or ``storage``: SQLite gave up."""
 
     kind: str
     sequence: int | None
@@ -47,7 +55,9 @@ class Place(msgspec.Struct):
 class Verdict(msgspec.Struct, rename="camel"):
     """What is to say about one file. ``snapshots`` that were compared, ``live``: whether the live text was too.
 
-    ``history_pruned``: so many entries are not there any more, a checkpoint is in their place.
+    ``history_pruned``: so many entries are not there any more, a checkpoint is in their place. ``checkpoints``: audit
+    checkpoints that its log was compared with, stored and kept ones. ``redacted``: entries of the workspace that have
+    another text than was committed.
 
     ``more`` findings in its workspace are only counted. ``file`` is empty where not even the files could be read.
     """
@@ -62,6 +72,8 @@ class Verdict(msgspec.Struct, rename="camel"):
     findings: list[Place]
     more: int
     history_pruned: int = 0
+    checkpoints: int = 0
+    redacted: int = 0
 
 
 class Events(msgspec.Struct):
@@ -77,9 +89,8 @@ class Events(msgspec.Struct):
 def verify_events(folder: Path) -> Events:
     """Recomputes the chain of access events. Ends with advice where the folder cannot be read."""
     with reading(folder) as db:
-        engine = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
         try:
-            with engine.connect() as connection:
+            with _engine(db).connect() as connection:
                 count = connection.execute(select(func.count()).select_from(access_events)).scalar_one()
                 broken = list(islice(check(connection), MAX_BROKEN))
         except DatabaseError as error:
@@ -88,11 +99,21 @@ def verify_events(folder: Path) -> Events:
 
 
 def verify_folder(
-    folder: Path, names: Sequence[str] = (), server: str = "", token: str = "", key: str = ""
+    folder: Path,
+    names: Sequence[str] = (),
+    server: str = "",
+    token: str = "",
+    key: str = "",
+    kept: KeptAll | None = None,
+    lacking: Collection[str] = (),
 ) -> list[Verdict]:
-    """Audits the workspaces of the named files (none: all). ``key``: the public one that checkpoints are signed with,
-    in hex; "": the folder's. Ends with advice where something cannot be reached."""
-    signed_with = _public_key(folder, key)
+    """Audits the workspaces of the named files (none: all; with ``kept`` those that it is about). ``key``: the public
+    one that checkpoints are signed with, see `read_key`; "": the folder's. ``kept``: audit checkpoints that the logs
+    are held to. ``lacking``: blobs that are known to be missing, which is not told again. Ends with advice where
+    something cannot be reached."""
+    public, blobs = _public_key(folder, key), Blobs(Settings(folder=folder).blobs, lacking)
+    kept = kept or KeptAll([], [])
+    names = names or [item.checkpoint.workspace_id for item in kept.checkpoints]
     live: dict[str, FileSnapshot] = {}
     try:
         if server:
@@ -102,23 +123,23 @@ def verify_folder(
             live = asyncio.run(_live_texts(server, token_for(folder, token, "viewer"), wanted))
         with reading(folder) as db:
             workspaces = _chosen(db, names)
+            ring = None if public is None else Ring(public, _changes(db), has_signed)
             with _progress() as progress:
                 task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
-                reports = [
-                    _audit(db, at, live, signed_with, lambda done: progress.advance(task, done)) for at in workspaces
-                ]
+                told = lambda done: progress.advance(task, done)  # noqa: E731
+                audited = [_audit(db, at, live, ring, kept, blobs, told) for at in workspaces]
                 gone = [pruned_sequence(db, at.key) for at in workspaces]
     except sqlite3.DatabaseError as error:
         finding = Place("storage", None, f"SQLite cannot read the database: {error}")
         return [Verdict(str(folder), "", False, 0, 0, 0, False, [finding], 0)]
     return [
-        _verdict(workspace, report, file, pruned)
-        for workspace, report, pruned in zip(workspaces, reports, gone, strict=True)
+        _verdict(workspace, report, file, pruned, checkpoints)
+        for workspace, (report, checkpoints), pruned in zip(workspaces, audited, gone, strict=True)
         for file in report.files
     ]
 
 
-def _verdict(workspace: Workspace, report: Report, file: FileReport, pruned: int) -> Verdict:
+def _verdict(workspace: Workspace, report: Report, file: FileReport, pruned: int, checkpoints: int) -> Verdict:
     """Findings about the workspace as a whole are findings about each of its files."""
     findings = [
         Place(found.kind, found.sequence, found.detail)
@@ -138,6 +159,8 @@ def _verdict(workspace: Workspace, report: Report, file: FileReport, pruned: int
         findings,
         more,
         pruned,
+        checkpoints,
+        report.redacted,
     )
 
 
@@ -152,34 +175,171 @@ def _audit(
     db: sqlite3.Connection,
     workspace: Workspace,
     live: dict[str, FileSnapshot],
-    signed_with: PublicKey | None,
+    ring: Ring | None,
+    kept: KeptAll,
+    blobs: Blobs,
     progress: Callable[[int], None],
-) -> Report:
+) -> tuple[Report, int]:
+    """What is found in a log, and how many audit checkpoints it was held to."""
     claims = [Claim(SNAPSHOT, found) for file in workspace.files for found in stored_snapshots(db, file.key)]
     for file in workspace.files:
         if file.file_id in live:
             claims.append(Claim(LIVE, live[file.file_id]._replace(file_key=file.key)))
     begin = checkpoint_of(db, workspace.key)
     try:
-        wrong = _wrong_with(db, workspace, begin, signed_with) if begin is not None else []
+        wrong = _wrong_with(db, workspace, begin, ring) if begin is not None else []
     except (TypeError, ValueError, CoscribeError) as error:
         wrong = [f"it cannot be read: {error}"]
-    report = audit(workspace, iterate(db, workspace.key), claims, progress, begin)
     findings = [Finding("checkpoint", None, None, f"the checkpoint: {what}") for what in wrong]
-    return report._replace(findings=findings + report.findings, total=len(findings) + report.total)
+    findings += [
+        Finding("segment", first, None, "its segment holds other files than is kept of it")
+        for first in wrongly_listed(db, workspace.key)
+    ]
+    # Apart: that the log agrees with what is stored beside it does not narrow down where it left what was kept.
+    inside, outside = Held(), Held()
+    signed, count = _hold(db, workspace, ring, kept, inside, outside)
+    findings += signed
+    if begin is not None:
+        for held in (inside, outside):
+            held.pruned(begin.sequence)
+            held.entry(begin.sequence, begin.chain_hash)
+    redacted, unsaid = _redactions(db, workspace, ring)
+    findings += unsaid
+    entries = _compared(iterate(db, workspace.key), inside, outside)
+    report = audit(workspace, entries, claims, progress, begin, seals_of(redacted))
+    for held in (inside, outside):
+        parting = held.finish(workspace.last_sequence)
+        if parting is not None:
+            findings.append(Finding("fork", parting.sequence, None, parting.detail))
+    findings += _wrong_blobs(db, workspace, report, blobs)
+    return report._replace(findings=findings + report.findings, total=len(findings) + report.total), count
 
 
-def _wrong_with(
-    db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint, signed_with: PublicKey | None
-) -> list[str]:
+def _compared(entries: Iterator[LogEntry], *all_held: Held) -> Iterator[LogEntry]:
+    for entry in entries:
+        for held in all_held:
+            held.entry(entry.sequence, entry.digest)
+        yield entry
+
+
+def _hold(
+    db: sqlite3.Connection,
+    workspace: Workspace,
+    ring: Ring | None,
+    kept: KeptAll,
+    inside: Held,
+    outside: Held,
+) -> tuple[list[Finding], int]:
+    """Holds a log to its audit checkpoints, those stored ``inside`` and those that were kept ``outside``. What is wrong
+    with those themselves and with what they say of the access events, and how many there are."""
+    findings: list[Finding] = []
+
+    def find(checkpoint: AuditCheckpoint, which: str, wrong: str) -> None:
+        if wrong:
+            findings.append(Finding("audit_checkpoint", checkpoint.sequence, None, f"{which}: {wrong}"))
+
+    with _engine(db).connect() as connection:
+        try:
+            mine = stored(connection, workspace.key)
+        except CoscribeError as error:
+            return [Finding("audit_checkpoint", None, None, error.detail)], 0
+        all_of_them: list[tuple[AuditCheckpoint, str]] = []
+        for before, checkpoint in zip([None, *mine], mine, strict=False):
+            which = f"audit checkpoint {checkpoint.number}"
+            find(checkpoint, which, break_between(before, checkpoint))
+            all_of_them.append((checkpoint, which))
+        numbered = {checkpoint.number: checkpoint.digest for checkpoint in mine}
+        for item in kept.checkpoints:
+            checkpoint, which = item.checkpoint, item.name
+            if checkpoint.workspace_id != workspace.workspace_id:
+                continue
+            if numbered.get(checkpoint.number) != checkpoint.digest:
+                other = "no such one" if checkpoint.number not in numbered else "another one of that number"
+                find(checkpoint, which, f"the database has {other}: its past was changed")
+            all_of_them.append((checkpoint, which))
+        for source, workspace_id, digests in kept.entries:
+            if workspace_id == workspace.workspace_id:
+                for sequence, digest in digests.items():
+                    outside.hold(sequence, digest, source)
+        names = {id(checkpoint): which for checkpoint, which in all_of_them}
+        for at, (checkpoint, which) in enumerate(all_of_them):
+            held = inside if at < len(mine) else outside
+            find(checkpoint, which, UNSIGNED if ring is None else ring.refute_checkpoint(checkpoint))
+            held.hold(checkpoint.sequence, checkpoint.chain_hash, which)
+        by_event = sorted((checkpoint for checkpoint, _ in all_of_them), key=lambda found: found.event)
+        for checkpoint, wrong in refute_events(connection, workspace.workspace_id, by_event):
+            find(checkpoint, names[id(checkpoint)], wrong)
+    return findings, len(all_of_them)
+
+
+def _redactions(
+    db: sqlite3.Connection, workspace: Workspace, ring: Ring | None
+) -> tuple[list[Redaction], list[Finding]]:
+    """The redactions of a log that count, and what is wrong with the others."""
+    with _engine(db).connect() as connection:
+        try:
+            found = redactions_of(connection, workspace.key)
+        except CoscribeError as error:
+            return [], [Finding("redaction", None, None, error.detail)]
+        good: list[Redaction] = []
+        findings: list[Finding] = []
+        for redaction in found:
+            wrong = UNSIGNED if ring is None else ring.refute_redaction(redaction)
+            if not wrong and redaction.workspace_id != workspace.workspace_id:
+                wrong = f"it is about {redaction.workspace_id}"
+            if not wrong and not is_recorded(connection, redaction):
+                wrong = "it is not among the access events"
+            if wrong:
+                findings.append(Finding("redaction", None, None, f"the redaction {redaction.redaction_id}: {wrong}"))
+            else:
+                good.append(redaction)
+        return good, findings
+
+
+def _changes(db: sqlite3.Connection) -> list[KeyChange]:
+    with _engine(db).connect() as connection:
+        return changes_of(connection)
+
+
+def _engine(db: sqlite3.Connection) -> Engine:
+    """SQLAlchemy over a connection that is open, and sees one moment."""
+    return create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
+
+
+def _wrong_blobs(db: sqlite3.Connection, workspace: Workspace, report: Report, blobs: Blobs) -> Iterator[Finding]:
+    """Contents that the log refers to and that are not there whole, or of which the rows do not know."""
+    keys = {file.file_id: file.key for file in workspace.files}
+    rows = {(use.file_id, use.blob.digest) for use in stored_uses(db, workspace.key)}
+    for (file_id, digest), sequence in report.blobs.items():
+        state = blobs.state(digest)
+        if state != "good":
+            yield Finding("blob", sequence, keys.get(file_id), f"the content {digest} is {state}")
+        if (file_id, digest) not in rows:
+            yield Finding("blob", sequence, keys.get(file_id), f"the rows do not know of the content {digest}")
+    for file_id, digest in sorted(rows - report.blobs.keys()):
+        yield Finding("blob", None, keys[file_id], f"the rows know of a content that the log does not: {digest}")
+
+
+class Blobs:
+    """The blobs of a folder, each read once. ``lacking``: those of which it is known that they are not whole."""
+
+    def __init__(self, folder: Path, lacking: Collection[str]) -> None:
+        self._folder = folder
+        self._states: dict[str, State] = dict.fromkeys(lacking, "good")
+
+    def state(self, digest: str) -> State:
+        if digest not in self._states:
+            self._states[digest] = state_of(self._folder, digest)
+        return self._states[digest]
+
+
+def _wrong_with(db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint, ring: Ring | None) -> list[str]:
     """What is wrong with the checkpoint of a log that was pruned, and with the ids that are kept of what is gone."""
     wrong: list[str] = []
-    if signed_with is None:
-        wrong.append("there is no key to check its signature with; give --key, or put checkpoint.key back")
-    elif signed_with.key_id != begin.key_id:
-        wrong.append(f"it was signed with the key {begin.key_id}, this is {signed_with.key_id}")
-    elif not signed_with.has_signed(begin.statement(), begin.signature):
-        wrong.append("its signature does not fit: it is not what was signed")
+    if ring is None:
+        wrong.append(UNSIGNED)
+    elif unsigned := ring.refute(begin.key_id, begin.statement(), begin.signature):
+        wrong.append(unsigned)
     if {file.file_key for file in begin.files} != {file.key for file in workspace.files}:
         wrong.append("it is about other files")
     for file in begin.files:
@@ -197,13 +357,14 @@ def _wrong_with(
     return wrong
 
 
-def _public_key(folder: Path, key: str) -> PublicKey | None:
+def _public_key(folder: Path, key: str) -> bytes | None:
+    if key:
+        return read_key(key)
     try:
-        return PublicKey(bytes.fromhex(key)) if key else public_key(folder)
+        found = public_key(folder)
     except (OSError, ValueError) as error:
-        fail(
-            f"the key of the checkpoints cannot be read: {error}", "`coscribe retention key` prints it: 64 hex digits."
-        )
+        fail(f"the key of the checkpoints cannot be read: {error}", "`coscribe audit key` prints it: 64 hex digits.")
+    return None if found is None else bytes.fromhex(found.hex)
 
 
 async def _live_texts(server: str, token: str, file_ids: Sequence[str]) -> dict[str, FileSnapshot]:

@@ -1,4 +1,4 @@
-"""Client: one connection to a server, kept up; the files opened over it."""
+"""Client: one connection to a server, kept up; the files, texts and trees, opened over it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from coscribe.client.document import Document, State
+from coscribe.client.document import Document
 from coscribe.client.link import Dial, Link, websocket_dial
+from coscribe.client.opened import Opened, State
 from coscribe.client.pending import PendingFile, PendingStore
 from coscribe.client.replica import Batching, Replica
+from coscribe.client.tree_replica import TreeReplica
+from coscribe.client.workspace import Workspace
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
@@ -35,7 +38,8 @@ log = logging.getLogger(__name__)
 
 
 class ClientSettings(NamedTuple):
-    """Times in seconds. ``pending_folder``: where edits survive the process; None: they do not."""
+    """Times in seconds. ``pending_folder``: where edits, and what can be undone, survive the process;
+    None: nowhere."""
 
     pending_folder: Path | None = None
     batching: Batching = Batching.COMPOSE
@@ -89,7 +93,7 @@ class Client:
         self._token = token
         self._settings = settings or ClientSettings()
         self._surroundings = surroundings or _usual(url, self._settings)
-        self._documents: dict[str, Document] = {}
+        self._opened: dict[str, Document | Workspace] = {}
         self._link: Link | None = None
         self._welcomed = False
         self._running: asyncio.Task[None] | None = None
@@ -137,8 +141,8 @@ class Client:
 
     def open_offline(self, file_id: str) -> Document:
         """Opens a file without waiting for the server; ``document.live()`` waits."""
-        present = self._documents.get(file_id)
-        if present is not None and present.state is not State.ENDED:
+        present = self._opened.get(file_id)
+        if isinstance(present, Document) and present.state is not State.ENDED:
             return present
         settings = self._settings
         replica = Replica(
@@ -148,19 +152,46 @@ class Client:
             chain=settings.chain,
             undo_depth=settings.undo_depth,
         )
-        document = self._documents[file_id] = Document(self, replica)
-        if self._refusal is not None:
-            document.fail(self._refusal)
-        elif self._welcomed:
-            document.connected()
+        document = Document(self, replica)
+        self._take_up(document)
         return document
+
+    async def open_workspace(self, workspace_id: str) -> Workspace:
+        """Opens the tree of a workspace and returns once it is live.
+
+        Errors: those of join (`TreeEnded` with what was left pending), ``authentication_failed``, ``session_ended``.
+        """
+        workspace = self.open_workspace_offline(workspace_id)
+        try:
+            await workspace.live()
+        except CoscribeError:
+            self.forget(workspace)
+            raise
+        return workspace
+
+    def open_workspace_offline(self, workspace_id: str) -> Workspace:
+        """Opens a tree without waiting for the server; ``workspace.live()`` waits."""
+        present = self._opened.get(workspace_id)
+        if isinstance(present, Workspace) and present.state is not State.ENDED:
+            return present
+        replica = TreeReplica(workspace_id, self._surroundings.new_series(), undo_depth=self._settings.undo_depth)
+        workspace = Workspace(self, replica)
+        self._take_up(workspace)
+        return workspace
+
+    def _take_up(self, opened: Document | Workspace) -> None:
+        self._opened[opened.file_id] = opened
+        if self._refusal is not None:
+            opened.fail(self._refusal)
+        elif self._welcomed:
+            opened.connected()
 
     def drop_connection(self) -> None:
         """Cuts the connection without a word, as a network would; it is made anew."""
         if self._link is not None:
             self._link.abort()
 
-    # ---- for documents
+    # ---- for what is open
 
     def send(self, frame: bytes) -> None:
         if self._link is not None:
@@ -170,9 +201,27 @@ class Client:
         """Where this user's pending edits of the file are kept."""
         return self._surroundings.pending_store(self.user_id, file_id)
 
-    def forget(self, document: Document) -> None:
-        if self._documents.get(document.file_id) is document:
-            del self._documents[document.file_id]
+    def documents(self) -> list[Document]:
+        """The texts that are open."""
+        return [opened for opened in self._opened.values() if isinstance(opened, Document)]
+
+    def _workspaces(self) -> list[Workspace]:
+        return [opened for opened in self._opened.values() if isinstance(opened, Workspace)]
+
+    def holds(self, file_id: str) -> bool:
+        """Whether a file is still to be made, by a change of ours that the server has not acknowledged."""
+        return any(workspace.holds(file_id) for workspace in self._workspaces())
+
+    def released(self) -> None:
+        """Files may be there now that were not: who waited for them goes on."""
+        if self._welcomed:
+            for document in self.documents():
+                if document.state is State.OFFLINE:
+                    document.connected()
+
+    def forget(self, opened: Opened[Any]) -> None:
+        if self._opened.get(opened.file_id) is opened:
+            del self._opened[opened.file_id]
 
     def retry_later(self, action: Callable[[], None], attempt: int) -> None:
         """Runs the action later, if this connection still stands then: the more attempts there were the later, and not
@@ -199,9 +248,9 @@ class Client:
             self._awaited_until = asyncio.get_running_loop().time() + self._retry_after + AWAITED_SECONDS
             self._awaited_pause = max(AWAITED_PAUSE, self._retry_after)
         elif not isinstance(message, messages.Pong):
-            document = self._documents.get(message.file_id or "")
-            if document is not None:
-                document.receive(message)
+            opened = self._opened.get(message.file_id or "")
+            if opened is not None:
+                opened.receive(message)
             elif isinstance(message, messages.Error):
                 self._refused(message)
 
@@ -211,7 +260,10 @@ class Client:
         self.connection_id = message.connection_id
         self.limits = message.limits
         self.connects += 1
-        for document in tuple(self._documents.values()):
+        # Trees come first: what they have to make is known before a text is asked for.
+        for workspace in self._workspaces():
+            workspace.connected()
+        for document in self.documents():
             document.connected()
 
     def _refused(self, message: messages.Error) -> None:
@@ -224,8 +276,8 @@ class Client:
         if ended or (not self._welcomed and message.retry == "never"):
             code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
             self._refusal = CoscribeError(code, message.detail)
-            for document in self._documents.values():
-                document.fail(self._refusal)
+            for opened in self._opened.values():
+                opened.fail(self._refusal)
 
     async def _keep_connected(self) -> None:
         """Connects, stays, connects again: pauses double up to the maximum, with some chance in them. They stay short
@@ -257,5 +309,5 @@ class Client:
         if link is not None:
             link.close()
         self._welcomed = False
-        for document in tuple(self._documents.values()):
-            document.disconnected()
+        for opened in tuple(self._opened.values()):
+            opened.disconnected()

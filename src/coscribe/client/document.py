@@ -1,20 +1,12 @@
-"""Document: one open file of a client. The states of the protocol around a `Replica`.
+"""Document: one open text of a client. What of the states of the protocol (`opened`) is about texts; a `Replica`.
 
-      offline --connected--> joining --snapshot, no past to bridge--> live
-                                |                                       ^
-                                +--snapshot and pending edits--> bridging (resend) --+
-                                +--tail------------------------------------------- -+
-
-                        whatever the state --access is gone, and the fates are known--> ended
+      joining --snapshot, no past to bridge--> live
+         |                                       ^
+         +--snapshot and pending edits--> bridging (resend) --+
+         +--tail------------------------------------------- -+
 
 *Bridging*: the server sent a snapshot at T, our pending edits (and what we could undo) are based on S < T. The
 operations between are asked for and carried through them; then the snapshot is adopted below them.
-
-*Early*: operations that came before those they follow. They are kept for a moment, as the others may only have been
-overtaken; then what lies between is asked for (resend), and if that does not come either the file is joined anew.
-
-*Ended*: access was taken away while we were live, or before we came back. What is in flight may be committed all the
-same, so one more join asks for its fate, over this connection or the next; the refusal tells. The rest is a patch.
 """
 
 from __future__ import annotations
@@ -22,12 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from coscribe.client.following import Following
-from coscribe.client.pending import PendingStore, ids_in
-from coscribe.client.replica import Applied, Gap, NotOurs, OutOfStep, Pending, Replica
+from coscribe.client.opened import Opened, State, committed_in
+from coscribe.client.pending import ids_in
+from coscribe.client.replica import Applied, Gap, OutOfStep, Pending, Replica
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
 from coscribe.model import content_hash
@@ -41,22 +33,6 @@ MAX_UNDO_BRIDGE = 10_000
 
 MAX_CHANGES = 10_000
 """Changes that wait for a slow consumer of `Document.changes`; beyond that it is told to read the text anew."""
-
-
-MAX_SEQUENCE = 2**53 - 1
-"""Up to wherever the log goes."""
-
-MAX_EARLY = 64
-"""Messages that came early and are kept; where there are more the file is joined anew."""
-
-EARLY_SECONDS = 0.05
-"""How long operations that were overtaken may take before they are asked for."""
-
-ANSWER_SECONDS = 5.0
-"""How long the answer to that may take before the file is joined anew."""
-
-_JOINED_TWICE = (Code.ALREADY_JOINED, Code.SNAPSHOT_NOT_SENT)
-"""A join came while another one still stood, as it may after `Rejoin` or a lost turn: leave, and join once."""
 
 
 class Change(NamedTuple):
@@ -85,48 +61,23 @@ class AccessEnded(CoscribeError):
         self.patches = patches
 
 
-class State(Enum):
-    """Where a document is in the protocol."""
-
-    OFFLINE = "offline"
-    JOINING = "joining"
-    BRIDGING = "bridging"
-    LIVE = "live"
-    ENDED = "ended"
-
-
-class Document:
+class Document(Opened[Replica]):
     """Made by `Client.open`. Edits apply to ``text`` at once and reach the server when they can."""
 
     def __init__(self, client: Client, replica: Replica) -> None:
-        self._client = client
-        self._replica = replica
-        self._pending_store: PendingStore | None = None
-        self._state = State.OFFLINE
+        super().__init__(client, replica)
         self._snapshot: messages.Snapshot | None = None
-        self._afresh = False
         self._holds_refused = False
-        self._changed = asyncio.Event()
         self._listeners: list[Callable[[Change], None]] = []
-        self._failed: CoscribeError | None = None
-        self._removed: CoscribeError | None = None
-        self._retrying: asyncio.TimerHandle | None = None
-        self._joins_again = False
-        self._joins_refused = 0
-        self._early: dict[int, messages.Committed] = {}
-        self._missing: asyncio.TimerHandle | None = None
         self._check_wanted = False
         self._following = None if client.tracer is None else Following(client.tracer, replica.file_id)
-        self.role: messages.Role = "viewer"
-        self.participants: dict[str, messages.Participant] = {}
         self.patches: list[Patch] = []
-        self.heals = 0
+        self.path = ""
+        self.is_trashed = False
+        self.on_moved: Callable[[], None] = lambda: None
+        """Called when ``path`` or ``is_trashed`` is another one: where it is in its workspace, if it is in one."""
 
     # ---- what a user of the library sees
-
-    @property
-    def file_id(self) -> str:
-        return self._replica.file_id
 
     @property
     def text(self) -> str:
@@ -136,14 +87,6 @@ class Document:
     @property
     def version(self) -> int:
         return self._replica.version
-
-    @property
-    def sequence(self) -> int:
-        return self._replica.sequence
-
-    @property
-    def state(self) -> State:
-        return self._state
 
     @property
     def pending(self) -> int:
@@ -215,17 +158,6 @@ class Document:
         finally:
             stop()
 
-    async def synced(self) -> None:
-        """Returns when we are live and everything of ours is durable on the server. Errors: what made it fail."""
-        await self._until(lambda: self._state is State.LIVE and self._replica.is_idle)
-
-    async def live(self) -> None:
-        await self._until(lambda: self._state is State.LIVE)
-
-    async def reached(self, sequence: int) -> None:
-        """Returns when the replica is at ``sequence`` or beyond."""
-        await self._until(lambda: self._replica.sequence >= sequence)
-
     async def room(self, pending: int) -> None:
         """Returns when fewer than ``pending`` of our operations wait for the server: for whoever edits by program."""
         await self._until(lambda: len(self._replica.in_flight) + len(self._replica.queue) < pending)
@@ -235,127 +167,55 @@ class Document:
         self._check_wanted = True
         self._ask_checksum()
 
-    async def close(self) -> None:
-        """Leaves the file. What is pending stays in the pending file, if there is one."""
-        if self._state not in (State.OFFLINE, State.ENDED):
-            self._client.send(codec.encode(messages.Leave(self.file_id)))
-        self._client.forget(self)
-        self.disconnected()
-
     # ---- what the client tells it
 
-    def connected(self) -> None:
-        """A connection is open and has been welcomed."""
-        if self._state is State.ENDED:
-            return
-        replica = self._replica
-        if not replica.user_id:
-            replica.user_id = self._client.user_id
-            self._pending_store = self._client.pending_store(self.file_id)
-            if self._pending_store is not None:
-                self._pending_store.load(replica)
-        self._join()
+    def begin_empty(self, incarnation: str) -> None:
+        """The file was made here, and the server has not heard of it: nothing is in it but what we type."""
+        self.attach()
+        self._replica.begin_empty(incarnation)
 
     def disconnected(self) -> None:
-        if self._state is not State.ENDED:
-            self._state = State.OFFLINE
         self._snapshot = None
-        self.participants.clear()
-        if self._retrying is not None:
-            self._retrying.cancel()
-            self._retrying = None
-        self._joins_again = False
-        self._joins_refused = 0
-        self._forget_early()
-        self._changed.set()
-
-    def fail(self, error: CoscribeError) -> None:
-        if self._state is not State.ENDED:
-            self._failed = error
-            self._changed.set()
-
-    def receive(self, message: messages.ServerMessage) -> None:
-        """A message for this file."""
-        if self._state is State.ENDED:
-            return
-        try:
-            self._receive(message)
-        except Gap:
-            if self._state is State.LIVE:
-                self._keep_early(message)
-        except NotOurs:
-            self._hand_back(Code.OPERATION_ID_REUSED, "a copy of this device has used the id")
-            self._heal()
-        except OutOfStep:
-            self._heal()
-        self._changed.set()
+        super().disconnected()
 
     # ---- joining
 
     def _join(self) -> None:
-        replica = self._replica
-        self._state = State.JOINING
         self._snapshot = None
-        self._forget_early()
-        have = None
-        if replica.buffer is not None and replica.incarnation and not self._afresh:
-            have = messages.Have(replica.incarnation, replica.sequence, replica.chain_hash, replica.version)
-        in_flight = [pending.operation_id for pending in replica.in_flight]
-        self._client.send(codec.encode(messages.Join(self.file_id, have, in_flight)))
+        super()._join()
 
-    def _leave_and_join(self) -> None:
-        self._client.send(codec.encode(messages.Leave(self.file_id)))
-        self._join()
+    def _have(self) -> messages.Have | None:
+        replica = self._replica
+        if replica.buffer is None or not replica.incarnation:
+            return None
+        return messages.Have(replica.incarnation, replica.sequence, replica.chain_hash, replica.version)
 
-    def _join_later(self) -> None:
-        self._state = State.JOINING
-        if not self._joins_again:
-            self._joins_again = True
-            self._client.retry_later(self._join_again, self._joins_refused)
-            self._joins_refused += 1
+    def _lineage(self) -> messages.Lineage:
+        return self._replica.lineage()
 
-    def _join_again(self) -> None:
-        self._joins_again = False
-        if self._state is State.JOINING:
-            self._join()
-
-    def _heal(self) -> None:
-        """Our text is not what it should be: take the server's, keep what is pending."""
-        self.heals += 1
-        self._afresh = True
-        self._leave_and_join()
-
-    def _receive(self, message: messages.ServerMessage) -> None:
-        if isinstance(message, messages.Committed):
-            if self._state is not State.BRIDGING:
-                self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
-                self._go_on_with_early()
-        elif isinstance(message, messages.Presence):
-            self.participants[message.participant.connection_id] = message.participant
-        elif isinstance(message, messages.Left):
-            self.participants.pop(message.connection_id, None)
-        elif isinstance(message, messages.Snapshot):
+    def _take(self, message: messages.ServerMessage) -> None:
+        if isinstance(message, messages.Snapshot):
             self._bridge(message)
         elif isinstance(message, messages.Resent):
             if self._state is State.LIVE:
-                self._fill_gap(message)
+                self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
+                self._gap_filled(more=message.more)
             else:
                 self._continue_bridge(message)
-        elif isinstance(message, messages.Live):
-            self._go_live(message)
+        elif isinstance(message, messages.TreeSnapshot):
+            self._client.send(codec.encode(messages.Leave(self.file_id)))
+            self.fail(CoscribeError(Code.NOT_A_TEXT, "it is a workspace"))
         elif isinstance(message, messages.Checksum):
             self._compare(message)
-        elif isinstance(message, messages.Rejoin):
-            if message.reason == Code.STORAGE_UNAVAILABLE.value.code:
-                self._join_later()
-            else:
-                self._join()
-        elif isinstance(message, messages.RoleChanged):
-            self.role = message.role
-        elif isinstance(message, messages.Error):
-            self._refused(message)
         elif isinstance(message, messages.Ack):
             self._acknowledged(message)
+        elif isinstance(message, messages.Moved):
+            self.path, self.is_trashed = message.path, message.trashed
+            self.on_moved()
+
+    def _follow(self, message: messages.Committed | messages.TreeCommitted) -> None:
+        if isinstance(message, messages.Committed):
+            self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
 
     def _advance(self, operations: list[messages.CommittedOperation], previous: int, chain_hash: str) -> None:
         was_pending = bool(self._replica.in_flight)
@@ -379,46 +239,6 @@ class Document:
         following.arrived(operations, behind, mine, began)
         return applied
 
-    # ---- what came early
-
-    def _keep_early(self, message: messages.ServerMessage) -> None:
-        """There is a gap before the message. One that tells of it and is no operation is not kept."""
-        if len(self._early) >= MAX_EARLY:
-            self._leave_and_join()
-            return
-        if isinstance(message, messages.Committed):
-            self._early[message.previous_sequence_id] = message
-        if self._missing is None:
-            self._missing = asyncio.get_running_loop().call_later(EARLY_SECONDS, self._ask_missing)
-
-    def _ask_missing(self) -> None:
-        through = min(self._early, default=MAX_SEQUENCE)
-        self._client.send(codec.encode(messages.Resend(self.file_id, self._replica.lineage(), through)))
-        self._missing = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._leave_and_join)
-
-    def _fill_gap(self, message: messages.Resent) -> None:
-        self._advance(message.operations, message.previous_sequence_id, message.chain_hash)
-        self._go_on_with_early()
-        if self._missing is not None:
-            self._missing.cancel()
-            self._missing = None
-        if message.more or self._early:
-            self._ask_missing()
-
-    def _go_on_with_early(self) -> None:
-        while self._early and (first := min(self._early)) <= self._replica.sequence:
-            message = self._early.pop(first)
-            self._advance(message.operations, first, message.chain_hash)
-            if not self._early and self._missing is not None:
-                self._missing.cancel()
-                self._missing = None
-
-    def _forget_early(self) -> None:
-        self._early.clear()
-        if self._missing is not None:
-            self._missing.cancel()
-            self._missing = None
-
     # ---- bridging
 
     def _bridge(self, snapshot: messages.Snapshot) -> None:
@@ -427,7 +247,7 @@ class Document:
         self.role = snapshot.role
         if snapshot.lineage_lost or (replica.incarnation and replica.incarnation != snapshot.incarnation):
             detail = "the server's history is another one now, or was pruned since"
-            self._hand_back(Code.HISTORY_UNAVAILABLE, detail, _committed(snapshot.fates))
+            self._hand_back(Code.HISTORY_UNAVAILABLE, detail, committed_in(snapshot.fates))
         behind = snapshot.snapshot_sequence_id - replica.sequence
         if replica.is_idle and behind > MAX_UNDO_BRIDGE:
             replica.forget_undo()
@@ -473,20 +293,14 @@ class Document:
         self._tell(None)
         self._client.send(codec.encode(messages.SnapshotApplied(self.file_id, snapshot.snapshot_sequence_id)))
 
-    def _go_live(self, message: messages.Live) -> None:
+    def _be_live(self, message: messages.Live) -> None:
         replica = self._replica
         if message.server_sequence_id != replica.sequence:
             raise Gap
         replica.incarnation = message.incarnation
-        self.role = message.role
-        self.participants = {participant.connection_id: participant for participant in message.participants}
-        self._state = State.LIVE
-        self._joins_refused = 0
-        self._removed = None
-        if replica.in_flight:
-            self._client.send(replica.message)
-        else:
-            self._send_next()
+
+    def _go_live(self, message: messages.Live) -> None:
+        super()._go_live(message)
         if self._check_wanted:
             self._ask_checksum()
 
@@ -519,10 +333,8 @@ class Document:
                 self._following.sent(self._replica.in_flight, self._replica.queue, len(message))
             self._client.send(message)
 
-    def _send_again(self) -> None:
-        self._retrying = None
-        if self._state is State.LIVE and self._replica.in_flight:
-            self._client.send(self._replica.message)
+    def _sent(self) -> bytes:
+        return self._replica.message if self._replica.in_flight else b""
 
     def _acknowledged(self, message: messages.Ack) -> None:
         """A direct acknowledgement: of something that our text holds already, though not as ours."""
@@ -532,57 +344,26 @@ class Document:
         ):
             self._heal()
 
-    def _refused(self, message: messages.Error) -> None:
+    def _is_mine(self, operation_id: str) -> bool:
         # A refusal may name an operation of the message that is acknowledged meanwhile: a copy of this device has sent
         # it alone, and the rest of the chain will never be taken.
-        in_flight = self._replica.in_flight
-        if message.operation_id is not None and not (
-            in_flight and message.operation_id in ids_in(self._replica.message)
-        ):
-            return
-        code = next((code for code in Code if code.value.code == message.code), Code.INTERNAL)
-        if message.operation_id is None:
-            self._file_refused(CoscribeError(code, message.detail, file_id=self.file_id), message)
-        elif message.retry == "same":
-            if self._retrying is None:
-                self._retrying = asyncio.get_running_loop().call_later(0.25, self._send_again)
-        elif message.retry == "rejoin":
-            self._join_later()
-        else:
-            self._hand_back(code, message.detail)
-            self._heal()
+        return bool(self._replica.in_flight) and operation_id in ids_in(self._replica.message)
+
+    def _give_up(self, code: Code, detail: str) -> None:
+        self._hand_back(code, detail)
+        self._heal()
 
     def _file_refused(self, error: CoscribeError, message: messages.Error) -> None:
-        """Something about the file as a whole was refused."""
-        if error.code is Code.ACCESS_REMOVED:
-            self._removed = error
-            if self._replica.in_flight:
-                self._join()
-            else:
-                self._end(error)
-        elif self._state in (State.JOINING, State.BRIDGING) and error.code in _JOINED_TWICE:
-            self._leave_and_join()
-        elif self._state is State.BRIDGING and message.retry == "never":
+        is_join = error.code in (Code.ACCESS_REMOVED, Code.ALREADY_JOINED, Code.SNAPSHOT_NOT_SENT)
+        if self._state is State.BRIDGING and message.retry == "never" and not is_join:
             fates = self._snapshot.fates if self._snapshot is not None else ()
-            self._hand_back(error.code, error.detail, _committed(fates))
+            self._hand_back(error.code, error.detail, committed_in(fates))
             self._heal()
-        elif self._missing is not None:
-            self._leave_and_join()
-        elif self._state is State.JOINING and error.code is Code.FILE_NOT_FOUND:
-            self._end(self._removed or error, message.fates or [])
-        elif self._state is State.JOINING and message.retry == "never":
-            self.fail(error)
-        elif self._state in (State.JOINING, State.BRIDGING):
-            self._join_later()
+        else:
+            super()._file_refused(error, message)
 
-    def _end(self, error: CoscribeError, fates: Sequence[messages.OperationFate] = ()) -> None:
-        """Access is gone: what is not in the log goes back to its author, and nothing follows."""
-        self._hand_back(error.code, error.detail, _committed(fates))
-        self._forget_early()
-        self.role = "viewer"
-        self.participants.clear()
-        self._failed = AccessEnded(error, self.patches)
-        self._state = State.ENDED
+    def _ended(self, error: CoscribeError) -> CoscribeError:
+        return AccessEnded(error, self.patches)
 
     def _hand_back(self, code: Code, detail: str, committed: Collection[str] = ()) -> None:
         """Pending edits that cannot be applied any more become a patch for their author. Our text still holds them, so
@@ -593,10 +374,6 @@ class Document:
         if lost:
             self.patches.append(Patch(code.value.code, detail, [to_edits(pending.operation) for pending in lost]))
         self._save()
-
-    def _save(self) -> None:
-        if self._pending_store is not None:
-            self._pending_store.save(self._replica)
 
     # ---- checking
 
@@ -625,15 +402,3 @@ class Document:
             change = Change(edits, applied.author if applied is not None else "")
             for listener in tuple(self._listeners):
                 listener(change)
-
-    async def _until(self, reached: Callable[[], bool]) -> None:
-        while not reached():
-            if self._failed is not None:
-                raise self._failed
-            self._changed.clear()
-            await self._changed.wait()
-
-
-def _committed(fates: Sequence[messages.OperationFate]) -> set[str]:
-    """The ids in flight that are in the log: they are nothing to hand back."""
-    return {fate.operation_id for fate in fates if fate.fate == "committed"}

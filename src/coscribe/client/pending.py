@@ -1,30 +1,38 @@
 """PendingFile: what a file's pending edits need to survive the process, in a small JSON file.
 
 It holds the frozen message byte for byte, the pending operations as they are now, and the point of the server's
-history that they refer to; not the text. It belongs to one user, and nobody else's session ever sends it.
+history that they refer to; not the text. It belongs to one user, and nobody else's session ever sends it. Of a tree it
+holds the same, but for that point: nothing in it refers to any.
 
 It is written when we edit and when we send, not when others do: operations that came in since are asked for again
 (resend) and carried through. It survives the process; whether it survives the machine is up to the file system.
 
 A file that cannot be read, or is somebody else's, is never written over: it is put aside as ``<name>.damaged``.
+
+What can be undone lies beside it, in ``<name>.undo``, for it stays when nothing is pending. It goes with one very state
+of the pending edits and says which: where the process has died between the two writes nothing can be undone, and
+nothing worse comes of it. It is as of the same point of the history, and carried on from there in the same way.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from coscribe.client.replica import Pending, Replica
+from coscribe.client.tree_replica import PendingChange, TreeReplica
+from coscribe.client.undo import Kept, Step
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import NOTHING, from_edits, to_edits
 from coscribe.protocol import codec, messages
-from coscribe.protocol.messages import Edit, Lineage
+from coscribe.protocol.messages import Edit, Lineage, TreeEdit
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +59,56 @@ class _Stored(msgspec.Struct):
     queue: list[_StoredPending]
 
 
+class _StoredStep(msgspec.Struct, array_like=True):
+    """A step of undo or redo: what it does, what it is about, and what others have done since."""
+
+    edits: list[Edit]
+    of: _Restored
+    foreign: list[list[Edit]] = []
+
+
+class _StoredUndo(msgspec.Struct):
+    """``pending``: the hash of the pending file that it goes with; "" of none."""
+
+    user_id: str
+    file_id: str
+    lineage: Lineage
+    pending: str
+    undo: list[_StoredStep]
+    redo: list[_StoredStep]
+
+
+class _StoredChange(msgspec.Struct, array_like=True):
+    operation_id: str
+    edits: list[TreeEdit]
+    restores: _Restored | None = None
+
+
+class _StoredTree(msgspec.Struct):
+    user_id: str
+    file_id: str
+    message: str
+    in_flight: list[_StoredChange]
+    queue: list[_StoredChange]
+
+
+MAX_UNDO_LENGTH = 100_000
+"""Code points and edits of the steps that are kept; the oldest ones are not. They are written with every edit."""
+
+
+class Stored(Protocol):
+    """What belongs to one user and one file."""
+
+    file_id: str
+    user_id: str
+
+
 class PendingStore(Protocol):
-    """Where the pending edits of one file of one user survive the process."""
+    """Where what is pending on one file of one user survives the process: a `Replica`'s edits or a `TreeReplica`'s."""
 
-    def save(self, replica: Replica) -> None: ...
+    def save(self, replica: Any) -> None: ...
 
-    def load(self, replica: Replica) -> bool: ...
+    def load(self, replica: Any) -> bool: ...
 
 
 class PendingFile:
@@ -64,7 +116,9 @@ class PendingFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._written = False
+        self._undo_path = path.with_name(f"{path.name}.undo")
+        self._written: bool | None = None
+        self._undo_written: bool | None = None
 
     @classmethod
     def in_folder(cls, folder: Path, user_id: str, file_id: str) -> PendingFile:
@@ -73,32 +127,57 @@ class PendingFile:
         whose = blake2b(f"{user_id}\0{file_id}".encode(), digest_size=16).hexdigest()
         return cls(folder / f"{file_id}.{whose}.json")
 
-    def save(self, replica: Replica) -> None:
-        """Stores what is pending; removes the file when nothing is."""
-        if replica.is_idle:
-            if self._written or self._path.exists():
-                self._path.unlink(missing_ok=True)
-                self._written = False
-            return
-        stored = _Stored(
-            replica.user_id,
-            replica.file_id,
-            replica.lineage(),
-            replica.message.decode(),
-            [_to_stored(pending) for pending in replica.in_flight],
-            [_to_stored(pending) for pending in replica.queue],
-        )
-        temporary = f"{self._path}.new"
-        with open(temporary, "wb") as file:
-            file.write(msgspec.json.encode(stored))
-        os.replace(temporary, self._path)
-        self._written = True
+    def save(self, replica: Replica | TreeReplica) -> None:
+        """Stores what is pending; removes the file when nothing is. Likewise what can be undone in a text."""
+        pending = b""
+        if not replica.is_idle:
+            stored = _tree_stored(replica) if isinstance(replica, TreeReplica) else _text_stored(replica)
+            pending = msgspec.json.encode(stored)
+        self._written = _put(self._path, pending, exists=self._written)
+        if isinstance(replica, Replica):
+            undo = msgspec.json.encode(_undo_stored(replica, pending)) if replica.can_take_back else b""
+            self._undo_written = _put(self._undo_path, undo, exists=self._undo_written)
 
-    def load(self, replica: Replica) -> bool:
-        """Gives a fresh replica what an earlier process left. False: nothing was left, or nothing that we can use."""
+    def load(self, replica: Replica | TreeReplica) -> bool:
+        """Gives a fresh replica what an earlier process left. False: nothing was left pending, or nothing that we can
+        use."""
+        found = self._load_pending(replica)
+        if isinstance(replica, Replica):
+            self._load_undo(replica)
+        return found
+
+    def _load_undo(self, replica: Replica) -> None:
+        """What could be undone, if it goes with what is pending; else it is nothing that anybody would miss."""
         try:
-            stored = msgspec.json.decode(self._path.read_bytes(), type=_Stored)
-            in_flight, queue = _from_stored(stored)
+            pending = b"" if replica.is_idle else self._path.read_bytes()
+            stored = msgspec.json.decode(self._undo_path.read_bytes(), type=_StoredUndo)
+            if (stored.user_id, stored.file_id, stored.pending) != (
+                replica.user_id,
+                replica.file_id,
+                _hash_of(pending),
+            ):
+                return
+            known = {each.operation_id: each for each in replica.pending}
+            undo, redo = (_steps_from_stored(steps, known) for steps in (stored.undo, stored.redo))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, CoscribeError) as error:
+            log.warning("what could be undone is not known any more: %s cannot be read: %s", self._undo_path, error)
+            return
+        if replica.is_idle:
+            replica.restore(b"", [], [], stored.lineage)
+        replica.restore_undo(undo, redo)
+
+    def _load_pending(self, replica: Replica | TreeReplica) -> bool:
+        stored: _Stored | _StoredTree
+        try:
+            raw = self._path.read_bytes()
+            if isinstance(replica, TreeReplica):
+                stored = msgspec.json.decode(raw, type=_StoredTree)
+                give = _tree_giver(stored, replica)
+            else:
+                stored = msgspec.json.decode(raw, type=_Stored)
+                give = _text_giver(stored, replica)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, CoscribeError) as error:
@@ -107,7 +186,7 @@ class PendingFile:
         if stored.user_id != replica.user_id or stored.file_id != replica.file_id:
             self._put_aside(f"it belongs to {stored.user_id!r} and {stored.file_id!r}")
             return False
-        replica.restore(stored.message.encode(), in_flight, queue, stored.lineage)
+        give()
         self._written = True
         return True
 
@@ -117,6 +196,102 @@ class PendingFile:
         name = next(name for name in names if not os.path.lexists(name))
         os.rename(self._path, name)
         log.error("the pending edits in %s cannot be used and are kept in %s: %s", self._path, name, reason)
+
+
+def _put(path: Path, content: bytes, *, exists: bool | None) -> bool:
+    """Writes a file whole, or removes it where there is nothing to be in it; whether it is there now. ``exists``: None:
+    that is not known."""
+    if content:
+        temporary = f"{path}.new"
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+        return True
+    if exists or (exists is None and path.exists()):
+        path.unlink(missing_ok=True)
+    return False
+
+
+def _hash_of(pending: bytes) -> str:
+    return blake2b(pending, digest_size=16).hexdigest() if pending else ""
+
+
+def _undo_stored(replica: Replica, pending: bytes) -> _StoredUndo:
+    undo, redo = replica.undoable()
+    names = replica.user_id, replica.file_id
+    return _StoredUndo(*names, replica.lineage(), _hash_of(pending), _steps_to_stored(undo), _steps_to_stored(redo))
+
+
+def _steps_to_stored(kept: Sequence[Kept[Pending]]) -> list[_StoredStep]:
+    """The newest ones, as many as there is room for."""
+    stored: list[_StoredStep] = []
+    room = MAX_UNDO_LENGTH
+    for (operation, of), foreign in reversed(kept):
+        parts = [to_edits(operation), *map(to_edits, foreign)]
+        room -= sum(1 + len(text) for edits in parts for _, _, text in edits)
+        if room < 0:
+            break
+        stored.append(_StoredStep(parts[0], _Restored(of.operation_id, of.sequence), parts[1:]))
+    return stored[::-1]
+
+
+def _steps_from_stored(steps: Sequence[_StoredStep], known: dict[str, Pending]) -> list[Kept[Pending]]:
+    """Errors: CoscribeError, ValueError where an edit is none."""
+    found: list[Kept[Pending]] = []
+    for edits, of, foreign in ((step.edits, step.of, step.foreign) for step in steps):
+        about = known.setdefault(of.operation_id, Pending(of.operation_id, NOTHING, sequence=of.sequence))
+        found.append(Kept(Step(from_edits(edits), about), [from_edits(each) for each in foreign]))
+    return found
+
+
+def _text_stored(replica: Replica) -> _Stored:
+    return _Stored(
+        replica.user_id,
+        replica.file_id,
+        replica.lineage(),
+        replica.message.decode(),
+        [_to_stored(pending) for pending in replica.in_flight],
+        [_to_stored(pending) for pending in replica.queue],
+    )
+
+
+def _text_giver(stored: _Stored, replica: Replica) -> Callable[[], None]:
+    """What gives the replica what is stored. Errors: CoscribeError, ValueError where that contradicts itself."""
+    in_flight, queue = _from_stored(stored)
+    return lambda: replica.restore(stored.message.encode(), in_flight, queue, stored.lineage)
+
+
+def _tree_stored(replica: TreeReplica) -> _StoredTree:
+    in_flight = [] if replica.in_flight is None else [replica.in_flight]
+    return _StoredTree(
+        replica.user_id,
+        replica.file_id,
+        replica.message.decode(),
+        [_change_to_stored(change) for change in in_flight],
+        [_change_to_stored(change) for change in replica.queue],
+    )
+
+
+def _change_to_stored(change: PendingChange) -> _StoredChange:
+    of = change.restores
+    return _StoredChange(
+        change.operation_id, change.edits, None if of is None else _Restored(of.operation_id, of.sequence)
+    )
+
+
+def _tree_giver(stored: _StoredTree, replica: TreeReplica) -> Callable[[], None]:
+    """Likewise for a tree."""
+    known: dict[str, PendingChange] = {}
+    for item in stored.in_flight + stored.queue:
+        change = known[item.operation_id] = PendingChange(item.operation_id, item.edits)
+        if item.restores is not None:
+            operation_id, sequence = item.restores.operation_id, item.restores.sequence
+            change.restores = known.get(operation_id) or PendingChange(operation_id, [], sequence=sequence)
+    in_flight = [known[item.operation_id] for item in stored.in_flight]
+    if ids_in(stored.message.encode()) != [change.operation_id for change in in_flight]:
+        raise ValueError("the message is not the one that is in flight")
+    queue = [known[item.operation_id] for item in stored.queue]
+    return lambda: replica.restore(stored.message.encode(), in_flight, queue)
 
 
 def _to_stored(pending: Pending) -> _StoredPending:
@@ -148,6 +323,6 @@ def ids_in(message: bytes) -> list[str]:
     decoded = codec.decode_client(message)
     if isinstance(decoded, messages.Chain):
         return [element.operation_id for element in decoded.operations]
-    if isinstance(decoded, messages.Operation):
+    if isinstance(decoded, messages.Operation | messages.TreeOperation):
         return [decoded.operation_id]
     raise ValueError("a message that is no operation is in flight")

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from coscribe.client.undo import UndoStack
+from coscribe.client.undo import Kept, UndoStack
 from coscribe.core.operation import (
     LEFT,
     RIGHT,
@@ -40,6 +40,7 @@ from coscribe.core.operation import (
     transform,
 )
 from coscribe.core.text_buffer import TextBuffer
+from coscribe.model import GENESIS
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import CommittedOperation
 
@@ -127,6 +128,9 @@ class Replica:
     @property
     def pending(self) -> list[Pending]:
         return self.in_flight + self.queue
+
+    def ids_in_flight(self) -> list[str]:
+        return [pending.operation_id for pending in self.in_flight]
 
     @property
     def can_take_back(self) -> bool:
@@ -221,6 +225,24 @@ class Replica:
         """From here on nothing can be taken back."""
         self._undo.clear()
         self._redo.clear()
+
+    def undoable(self) -> tuple[list[Kept[Pending]], list[Kept[Pending]]]:
+        """What can be undone and redone, the oldest first, as of the text at `lineage` with what is pending on top."""
+        return self._undo.dump(), self._redo.dump()
+
+    def restore_undo(self, undo: Sequence[Kept[Pending]], redo: Sequence[Kept[Pending]]) -> None:
+        """Takes in what an earlier process could undo; behind `restore`."""
+        self._undo.load(undo)
+        self._redo.load(redo)
+
+    def begin_empty(self, incarnation: str) -> None:
+        """The file is new in that log: its text is empty, with what is pending on top."""
+        if self.sequence or self.buffer is not None:
+            return
+        self.incarnation, self.chain_hash = incarnation, GENESIS.hex()
+        self.buffer = TextBuffer("")
+        for pending in self.pending:
+            self.buffer.apply(pending.operation)
 
     def restore(
         self, message: bytes, in_flight: list[Pending], queue: list[Pending], lineage: messages.Lineage

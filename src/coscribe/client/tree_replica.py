@@ -15,12 +15,12 @@ number behind a name, nothing at all. Ids are the same on both sides, so a new f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coscribe.client.replica import Gap, NotOurs, OutOfStep
 from coscribe.core.errors import CoscribeError
-from coscribe.core.tree import NO_EFFECT, Effect, Tree, inverse
+from coscribe.core.tree import NO_EFFECT, Change, Effect, NodeState, Tree, inverse, node_id
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import TreeEdit
 
@@ -35,6 +35,14 @@ class PendingChange:
     effect: Effect = NO_EFFECT
     restores: PendingChange | None = None
     sequence: int = 0
+
+    def made(self, workspace_id: str) -> list[str]:
+        """The ids of the files that it makes."""
+        return [
+            node_id(workspace_id, self.operation_id, place)
+            for place, edit in enumerate(self.edits)
+            if isinstance(edit, messages.CreateNode)
+        ]
 
 
 class TreeReplica:
@@ -57,6 +65,19 @@ class TreeReplica:
         self._undone: list[PendingChange] = []
 
     # ---- ours
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of ours waits."""
+        return self.in_flight is None and not self.queue
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the server shows us a part of the tree only. Of that there is no past, and there are gaps in it."""
+        return self.tree is not None and not self.chain_hash
+
+    def ids_in_flight(self) -> list[str]:
+        return [] if self.in_flight is None else [self.in_flight.operation_id]
 
     @property
     def pending(self) -> list[PendingChange]:
@@ -91,24 +112,27 @@ class TreeReplica:
 
     # ---- theirs
 
-    def receive(self, entries: Sequence[messages.TreeEntry], previous: int, chain_hash: str) -> None:
-        """Entries in their order. Those we have are passed over. Raises Gap, OutOfStep, NotOurs."""
+    def receive(self, entries: Sequence[messages.TreeEntry], previous: int, chain_hash: str) -> tuple[Change, ...]:
+        """Entries in their order; what is another one then. Those we have are passed over. Raises Gap, OutOfStep,
+        NotOurs."""
         if previous > self.sequence:
             raise Gap
-        new = [entry for entry in entries if entry.server_sequence_id > self.sequence]
-        if not new or self.tree is None:
-            return
-        self._lift(self.tree)
-        for entry in new:
-            effect = codec.effect_of(entry, self.file_id)
-            try:
-                self.tree.take_in(effect)
-            except CoscribeError:
-                raise OutOfStep from None
-            self._acknowledge(entry, effect)
-            self.sequence = entry.server_sequence_id
-        self.chain_hash = chain_hash
-        self._lay(self.tree)
+        new = [
+            (entry, codec.effect_of(entry, self.file_id))
+            for entry in entries
+            if entry.server_sequence_id > self.sequence
+        ]
+
+        def take_in(tree: Tree) -> None:
+            for entry, effect in new:
+                try:
+                    tree.take_in(effect)
+                except CoscribeError:
+                    raise OutOfStep from None
+                self._acknowledge(entry, effect)
+                self.sequence, self.chain_hash = entry.server_sequence_id, chain_hash
+
+        return self._below([effect for _, effect in new], take_in) if new and self.tree is not None else ()
 
     def adopt(self, snapshot: messages.TreeSnapshot) -> None:
         """The server's tree, with what is pending on top. Raises OutOfStep: it is no tree."""
@@ -123,20 +147,47 @@ class TreeReplica:
         self.chain_hash = snapshot.chain_hash
         self._lay(self.tree)
 
-    def acknowledged(self, place: messages.Place) -> None:
+    def acknowledged(self, operation_id: str, sequence: int) -> tuple[Change, ...]:
         """What is in flight is in the log; what it came to we know already, or from a snapshot."""
-        if self.in_flight is not None and self.in_flight.operation_id == place.operation_id:
-            self.in_flight.sequence = place.server_sequence_id
-            self._drop(self.in_flight)
+        mine = self.in_flight
+        if mine is None or mine.operation_id != operation_id:
+            return ()
+        effect, mine.sequence = mine.effect, sequence
+        changes = self._drop()
+        mine.effect = effect
+        return changes
 
-    def refused(self, operation_id: str) -> PendingChange | None:
-        """What is in flight will never be done: it is taken out, and goes back to its author. None: it was not it."""
+    def refused(self, operation_id: str) -> tuple[PendingChange, tuple[Change, ...]] | None:
+        """What is in flight will never be done: it is taken out, and goes back to its author; and what is another one
+        without it. None: it was not it."""
         change = self.in_flight
         if change is None or change.operation_id != operation_id:
             return None
-        self._drop(change)
+        changes = self._drop()
         self._done = [each for each in self._done if each is not change]
-        return change
+        self._undone = [each for each in self._undone if each is not change]
+        return change, changes
+
+    def give_up(self) -> tuple[list[PendingChange], tuple[Change, ...]]:
+        """Forgets what is pending and what could be undone: it goes back to its author; and what is another one."""
+        pending = self.pending
+
+        def forget() -> None:
+            self.in_flight, self.queue, self.message = None, [], b""
+
+        changes = self._without(forget)
+        self.forget_undo()
+        return pending, changes
+
+    def forget_undo(self) -> None:
+        """From here on nothing can be taken back."""
+        self._done.clear()
+        self._undone.clear()
+
+    def restore(self, message: bytes, in_flight: list[PendingChange], queue: list[PendingChange]) -> None:
+        """Takes in what an earlier process left pending. The tree follows by `adopt`."""
+        self.message, self.queue = message, queue
+        self.in_flight = in_flight[0] if in_flight else None
 
     # ---- steps
 
@@ -172,14 +223,39 @@ class TreeReplica:
         mine.effect, mine.sequence = effect, entry.server_sequence_id
         self.in_flight, self.message = None, b""
 
-    def _drop(self, change: PendingChange) -> None:
-        """A change is pending no more; it may not be in the tree."""
-        if self.tree is not None:
-            self._lift(self.tree)
-        if change is self.in_flight:
+    def _drop(self) -> tuple[Change, ...]:
+        """What is in flight is pending no more, and not in the tree; what is another one then."""
+
+        def drop() -> None:
             self.in_flight, self.message = None, b""
-        if self.tree is not None:
-            self._lay(self.tree)
+
+        return self._without(drop)
+
+    def _without(self, forget: Callable[[], None]) -> tuple[Change, ...]:
+        if self.tree is None:
+            forget()
+            return ()
+        return self._below([], lambda _: forget())
+
+    def _below(self, effects: Sequence[Effect], act: Callable[[Tree], None]) -> tuple[Change, ...]:
+        """Lets something be done to the server's tree, below what is pending: what is another one in the whole then.
+        ``effects``: what it may change."""
+        tree = self.tree
+        assert tree is not None
+        mine = [change.effect for change in self.pending]
+        before = {each.file_id: _state(tree, each.file_id) for effect in (*mine, *effects) for each in effect.changes}
+        self._lift(tree)
+        try:
+            act(tree)
+        finally:
+            self._lay(tree)
+            for change in self.pending:
+                for each in change.effect.changes:
+                    before.setdefault(each.file_id, each.before)
+        after = {file_id: _state(tree, file_id) for file_id in before}
+        return tuple(
+            Change(file_id, state, after[file_id]) for file_id, state in before.items() if state != after[file_id]
+        )
 
     def _lift(self, tree: Tree) -> None:
         """Takes back what is pending: the server's tree is left."""
@@ -194,3 +270,7 @@ class TreeReplica:
                 change.effect = tree.apply(codec.tree_operations_of(self._message(change)))
             except CoscribeError:
                 change.effect = NO_EFFECT
+
+
+def _state(tree: Tree, file_id: str) -> NodeState | None:
+    return tree.state(file_id) if file_id in tree else None

@@ -35,6 +35,13 @@ class Step(NamedTuple, Generic[_T]):
     of: _T
 
 
+class Kept(NamedTuple, Generic[_T]):
+    """A step as it lies in the stack, and what others have done since, which it has not been carried over yet."""
+
+    step: Step[_T]
+    foreign: list[Operation]
+
+
 class UndoStack(Generic[_T]):
     """At most ``depth`` steps; the oldest are forgotten."""
 
@@ -72,6 +79,18 @@ class UndoStack(Generic[_T]):
         if self._foreign:
             self._remember(self._foreign[-1], others)
         return Step(operation, of)
+
+    def dump(self) -> list[Kept[_T]]:
+        """All of it, the oldest step first."""
+        return [Kept(step, foreign) for step, foreign in zip(self._steps, self._foreign, strict=True)]
+
+    def load(self, kept: Iterable[Kept[_T]]) -> None:
+        """What `dump` gave, perhaps without the oldest ones; for the text that it was about then."""
+        self.clear()
+        for step, foreign in kept:
+            self.push(*step)
+            if self._foreign:
+                self._foreign[-1].extend(foreign)
 
     def clear(self) -> None:
         self._steps.clear()

@@ -167,10 +167,35 @@ class Code(Enum):
     EXPORT_TOO_LARGE = ErrorKind(
         "export_too_large", "client", "never", False, "Name fewer documents, and export the others after them."
     )
+    IMPORT_REFUSED = ErrorKind(
+        "import_refused",
+        "client",
+        "never",
+        False,
+        "The detail names what cannot be imported and why; take it out, and import the rest again.",
+    )
     LEGAL_HOLD = ErrorKind(
         "legal_hold", "client", "never", False, "An administrator has to release the document's legal hold first."
     )
     QUOTA_EXCEEDED = ErrorKind("quota_exceeded", "client", "never", False, "Delete something, or ask for more room.")
+    # Git.
+    NOT_A_REPOSITORY = ErrorKind(
+        "not_a_repository", "client", "never", False, "Start the workspace, and make a repository of it with git/init."
+    )
+    GIT_CONFIG_REFUSED = ErrorKind(
+        "git_config_refused", "client", "never", False, "Remove what is named from the folder .git, then try again."
+    )
+    UNCOMMITTED_CHANGES = ErrorKind(
+        "uncommitted_changes", "client", "never", False, "Commit first, or ask for them to be carried along."
+    )
+    MERGE_UNFINISHED = ErrorKind(
+        "merge_unfinished", "client", "never", False, "Solve the conflicts and commit, or abort the merge."
+    )
+    PUSH_REJECTED = ErrorKind("push_rejected", "client", "never", False, "Pull what is there first, then push again.")
+    REMOTE_REFUSED = ErrorKind(
+        "remote_refused", "client", "never", False, "Check the address of the remote and your credentials for it."
+    )
+    GIT_FAILED = ErrorKind("git_failed", "client", "never", False, "Read what git says, and look at the status.")
     # Accounts.
     SIGN_IN_REQUIRED = ErrorKind("sign_in_required", "client", "never", False, "Sign in, or send a bearer token.")
     WRONG_CREDENTIALS = ErrorKind(

@@ -240,6 +240,10 @@ class Tree:
         names.reverse()
         return "/".join(names)
 
+    def is_within(self, file_id: str, nodes: frozenset[str]) -> bool:
+        """Whether a node, or a folder above it, is one of those. Errors: ``file_not_found``."""
+        return not nodes.isdisjoint(self._upwards(file_id))
+
     def find(self, path: str) -> str | None:
         """The id of the live node at a path ("" is the root), in as many steps as the path has names; None: none."""
         file_id = ROOT

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from coscribe.core.errors import CoscribeError
@@ -23,6 +23,8 @@ from coscribe.core.tree import Tree
 from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
 from coscribe.model import (
     GENESIS,
+    SEAL_BYTES,
+    TOMBSTONE_BYTES,
     File,
     FileSnapshot,
     LogEntry,
@@ -31,6 +33,7 @@ from coscribe.model import (
     decode_effect,
     decode_payload,
     link,
+    seal,
 )
 
 MAX_FINDINGS = 50
@@ -51,7 +54,8 @@ class Finding(NamedTuple):
     """Something is not as it must be.
 
     ``kind`` is stable: ``gap``, ``chain``, ``duplicate_id``, ``unknown_file``, ``malformed``, ``payload``,
-    ``position``, ``deleted_text``, ``version``, ``base_version``, ``tree``, ``checkpoint``, ``claim`` or ``head``.
+    ``position``, ``deleted_text``, ``version``, ``base_version``, ``tree``, ``blob``, ``redaction``, ``checkpoint``,
+    ``claim`` or ``head``.
     ``sequence`` says where; None: at no one entry. ``file_key`` None: it concerns the workspace as a whole.
     """
 
@@ -71,12 +75,18 @@ class FileReport(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What an audit found. ``total`` is the number of findings; at most `MAX_FINDINGS` of them are kept."""
+    """What an audit found. ``total`` is the number of findings; at most `MAX_FINDINGS` of them are kept.
+
+    ``blobs``: the contents that the log refers to, by file and hash, with the sequence that did so first. Whether they
+    are there is for whoever has them to say. ``redacted``: entries that have another text than was committed.
+    """
 
     entries: int
     files: list[FileReport]
     findings: list[Finding]
     total: int
+    blobs: Mapping[tuple[str, str], int] = {}
+    redacted: int = 0
 
     @property
     def clean(self) -> bool:
@@ -168,6 +178,7 @@ class _TreeReplay(_Replay):
     def __init__(self, file: File, begin: FileAtCheckpoint | None, *, folds_case: bool) -> None:
         super().__init__(file, 0)
         self.tree = Tree(folds_case=folds_case)
+        self.blobs: dict[tuple[str, str], int] = {}
         if begin is not None and begin.content:
             try:
                 self.tree = Tree.decode(begin.content.encode())
@@ -188,13 +199,25 @@ class _TreeReplay(_Replay):
             self.tree.take_in(effect)
         except CoscribeError as error:
             raise _Unreplayable("tree", f"it does not fit the tree before it: {error.detail}") from None
+        for change in effect.changes:
+            if change.after is not None and change.after.kind == "binary":
+                self.blobs.setdefault((change.file_id, change.after.content), entry.sequence)
 
 
 class Audit:
-    """One audit on its way: `audit` does a whole one. ``begin``: the checkpoint of a log that was pruned."""
+    """One audit on its way: `audit` does a whole one. ``begin``: the checkpoint of a log that was pruned. ``seals``: of
+    what redactions have put in place of payloads, see `proofs.seals_of`; None: not asked for."""
 
-    def __init__(self, workspace: Workspace, claims: Sequence[Claim] = (), begin: Checkpoint | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        claims: Sequence[Claim] = (),
+        begin: Checkpoint | None = None,
+        seals: Mapping[int, str] | None = None,
+    ) -> None:
         self._workspace = workspace
+        self._seals = seals
+        self.redacted = 0
         at_begin = {file.file_key: file for file in begin.files} if begin is not None else {}
         self._files: dict[int, _Replay] = {
             file.key: _TextReplay(file, at_begin.get(file.key)) for file in workspace.files
@@ -231,13 +254,24 @@ class Audit:
         if self._sequence in self._claims:
             self._compare_claims()
 
+    def know(self, file: File) -> None:
+        """A file of the workspace that was not named at the beginning."""
+        if file.key not in self._files:
+            self._files[file.key] = _TextReplay(file, None)
+
+    def claim(self, claim: Claim) -> None:
+        """A claim about the sequence that the log is at."""
+        self._take_claim(claim)
+        self._compare_claims()
+
     def reached(self, file_key: int) -> tuple[str, int]:
         """Content and version of a file as the entries so far have left it."""
         file = self._files[file_key]
         return file.content(), file.version
 
-    def finish(self) -> Report:
-        """Compares the end of the log with the head, and gives the report."""
+    def finish(self, *, rows: bool = True) -> Report:
+        """Compares the end of the log with the head, and gives the report. ``rows``: whether the files of a tree are
+        known to be all there are, as the rows of a database are."""
         workspace = self._workspace
         if workspace.last_sequence != self._sequence:
             detail = f"the head says sequence {workspace.last_sequence}, the log ends at {self._sequence}"
@@ -247,9 +281,11 @@ class Audit:
         for claims in self._claims.values():
             for claim in claims:
                 self._find_claim(claim, "the log has no such sequence")
-        self._compare_rows()
+        if rows:
+            self._compare_rows()
         files = [FileReport(at.file, at.entries, at.version, dict(at.compared)) for at in self._files.values()]
-        return Report(self._entries, files, self.findings, self._total)
+        blobs = self._tree.blobs if self._tree is not None else {}
+        return Report(self._entries, files, self.findings, self._total, blobs, self.redacted)
 
     def _compare_rows(self) -> None:
         """The rows of a tree's files say how it is."""
@@ -309,6 +345,20 @@ class Audit:
         if follows and digest != entry.digest:
             detail = "its hash does not fit: it, or the order of the entries, is not what was committed"
             self._find("chain", entry.sequence, entry.file_key, detail)
+        if len(entry.salt) == TOMBSTONE_BYTES:
+            self._check_tombstone(entry)
+
+    def _check_tombstone(self, entry: LogEntry) -> None:
+        """What was redacted is what somebody has signed for."""
+        self.redacted += 1
+        if self._seals is None:
+            return
+        signed = self._seals.get(entry.sequence)
+        if signed is None:
+            self._find("redaction", entry.sequence, entry.file_key, "its text was replaced, and no redaction says so")
+        elif seal(entry.salt[SEAL_BYTES:], entry.payload).hex() != signed:
+            detail = "its text was replaced by another one than the redaction says"
+            self._find("redaction", entry.sequence, entry.file_key, detail)
 
     def _replay(self, entry: LogEntry, file: _Replay) -> None:
         tree = self._tree
@@ -346,6 +396,7 @@ def audit(
     claims: Sequence[Claim] = (),
     progress: Callable[[int], None] | None = None,
     begin: Checkpoint | None = None,
+    seals: Mapping[int, str] | None = None,
 ) -> Report:
     """Audits a whole log, from its first entry, or behind the checkpoint that it begins with, to the last. Claims are
     about files of the workspace.
@@ -353,7 +404,7 @@ def audit(
     ``workspace`` is what its rows say; ``epoch``, ``incarnation`` and ``secret`` are not looked at. ``progress`` is
     told now and then how many entries are done since it was told last.
     """
-    state = Audit(workspace, claims, begin)
+    state = Audit(workspace, claims, begin, seals)
     for done, entry in enumerate(entries, 1):
         state.entry(entry)
         if progress is not None and not done % PROGRESS_EVERY:

@@ -15,7 +15,7 @@ was asked for in an earlier one decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,21 +26,32 @@ import structlog
 from coscribe.core.dedup import Answer, split_id
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.tree import NO_EFFECT, Effect, Tree, is_node_id, node_id
+from coscribe.core.tree import NO_EFFECT, ROOT, Effect, NodeState, Tree, is_node_id, node_id
 from coscribe.documents.budget import AccountBuckets, Budgets
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.opened import Lineage, Opened, OpenFile, OpenTree
+from coscribe.documents.opened import Lineage, Opened, OpenFile, OpenTree, effect_of
 from coscribe.documents.past import TextAt, text_at
-from coscribe.documents.paths import may_change
-from coscribe.documents.ports import Access, Home, Identity, OpLog, PathRights, SnapshotRepo, StorageError, Subscriber
+from coscribe.documents.paths import is_shown, may_change, may_read
+from coscribe.documents.ports import (
+    Access,
+    Blob,
+    Home,
+    Identity,
+    OpLog,
+    PathRights,
+    SnapshotRepo,
+    StorageError,
+    Subscriber,
+)
 from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, WorkspaceSession
 from coscribe.documents.snapshot_manager import SnapshotManager, SnapshotPolicy
 from coscribe.documents.traced import note_turn
+from coscribe.documents.watching import MAX_PAST, Change, Past, Watch, Watches, past_changes
 from coscribe.metrics import TIMED_TURNS, metrics
-from coscribe.model import GENESIS, committed_from, content_hash
+from coscribe.model import GENESIS, committed_from, content_hash, effect_from
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import OperationFate, Participant, Place, Role
 from coscribe.tracing import Tracer
@@ -60,6 +71,8 @@ MAX_REFERENCES = 100_000
 
 PRESENCE_INTERVAL = 0.05
 """Seconds over which cursor moves of a file are gathered into one round of messages."""
+
+NO_TEXTS: Mapping[str, int | None] = {}
 
 EVICTION_SECONDS = 0.25
 """How long the disk may keep somebody in a file who has lost access to it."""
@@ -98,11 +111,18 @@ class Standing(NamedTuple):
     exists: bool = True
 
 
+Barrier = Callable[[int], Awaitable[None]]
+"""Returns when whatever a save waits for besides the snapshots is at least at a sequence."""
+
+
 class Planned(NamedTuple):
-    """What is to be done to a tree. ``texts``: of files that are made, by the place of their making."""
+    """What is to be done to a tree. ``texts``: of files that are made, by the place of their making. ``blobs``: the
+    sizes of those that were put into the store for this, by hash. ``anew``: whole texts of files that become texts."""
 
     edits: Sequence[messages.TreeEdit]
     texts: Mapping[int, str] = {}
+    blobs: Mapping[str, int] = {}
+    anew: Mapping[str, str] = {}
 
 
 Plan = Callable[[Tree, PathRights], Planned]
@@ -120,6 +140,18 @@ class TreeEdited(NamedTuple):
 
     place: Place
     effect: Effect
+
+
+class Present(NamedTuple):
+    """A workspace with a tree as somebody may see it at ``sequence``, which is durable. ``nodes``: of its tree, where
+    they were asked for."""
+
+    workspace_key: int
+    incarnation: str
+    rights: PathRights
+    folds_case: bool
+    sequence: int
+    nodes: Sequence[tuple[str, NodeState]] = ()
 
 
 class Durable(NamedTuple):
@@ -176,6 +208,8 @@ class Collaboration:
         self._news: dict[tuple[Opened, Subscriber], Participant] = {}
         self._references: dict[str, int] = {}
         self._turns = 0
+        self.watches = Watches()
+        self.barriers: dict[str, Barrier] = {}
         self.on_paths_moved: Callable[[str], None] = lambda _: None
         """Told of a workspace in which files are elsewhere now: roles in them may be others."""
 
@@ -227,7 +261,14 @@ class Collaboration:
         if not isinstance(tree, OpenTree) or rights is None:
             raise CoscribeError(Code.FILE_NOT_FOUND, f"{message.file_id!r} is no workspace", file_id=message.file_id)
         outcome = session.change_tree(
-            message, member.author, may_change(rights), within_rate, self._clock(), self._salts, evidence
+            message,
+            member.author,
+            may_change(rights),
+            within_rate,
+            self._clock(),
+            self._salts,
+            evidence,
+            may_read(rights),
         )
         if isinstance(outcome, Duplicate):
             metrics.duplicates.inc(len(outcome.places))
@@ -250,6 +291,8 @@ class Collaboration:
             if file is not None and (after is None or after.kind != "text"):
                 code = Code.FILE_NOT_FOUND if after is None else Code.NOT_A_TEXT
                 session.act(partial(file.put_out, CoscribeError(code, file_id=file_id)))
+        for moved in session.moved(effect):
+            self._tell_place(session.tree.state.tree, session, moved)
         if any(before and after and before[:2] != after[:2] for _, before, after in effect.changes):
             self.rights_changed()
             self.on_paths_moved(session.workspace.workspace_id)
@@ -282,6 +325,9 @@ class Collaboration:
             record = await self._op_log.find(key, operation_id)
             session.registry.learn(series, await self._op_log.highest(key, series))
             evidence.answers[operation_id] = Answer(record, as_of)
+        if missing.digests:
+            uses = await self._op_log.blobs(key, missing.digests)
+            evidence.blobs |= {digest: [use for use in uses if use.blob.digest == digest] for digest in missing.digests}
         if missing.after_version >= 0:
             await self._gather_changes(session, file, missing.after_version, evidence)
 
@@ -331,8 +377,12 @@ class Collaboration:
             author = Author(user_id, await self._reference(user_id))
             session, file = await self.router.open(message.file_id)
             evidence = Evidence()
+            have = message.have
             sees_all = rights is None or rights.is_uniform or isinstance(file, OpenFile)
-            known = message.have is not None and sees_all and await self._knows(session, file, message.have, role)
+            has_past = have is not None and await self._knows(session, file, have, role)
+            # Nothing that is asked of a tree is based on a past: of the same log all fates are known.
+            is_same_log = have is not None and have.incarnation == session.workspace.incarnation
+            known = has_past or (is_same_log and isinstance(file, OpenTree))
             fates = await self._fates(session, file, user_id, message, evidence, known)
             if fates is not None and session.holds(file) and generation == self.generation:
                 break
@@ -341,10 +391,9 @@ class Collaboration:
         self._access.opened(identity, message.file_id)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
         file.participants[subscriber] = participant
-        if isinstance(file, OpenTree) and rights is not None and not rights.is_uniform:
+        if rights is not None and not rights.is_uniform:
             file.views[subscriber] = rights
-        have = message.have
-        if known and have is not None and have.server_sequence_id >= file.state.window.floor:
+        if has_past and sees_all and have is not None and have.server_sequence_id >= file.state.window.floor:
             self._go_live(member, have.server_sequence_id, fates)
         else:
             self._send_snapshot(member, fates, lineage_lost=have is not None and not known)
@@ -369,8 +418,7 @@ class Collaboration:
         """Takes the member out of the file, untold; whether it was in it."""
         member.left = True
         member.file.subscribers.pop(member.subscriber, None)
-        if isinstance(member.file, OpenTree):
-            member.file.views.pop(member.subscriber, None)
+        member.file.views.pop(member.subscriber, None)
         return member.file.participants.pop(member.subscriber, None) is not None
 
     async def _reference(self, user_id: str) -> int:
@@ -504,6 +552,10 @@ class Collaboration:
             list(file.participants.values()),
         )
         last_sequence = state.last_sequence
+        tree = None if session.tree is None else session.tree.state.tree
+        place = b""
+        if tree is not None and isinstance(file, OpenFile) and _sees_place(tree, file, member.subscriber):
+            place = _place(tree, file)
 
         def go_live() -> None:
             if member.left or member.ending is not None:  # it may be, after waiting for the disk
@@ -511,12 +563,26 @@ class Collaboration:
             frame = file.tail_frame(after, tail, member.subscriber) if tail else b""
             if frame:
                 member.subscriber.deliver(frame)
+            if place:
+                member.subscriber.deliver(place)
             member.subscriber.deliver(codec.encode(live), last_sequence)
             if member.subscriber in file.participants:  # else that was too much for it, and has closed it
                 file.subscribers[member.subscriber] = None
                 self._tell_presence(file, member.participant, but=member.subscriber)
 
         session.act(go_live)
+
+    def _tell_place(self, tree: Tree, session: WorkspaceSession, file: OpenFile) -> None:
+        """Tells those who are live where a text is now. (Whoever is still joining is told with that.)"""
+        frame = _place(tree, file)
+        told = [subscriber for subscriber in file.participants if _sees_place(tree, file, subscriber)]
+
+        def tell() -> None:
+            for subscriber in told:
+                if subscriber in file.subscribers:
+                    subscriber.deliver(frame)
+
+        session.act(tell)
 
     # ---- catching up
 
@@ -594,6 +660,11 @@ class Collaboration:
                 return self.evict(member, CoscribeError(Code.RULES_CHANGED))
         if role is None:
             return self.evict(member, error)
+        if rights is not None and not member.left:
+            if rights.is_uniform:
+                member.file.views.pop(member.subscriber, None)
+            else:
+                member.file.views[member.subscriber] = rights
         if role != member.role and member.ending is None:
             self._change_role(member, role)
         return None
@@ -704,6 +775,23 @@ class Collaboration:
 
         Errors: those of ``at``; ``invalid_file_id``, ``file_not_found``, ``file_damaged``, ``storage_unavailable``.
         """
+        return await self._look(identity, workspace_id, lambda _, tree, rights: at(tree, rights))
+
+    async def present(self, identity: Identity, workspace_id: str, *, with_nodes: bool) -> Present:
+        """A workspace as it is now, for those who read its past. Errors: those of `look`."""
+
+        def at(session: WorkspaceSession, tree: Tree, rights: PathRights) -> Present:
+            nodes = [(file_id, tree.state(file_id)) for file_id in tree.below(ROOT)] if with_nodes else ()
+            workspace = session.workspace
+            return Present(
+                workspace.key, workspace.incarnation, rights, workspace.folds_case, session.last_sequence, nodes
+            )
+
+        return (await self._look(identity, workspace_id, at)).seen
+
+    async def _look(
+        self, identity: Identity, workspace_id: str, at: Callable[[WorkspaceSession, Tree, PathRights], _T]
+    ) -> Looked[_T]:
         codec.check_file_id(workspace_id)
         with _storage_as_refusal():
             while True:
@@ -713,7 +801,7 @@ class Collaboration:
                     continue
                 refusal: CoscribeError | None = None
                 try:
-                    looked = Looked(at(session.tree.state.tree, rights), session.last_sequence)
+                    looked = Looked(at(session, session.tree.state.tree, rights), session.last_sequence)
                 except CoscribeError as error:
                     refusal = error  # that something is not there is seen, too
                 if not await _settled(session):
@@ -723,9 +811,11 @@ class Collaboration:
                         raise refusal
                     return looked
 
-    async def save(self, identity: Identity, file_id: str) -> int:
+    async def save(self, identity: Identity | None, file_id: str) -> int:
         """A flush barrier: when it returns the disk has a snapshot of the text as it was at the sequence that is
-        answered, or a later one; of a workspace snapshots of its tree and of all its texts.
+        answered, or a later one; of a workspace snapshots of its tree and of all its texts. This is the one barrier,
+        whoever asks: what a save is to wait for besides is waited for here, behind the snapshots. ``identity`` None:
+        the server itself, whose rights nobody asks.
 
         Errors: ``invalid_file_id``, ``file_not_found``, ``not_a_text``, ``file_damaged``; ``storage_unavailable``.
         """
@@ -733,7 +823,7 @@ class Collaboration:
         with _storage_as_refusal():
             while True:
                 generation = self.generation
-                if await self._role(identity, file_id) is None:
+                if identity is not None and await self._role(identity, file_id) is None:
                     raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no file {file_id!r} for you", file_id=file_id)
                 session, file = await self.router.open(file_id)
                 if isinstance(file, OpenTree):
@@ -743,27 +833,113 @@ class Collaboration:
                     break
             sequence = session.last_sequence if isinstance(file, OpenTree) else file.state.last_sequence
             await self.snapshots.save(session, session.opened() if isinstance(file, OpenTree) else [file])
+            barrier = self.barriers.get(session.workspace.workspace_id)
+            if barrier is not None:
+                await barrier(sequence)
             return sequence
 
+    async def watch(self, identity: Identity, workspace_id: str, after: int | None = None) -> Watch:
+        """Watches a workspace: what comes behind the sequence ``after``, or from now on. See `watching`.
+
+        Errors: ``invalid_file_id``, ``file_not_found``, ``file_damaged``, ``storage_unavailable``,
+        ``too_many_requests``.
+        """
+        codec.check_file_id(workspace_id)
+        with _storage_as_refusal():
+            while True:
+                generation = self.generation
+                session, rights = await self._admitted_to_tree(identity, workspace_id)
+                if generation == self.generation and session.tree is not None and not session.lost:
+                    break
+            self.watches.check_room(identity)
+
+            def closed(watch: Watch) -> None:
+                self.watches.remove(watch)
+                session.watches.pop(watch, None)
+
+            watch = Watch(identity, workspace_id, rights, lambda: session.durable_sequence, closed)
+            self.watches.add(watch)
+            session.watches[watch] = None
+            sequence = session.last_sequence  # what comes behind this it is told
+            try:
+                if not await _settled(session):
+                    raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
+                watch.begin(await self._past(session, rights, sequence if after is None else after, sequence))
+            except BaseException:
+                watch.close()
+                raise
+            return watch
+
+    async def _past(
+        self, session: WorkspaceSession, rights: PathRights, after: int, through: int
+    ) -> list[Change] | None:
+        """What came behind one sequence up to another, for a watch; None: that is not to be had."""
+        if after == through:
+            return []
+        opened = session.tree
+        if opened is None or after > through or through - after > MAX_PAST or not rights.is_uniform:
+            return None
+        try:
+            rows = await self._op_log.read(session.workspace.key, after, through=through, limit=MAX_PAST)
+        except CoscribeError as error:
+            if error.code is not Code.HISTORY_PRUNED:
+                raise
+            return None
+        if through < opened.state.window.floor:
+            return None
+        names = {key: file_id for file_id, key in opened.keys.items()}
+        since = [effect_of(entry) for entry in reversed(opened.state.window.entries_after(through))]
+        past = [
+            Past(row.sequence, effect_from(row).effect)
+            if row.file_key == opened.file_key
+            else Past(row.sequence, None, names.get(row.file_key, ""), row.version)
+            for row in rows
+        ]
+        return past_changes(opened.state.tree, since, past)
+
+    async def review_watch(self, watch: Watch, deadline: float) -> None:
+        """Asks for the rights of one who watches again; where they are others it is over. So it is where there is no
+        answer by the deadline (of the event loop's clock)."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                standing = await self._standing(watch.identity, watch.workspace_id)
+        except Exception as failure:
+            expected = isinstance(failure, StorageError | TimeoutError)
+            log.error("role_unknown", exc_info=not expected, error=str(failure))
+            watch.end(CoscribeError(Code.STORAGE_UNAVAILABLE, "the role is not known now"))
+            return
+        if standing.role is None or standing.rights is None:
+            watch.end(CoscribeError(Code.ACCESS_REMOVED))
+        elif standing.rights.view != watch.rights.view or standing.rights.is_uniform != watch.rights.is_uniform:
+            watch.end(CoscribeError(Code.RULES_CHANGED))
+
     async def edit_tree(
-        self, identity: Identity, workspace_id: str, series: str, plan: Plan, *, within_rate: bool = True
+        self,
+        identity: Identity,
+        workspace_id: str,
+        series: str,
+        plan: Plan,
+        *,
+        texts: Mapping[str, int | None] = NO_TEXTS,
+        within_rate: bool = True,
     ) -> TreeEdited:
         """Operations on a tree from somebody who has it not open; returns once they are durable.
 
         ``plan`` is asked in the turn, of the tree as it is then, what is to be done, and raises where nothing is. It
-        may ask for texts in files that it makes: those are there together with the files, or neither are. ``series``
-        is used for the ids of all operations; a series that was used before gets the place of the first time.
+        may ask for texts in files that it makes or that become texts: those are there together with the files, or
+        neither are. ``series`` is used for the ids of all operations; a series that was used before gets the place of
+        the first time. ``texts``: files whose texts it is about, with the version that each must still be at.
 
         Errors: those of ``plan`` and of `WorkspaceSession.change_tree`; ``invalid_file_id``, ``file_not_found``,
-        ``file_damaged``, ``file_too_large``, ``invalid_text``; ``storage_unavailable``: it may be done or not, ask for
-        the same again.
+        ``file_damaged``, ``file_too_large``, ``invalid_text``; ``precondition_failed``: a text is at another version;
+        ``storage_unavailable``: it may be done or not, ask for the same again.
         """
         codec.check_file_id(workspace_id)
         codec.check_operation_id(f"{series}:1")
         with _storage_as_refusal():
             is_counted = False
             while True:
-                place = await self._committed(identity, workspace_id, f"{series}:1")
+                place = await self.committed(identity, workspace_id, f"{series}:1")
                 if place is not None:
                     return TreeEdited(place, NO_EFFECT)
                 generation = self.generation
@@ -773,6 +949,9 @@ class Collaboration:
                     within_rate = within_rate and self.within_budget(identity, session)
                     is_counted = True
                 while generation == self.generation and session.tree is not None and not session.lost:
+                    if not await self._at_hand(session, texts):
+                        continue
+                    _check_versions(session, texts)
                     try:
                         edited = self._edit_tree(session, rights, author, series, plan, within_rate, evidence)
                     except Missing as missing:
@@ -781,6 +960,19 @@ class Collaboration:
                     if not await _settled(session):
                         raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the disk did not confirm")
                     return edited
+
+    async def _at_hand(self, session: WorkspaceSession, texts: Mapping[str, int | None]) -> bool:
+        """Whether texts were in memory all the while; they are now. Of those that must be at no version, because they
+        are none just now, all is durable as well."""
+        for file_id, version in texts.items():
+            file = session.files.get(file_id)
+            if file is None:
+                await self.router.load(session, file_id)
+                return False
+            if version is None and file.durable_version != file.state.version:
+                await _settled(session)
+                return False
+        return True
 
     def _edit_tree(
         self,
@@ -795,29 +987,41 @@ class Collaboration:
         """The turn. Raises Missing, and then has done nothing."""
         assert session.tree is not None
         root = session.workspace.workspace_id
-        edits, texts = plan(session.tree.state.tree, rights)
-        for text in texts.values():
+        planned = plan(session.tree.state.tree, rights)
+        for text in (*planned.texts.values(), *planned.anew.values()):
             codec.check_characters(text)
             if len(text) > self.limits.file_length:
                 raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(text)} code points, at most {self.limits.file_length}")
-        pieces = {place: self._pieces(text) for place, text in texts.items()}
+        pieces: dict[int | str, list[str]] = {place: self._pieces(text) for place, text in planned.texts.items()}
+        pieces |= {file_id: self._pieces(text) for file_id, text in planned.anew.items()}
         session.check_room([piece for parts in pieces.values() for piece in parts], f"{series}:1")
-        message = messages.TreeOperation(root, f"{series}:1", author.user_id, list(edits))
+        message = messages.TreeOperation(root, f"{series}:1", author.user_id, list(planned.edits))
         time = self._clock()
-        outcome = session.change_tree(message, author, may_change(rights), within_rate, time, self._salts, evidence)
+        may, sees = may_change(rights), may_read(rights)
+        outcome = session.change_tree(
+            message, author, may, within_rate, time, self._salts, evidence, sees, planned.blobs
+        )
         if isinstance(outcome, Duplicate):
             return TreeEdited(outcome.places[0], NO_EFFECT)
         place_of_it = Place(f"{series}:1", session.last_sequence, 0)
         self._tree_changed(session, outcome)
         number = 1
-        for place, parts in pieces.items():
-            file = session.open_new(node_id(root, message.operation_id, place))
-            for piece in parts:
+        for which, parts in pieces.items():
+            file = (
+                session.files[which]
+                if isinstance(which, str)
+                else session.open_new(node_id(root, message.operation_id, which))
+            )
+            state, version = file.state, file.state.version
+            old: list[tuple[messages.OperationType, messages.Payload]] = []
+            if len(state.content):
+                old = [("delete", len(state.content))]
+            for kind, payload in [*old, *(("insert", piece) for piece in parts)]:
                 number += 1
-                insert = messages.Operation(
-                    file.state.file_id, f"{series}:{number}", author.user_id, 0, "insert", 0, piece
+                edit = messages.Operation(
+                    state.file_id, f"{series}:{number}", author.user_id, version, kind, 0, payload
                 )
-                session.submit(file, insert, author, "owner", True, time, self._salts, evidence)
+                session.submit(file, edit, author, "owner", True, time, self._salts, evidence)
             self.snapshots.consider(session, file)
         return TreeEdited(place_of_it, outcome)
 
@@ -832,6 +1036,23 @@ class Collaboration:
         if role is None or rights is None:
             raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no workspace {workspace_id!r}", file_id=workspace_id)
         return await self.router.session(workspace_id), rights
+
+    async def blob_of(self, identity: Identity, workspace_id: str, file_id: str, digest: str) -> Blob:
+        """A blob that a file has or had as its content, for somebody who may see the file.
+
+        Errors: ``invalid_file_id``, ``file_not_found``: there is no such, as far as they are to know."""
+
+        def may(tree: Tree, rights: PathRights) -> bool:
+            return file_id in tree and may_read(rights)(tree, file_id)
+
+        sees = (await self.look(identity, workspace_id, may)).seen
+        with _storage_as_refusal():
+            session = await self.router.session(workspace_id)
+            uses = await self._op_log.blobs(session.workspace.key, [digest])
+        blob = next((use.blob for use in uses if sees and use.file_id == file_id), None)
+        if blob is None:
+            raise CoscribeError(Code.FILE_NOT_FOUND, f"the file has and had no content {digest}", file_id=file_id)
+        return blob
 
     async def durable(self, identity: Identity, file_id: str) -> Durable:
         """How far a file has come, for somebody who may see it; for those who read its log.
@@ -860,7 +1081,7 @@ class Collaboration:
         """Makes the text of a version of the present text, as one operation; None: it is that text. What others write
         at the same time stays. With an id that was committed before, its place. Errors: those of `replace_text`."""
         with _storage_as_refusal():
-            place = await self._committed(identity, file_id, operation_id)
+            place = await self.committed(identity, file_id, operation_id)
         if place is not None:
             return place
         wanted = await self.text(identity, file_id, version)
@@ -893,6 +1114,10 @@ class Collaboration:
                 await self._admitted(identity, file_id)
             return now
 
+    def may_hold(self, text: str) -> bool:
+        """Whether a file may hold a text, as far as its length goes."""
+        return len(text) <= self.limits.file_length
+
     def take_in(self, text: str) -> str:
         """A whole text as a file may hold it: CRLF and CR become LF. Errors: ``invalid_text``, ``file_too_large``."""
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -922,7 +1147,7 @@ class Collaboration:
         codec.check_operation_id(operation_id)
         new_text = self.take_in(new_text)
         with _storage_as_refusal():
-            place = await self._committed(identity, file_id, operation_id)
+            place = await self.committed(identity, file_id, operation_id)
             if place is not None:
                 return place
             _, role, _, _ = await self._admitted(identity, file_id)
@@ -940,7 +1165,7 @@ class Collaboration:
                 raise
             # The same request at the same moment, and the two have found different differences.
             with _storage_as_refusal():
-                place = await self._committed(identity, file_id, operation_id)
+                place = await self.committed(identity, file_id, operation_id)
             if place is None:
                 raise
         return place
@@ -989,7 +1214,7 @@ class Collaboration:
                     known = isinstance(outcome, Duplicate) and await _settled(session)
                     return outcome.places if isinstance(outcome, Duplicate) and known else None
 
-    async def _committed(self, identity: Identity, file_id: str, operation_id: str) -> Place | None:
+    async def committed(self, identity: Identity, file_id: str, operation_id: str) -> Place | None:
         """Where an operation of theirs is on disk; None: it is not."""
         ask = messages.Join(file_id, in_flight=[operation_id])
         (fate,) = await self._fates_without_access(identity.user_id, ask)
@@ -1051,6 +1276,26 @@ class Collaboration:
 
     def _session_lost(self, session: WorkspaceSession) -> None:
         self.router.drop(session)
+
+
+def _place(tree: Tree, file: OpenFile) -> bytes:
+    """The message that says where a text is."""
+    file_id = file.state.file_id
+    return codec.encode(messages.Moved(file_id, tree.path(file_id), not tree.is_live(file_id)))
+
+
+def _sees_place(tree: Tree, file: OpenFile, subscriber: Subscriber) -> bool:
+    """Whether somebody who has a text open sees it in the tree."""
+    rights = file.views.get(subscriber)
+    return file.state.file_id in tree and (rights is None or is_shown(tree, rights, file.state.file_id))
+
+
+def _check_versions(session: WorkspaceSession, texts: Mapping[str, int | None]) -> None:
+    """Errors: ``precondition_failed``."""
+    for file_id, version in texts.items():
+        now = session.files[file_id].state.version
+        if version not in (None, now):
+            raise CoscribeError(Code.PRECONDITION_FAILED, f"the text is at version {now}", file_id=file_id)
 
 
 def _settled(session: WorkspaceSession) -> asyncio.Future[bool]:

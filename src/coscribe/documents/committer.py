@@ -155,7 +155,8 @@ class Committer:
 def _append(session: WorkspaceSession, pending: Pending) -> Append:
     workspace = session.workspace
     files = list(pending.files.values())
-    return Append(workspace.key, workspace.epoch, pending.previous_sequence, pending.chain_hash, pending.entries, files)
+    place = pending.previous_sequence, pending.chain_hash
+    return Append(workspace.key, workspace.epoch, *place, pending.entries, files, pending.blobs)
 
 
 def _release(session: WorkspaceSession, pending: Pending, tracer: Tracer | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fast_diff_match_patch import diff  # type: ignore[import-not-found]  # it has no stubs
 
 DIFF_SECONDS = 1.0
@@ -11,15 +13,60 @@ Edits = list[tuple[int, int, str]]
 """(position, deleted, inserted), all against the old text, left to right; counted in code points."""
 
 
+Differences = list[tuple[str, int]]
+"""What leads from one text to another, from left to right: ``=`` keeps so many code points, ``-`` takes them away,
+``+`` puts in the next ones of the new text."""
+
+_WORD = re.compile(r"\S+|\s")
+
+_FIRST_LETTER = 0xE000
+"""Words are compared as letters of an alphabet of their own."""
+
+_LETTERS = 0x110000 - _FIRST_LETTER
+
+
 def edits_between(old: str, new: str, at_most: int) -> Edits:
     """The edits that make ``new`` of ``old``, at most so many. Takes its time: call it in a thread.
 
     Where there are too many those that lie closest together become one, which also replaces what is between them.
     """
+    return _joined(_edits(differences(old, new), new), old, at_most)
+
+
+def word_edits_between(old: str, new: str, at_most: int) -> Edits:
+    """Likewise of whole words, spaces among them: for texts that have little in common but letters."""
+    letters: dict[str, str] = {}
+    words = [_WORD.findall(text) for text in (old, new)]
+    for word in (*words[0], *words[1]):
+        if word not in letters:
+            if len(letters) == _LETTERS:
+                return edits_between(old, new, at_most)
+            letters[word] = chr(_FIRST_LETTER + len(letters))
+    encoded = ["".join(letters[word] for word in each) for each in words]
+    found: Differences = []
+    position = place = 0
+    for kind, count in _differences(encoded[0], encoded[1], "No"):
+        of = words[1][place : place + count] if kind == "+" else words[0][position : position + count]
+        found.append((kind, sum(map(len, of))))
+        position += 0 if kind == "+" else count
+        place += 0 if kind == "-" else count
+    return _joined(_edits(found, new), old, at_most)
+
+
+def differences(old: str, new: str) -> Differences:
+    return _differences(old, new, "Efficiency")
+
+
+def _differences(old: str, new: str, cleanup: str) -> Differences:
+    found: Differences = diff(old, new, timelimit=DIFF_SECONDS, cleanup=cleanup, counts_only=True)
+    return found
+
+
+def _edits(differences: Differences, new: str) -> Edits:
     edits: Edits = []
     position = here = 0
     touches = False
-    for kind, count in diff(old, new, timelimit=DIFF_SECONDS, cleanup="Efficiency", counts_only=True):
+    for kind, count in differences:
         if kind == "=":
             position += count
             here += count
@@ -33,7 +80,7 @@ def edits_between(old: str, new: str, at_most: int) -> Edits:
                 here += count
             edits.append((start, deleted, inserted))
         touches = kind != "="
-    return _joined(edits, old, at_most)
+    return edits
 
 
 def _joined(edits: Edits, old: str, at_most: int) -> Edits:

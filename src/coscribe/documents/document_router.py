@@ -135,6 +135,8 @@ class DocumentRouter:
     def drop(self, session: WorkspaceSession) -> None:
         """Forgets a session; whoever needs the workspace next loads it again."""
         session.lost = True
+        for watch in session.watches:
+            watch.end(CoscribeError(Code.STORAGE_UNAVAILABLE, "the workspace was let go"))
         if self.sessions.get(session.workspace.workspace_id) is session:
             del self.sessions[session.workspace.workspace_id]
             metrics.workspaces.set(len(self.sessions))

@@ -3,7 +3,8 @@
     bytes --decode--> text with LF, and the properties of a file that say what was otherwise --encode--> the same bytes
 
 What would not come back bit for bit is no text: it is kept whole, like a picture. Mixed line ends are such a case,
-until a person decides for one of them.
+until a person decides for one of them; in what is a text already a program is not to end it for all who have it open,
+so LF and CRLF become what the file has (`decode`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class Decoded(NamedTuple):
     properties: dict[str, str]
 
 
-def decode(content: bytes) -> Decoded | None:
-    """None: it is no text, or none that would come back as it is."""
+def decode(content: bytes, eol: str | None = None) -> Decoded | None:
+    """None: it is no text, or none that would come back as it is. ``eol``: of a file that is a text; where LF and CRLF
+    are mixed, all of them become that."""
     if len(content) > MAX_BYTES:
         return None
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
@@ -43,11 +45,19 @@ def decode(content: bytes) -> Decoded | None:
     if text is None or "\0" in text:
         return None
     end = _line_end(text)
+    if end is None and eol in ("", "crlf") and text.count("\r") == text.count("\r\n"):
+        text, end = text.replace("\r\n", "\n"), eol
+        text = text.replace("\n", _ENDS[eol]) if eol else text
     if end is None:
         return None
     properties = {"encoding": encoding if encoding != "utf-8" else "", "bom": "yes" if mark else "", "eol": end}
     unix = text.replace(_ENDS[end], "\n") if end else text
     return Decoded(unix, {key: value for key, value in properties.items() if value})
+
+
+def may_be_text(beginning: bytes) -> bool:
+    """Whether what begins so can be a text; what it goes on with decides."""
+    return beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" not in beginning
 
 
 def encode(text: str, properties: Mapping[str, str]) -> bytes:

@@ -6,8 +6,8 @@
     log          every entry as it is stored              forwards, for verifying it elsewhere
 
 All of it reads what is durable, a page at a time. Whatever takes long runs in threads, and gives way between pages:
-somebody types meanwhile. Versions are found in the log by their sequence, which is the version and the operations
-before it that came to nothing; a document is a workspace with one file.
+somebody types meanwhile. Everything is asked for by version: so it is the same for a document and for a text of a tree,
+between whose entries in the log there are those of others. `log` is for documents.
 
 A log that was pruned begins with its checkpoint, and so does all of this: what was before is ``history_pruned``.
 """
@@ -24,7 +24,7 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Component, Delete
 from coscribe.documents.blame import PAUSE, Attributions, Run
 from coscribe.documents.collaboration import Collaboration, Durable
-from coscribe.documents.past import components_of
+from coscribe.documents.past import changes_between, components_of
 from coscribe.documents.ports import Identity, OpLog
 from coscribe.model import LogEntry, Pruned
 
@@ -140,20 +140,20 @@ class History:
         """The last ``limit`` editing sessions that led to the version ``before`` (None: the present one)."""
         at, pruned = await self._at(identity, file_id)
         oldest = _oldest(at, pruned)
-        through = await self._reached(at, pruned, _existing(at, pruned, before))
+        version = _existing(at, pruned, before)
         found: list[EditingSession] = []
         budget = SESSION_ROWS
-        while through > pruned.sequence and len(found) <= limit and (budget > 0 or not found):
-            after = max(pruned.sequence, through - min(PAGE, max(budget, 1)))
-            rows = await self._rows(at, after, through)
+        while version > oldest and len(found) <= limit and (budget > 0 or not found):
+            low = max(oldest, version - min(PAGE, max(budget, 1)))
+            rows = await self._changes(at, low, version)
             await asyncio.to_thread(_gather, found, rows)
-            budget -= through - after
-            through = after
+            budget -= version - low
+            version = low
         if len(found) > limit:
             del found[limit:]
-        elif through > pruned.sequence and len(found) > 1:
+        elif version > oldest and len(found) > 1:
             del found[-1]  # it goes on in what was not read; the next page has the whole of it
-        elif through > pruned.sequence and found:
+        elif version > oldest and found:
             found[0] = found[0]._replace(is_cut=True)
         earliest = found[-1].from_version if found else oldest
         return EditingSessions(found, earliest if earliest > oldest else None, oldest)
@@ -161,15 +161,14 @@ class History:
     async def operations(self, identity: Identity, file_id: str, after: int, limit: int) -> PastOperations:
         """At most ``limit`` operations that followed the version ``after``; fewer where they are long."""
         at, pruned = await self._at(identity, file_id)
-        sequence, version = await self._reached(at, pruned, _existing(at, pruned, after)), after
+        version = _existing(at, pruned, after)
         found: list[PastOperation] = []
         size = 0
-        while sequence < at.sequence and len(found) < limit and size < OPERATION_BYTES:
-            rows = await self._rows(at, sequence, min(at.sequence, sequence + min(PAGE, limit - len(found))))
-            sequence = rows[-1].sequence
+        while version < at.version and len(found) < limit and size < OPERATION_BYTES:
+            rows = await self._changes(at, version, min(at.version, version + min(PAGE, limit - len(found))))
             changes: list[LogEntry] = []
             for row in rows:
-                if row.version > version and size < OPERATION_BYTES:
+                if size < OPERATION_BYTES:
                     version = row.version
                     size += len(row.payload)
                     changes.append(row)
@@ -218,7 +217,8 @@ class History:
         where metadata is sequence, version, baseVersion and authorRef as unsigned and time as signed 64-bit numbers and
         the lengths of documentId and operationId in bytes as 16-bit numbers, all big-endian; texts are UTF-8. The last
         digest is the first line's ``chainHash``. Of a log that was pruned, the entry behind the sequence
-        ``prunedThrough`` is the first one, and hangs on ``prunedChainHash``.
+        ``prunedThrough`` is the first one, and hangs on ``prunedChainHash``. Where an entry was redacted the salt is 48
+        bytes: SHA-256(salt || payload) as it was committed, and another salt.
         """
         at, pruned = await self._at(identity, file_id)
         return self._lines(identity, file_id, at, pruned)
@@ -245,30 +245,19 @@ class History:
             file = checkpoint.file(at.file_key)
             begin = (file.attribution, file.version, checkpoint.sequence)
         kept = self._kept.begin(at.file_key, wanted, present=wanted == at.version, checkpoint=begin)
-        kept.sequence = max(kept.sequence, pruned.sequence)
-        through = await self._reached(at, pruned, wanted) if kept.version < wanted else kept.sequence
-        while kept.sequence < through:
-            rows = await self._rows(at, kept.sequence, min(through, kept.sequence + PAGE))
-            await asyncio.to_thread(kept.take, rows)
+        while kept.version < wanted:
+            await asyncio.to_thread(kept.take, await self._changes(at, kept.version, min(wanted, kept.version + PAGE)))
         runs = await asyncio.to_thread(kept.runs)
         self._kept.keep(at.file_key, kept)
         return runs
 
-    async def _reached(self, at: Durable, pruned: Pruned, version: int) -> int:
-        """A sequence at which the file had this version, with all that led to it behind."""
-        if version == at.version:
-            return at.sequence
-        if version == _oldest(at, pruned):
-            return pruned.sequence
-        first, last = max(version, pruned.sequence + 1), version + at.sequence - at.version
-        while first < last:
-            middle = (first + last) // 2
-            (row,) = await self._rows(at, middle - 1, middle)
-            if row.version < version:
-                first = middle + 1
-            else:
-                last = middle
-        return first
+    async def _changes(self, at: Durable, low: int, high: int) -> list[LogEntry]:
+        """The entries that made the versions behind ``low``, up to ``high``. Those that came to nothing are passed
+        over."""
+        found = await changes_between(self._op_log, at.workspace_key, at.file_key, low, high, at.sequence)
+        if [row.version for row in found] != list(range(low + 1, high + 1)):
+            raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions between {low} and {high}")
+        return found
 
     async def _rows(self, at: Durable, after: int, through: int) -> list[LogEntry]:
         """All entries after < sequence <= through."""

@@ -23,6 +23,9 @@ from coscribe.protocol.messages import OperationFate, Participant, Role, Snapsho
 CACHED_SNAPSHOT_LENGTH = 65_536
 """From this many code points on the JSON form of a text is kept for the next join."""
 
+NO_DIGEST = b""
+"""In the place of a digest in what is sent of a view: it is no point of the log's past, whatever rules hold later."""
+
 NODE_BYTES = 650
 """What a node of a tree takes in memory."""
 
@@ -42,6 +45,7 @@ class Open:
     ``participants`` are all that have joined; ``subscribers`` those of them that have been told to be live. Below the
     version ``horizon`` ids are forgotten: an edit of such a version may be an old one that comes again. A snapshot of
     ``saved_sequence`` is on disk; ``unsaved_from`` is the first entry that is in none, 0 where there is no such.
+    ``views``: of a workspace with a tree, the rights of those participants for whom paths differ.
     """
 
     __slots__ = (
@@ -58,6 +62,7 @@ class Open:
         "tail",
         "tail_of",
         "unsaved_from",
+        "views",
     )
 
     def __init__(self, file_key: int, version: int, last_digest: bytes) -> None:
@@ -67,6 +72,7 @@ class Open:
         self.horizon = 0
         self.subscribers: dict[Subscriber, None] = {}
         self.participants: dict[Subscriber, Participant] = {}
+        self.views: dict[Subscriber, PathRights] = {}
         self.operations_since = 0
         self.size_since = 0
         self.oldest_since = 0
@@ -102,6 +108,7 @@ class Open:
         everybody = tuple(self.participants)
         self.subscribers.clear()
         self.participants.clear()
+        self.views.clear()
         for subscriber in everybody:
             subscriber.evict(error)
 
@@ -172,12 +179,11 @@ class OpenFile(Open):
 class OpenTree(Open):
     """The tree of a workspace in memory. ``keys``: of all files that are in it, ``next_number`` of the next one.
 
-    ``views``: the rights of those who have it open and do not see all of it. What they are sent is worked out in the
-    turn, when the tree is as the entry leaves it; so of what was before they joined there is nothing for them but a
-    snapshot.
+    Those in ``views`` do not see all of it. What they are sent is worked out in the turn, when the tree is as the entry
+    leaves it; so of what was before they joined there is nothing for them but a snapshot.
     """
 
-    __slots__ = ("keys", "next_number", "state", "views")
+    __slots__ = ("keys", "next_number", "state")
 
     def __init__(
         self, file_key: int, state: TreeState, last_digest: bytes, keys: dict[str, int], next_number: int
@@ -186,14 +192,9 @@ class OpenTree(Open):
         self.state = state
         self.keys = keys
         self.next_number = next_number
-        self.views: dict[Subscriber, PathRights] = {}
 
     def size(self) -> int:
         return NODE_BYTES * len(self.state.tree)
-
-    def put_out(self, error: CoscribeError) -> None:
-        self.views.clear()
-        super().put_out(error)
 
     def see(self, entry: CommittedEffect) -> None:
         """Works out what an entry that has just been made comes to in the views."""
@@ -203,7 +204,7 @@ class OpenTree(Open):
 
     def frame(self, previous: int, entries: Sequence[Committed]) -> bytes:
         root = self.state.file_id
-        encoded = [codec.encode_effect_entry(entry, _effect(entry), root) for entry in entries]
+        encoded = [codec.encode_effect_entry(entry, effect_of(entry), root) for entry in entries]
         return codec.tree_frame(root, previous, entries[-1].digest, encoded)
 
     def view_frame(self, previous: int, entries: Sequence[Committed], subscriber: Subscriber) -> bytes:
@@ -215,7 +216,7 @@ class OpenTree(Open):
             seen = entry.seen.get(view, NO_EFFECT) if isinstance(entry, CommittedEffect) else NO_EFFECT
             if seen.changes or entry.author == author:
                 encoded.append(codec.encode_effect_entry(entry, seen, root))
-        return codec.tree_frame(root, previous, entries[-1].digest, encoded) if encoded else b""
+        return codec.tree_frame(root, previous, NO_DIGEST, encoded) if encoded else b""
 
     def publish(self, previous: int, entries: Sequence[Committed]) -> None:
         if not self.views:
@@ -248,13 +249,14 @@ class OpenTree(Open):
     def snapshot(self, lineage: Lineage, subscriber: Subscriber) -> bytes:
         state, root = self.state, self.state.file_id
         tree = self.seen_by(subscriber)
+        digest = NO_DIGEST if subscriber in self.views else self.last_digest
         nodes = [codec.placed_node(file_id, tree.state(file_id), root) for file_id in tree.below(ROOT)]
         return codec.encode(
             TreeSnapshot(
                 root,
                 state.last_sequence,
                 lineage.incarnation,
-                self.last_digest.hex(),
+                digest.hex(),
                 lineage.role,
                 lineage.fates,
                 lineage.lineage_lost,
@@ -264,7 +266,7 @@ class OpenTree(Open):
         )
 
 
-def _effect(entry: Committed) -> Effect:
+def effect_of(entry: Committed) -> Effect:
     assert isinstance(entry, CommittedEffect)
     return entry.effect
 

@@ -63,7 +63,7 @@ async def _play(op_log: OpLog, workspace_key: int, file_key: int, wanted: int, t
             if row.version > version:
                 if row.version != version + 1:
                     raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions before {row.version}")
-                _redo(text, components_of(row), row.sequence)
+                redo(text, components_of(row), row.sequence)
                 version = row.version
             sequence = row.sequence
             if version == wanted:
@@ -84,32 +84,35 @@ async def _wind_back(
         if version == wanted:
             break
         if entry.changed:
-            _take_back(text, know_deleted(entry.operation, entry.removed), entry.sequence)
+            take_back(text, know_deleted(entry.operation, entry.removed), entry.sequence)
             version -= 1
         through = entry.sequence - 1
     while version > wanted:
         low = max(wanted, version - VERSIONS)
-        rows = await _changes(op_log, workspace_key, file_key, low, through)
+        rows = await changes_between(op_log, workspace_key, file_key, low, version, through)
         if [row.version for row in rows] != list(range(low + 1, version + 1)):
             raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks versions between {low} and {version}")
         for row in reversed(rows):
-            _take_back(text, components_of(row), row.sequence)
+            take_back(text, components_of(row), row.sequence)
         version, through = low, rows[0].sequence - 1
         await asyncio.sleep(0)
     return TextAt(str(text), version, through)
 
 
-async def _changes(op_log: OpLog, workspace_key: int, file_key: int, low: int, through: int) -> list[LogEntry]:
-    """The entries that changed the file behind version ``low``; those that came to nothing are passed over."""
+async def changes_between(
+    op_log: OpLog, workspace_key: int, file_key: int, low: int, high: int, through: int
+) -> list[LogEntry]:
+    """The entries that made a file's versions behind ``low``, up to ``high``, as far as the log has them up to sequence
+    ``through``; those that came to nothing are passed over."""
     found: list[LogEntry] = []
     version = low
-    rows = await op_log.read_versions(file_key, low, through, PAGE)
+    rows = await op_log.read_versions(file_key, low, through, min(PAGE, high - low))
     while rows:
         for row in rows:
-            if row.version > version:
+            if version < row.version <= high:
                 version = row.version
                 found.append(row)
-        if len(rows) < PAGE:
+        if version >= high:
             break
         rows = await op_log.read(workspace_key, rows[-1].sequence, through=through, limit=PAGE, file_key=file_key)
     return found
@@ -130,13 +133,13 @@ def components_of(row: LogEntry) -> Components:
         raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error
 
 
-def _redo(text: TextBuffer, operation: Components, sequence: int) -> None:
+def redo(text: TextBuffer, operation: Components, sequence: int) -> None:
     deleted = "".join(part.text or "" for part in operation if isinstance(part, Delete))
     if reach(operation) > len(text) or text.apply(operation) != deleted:
         raise CoscribeError(Code.FILE_DAMAGED, f"what sequence {sequence} deleted is not in the text before it")
 
 
-def _take_back(text: TextBuffer, operation: Components, sequence: int) -> None:
+def take_back(text: TextBuffer, operation: Components, sequence: int) -> None:
     inverse = invert(operation)
     inserted = "".join(part.text or "" for part in inverse if isinstance(part, Delete))
     if reach(inverse) > len(text) or text.apply(inverse) != inserted:

@@ -49,9 +49,48 @@ def may_change(rights: PathRights) -> Callable[[Tree, Effect], None]:
     return may
 
 
+def may_read(rights: PathRights) -> Callable[[Tree, str], bool]:
+    """Whether somebody may read a file, as it stands in a tree."""
+
+    def may(tree: Tree, file_id: str) -> bool:
+        return rights.is_uniform or rights.on(tree.path(file_id)) is not None
+
+    return may
+
+
 def view(tree: Tree, rights: PathRights) -> Iterator[tuple[str, NodeState]]:
     """What somebody sees of a tree, each behind its folder."""
     return _shown_below(tree, rights, ROOT)
+
+
+def seen_then(then: Tree, now: Tree, rights: PathRights) -> Iterator[tuple[str, NodeState]]:
+    """What somebody may know of the tree as it was, each behind its folder.
+
+    The rules are those of today, and are asked about the path that something had and about the one that it has: what
+    was moved away from where one may not look stays hidden where it was, and what was moved there is hidden as it was
+    before, for whoever moved it meant it to be. What was purged has only the path that it had. Files need writing: the
+    past of a text is what was deleted from it, too, which is not for those who only read.
+    """
+
+    hidden: set[str] = set()
+    for file_id in then.below(ROOT):
+        state = then.state(file_id)
+        if state.parent_id not in hidden and may_know(then, now, file_id, rights):
+            yield file_id, state
+        else:
+            hidden.add(file_id)
+
+
+def may_know(then: Tree, now: Tree, file_id: str, rights: PathRights) -> bool:
+    """Whether something that was there may be told of, as far as its own paths say."""
+
+    def shows(tree: Tree) -> bool:
+        path = tree.path(file_id)
+        if tree.state(file_id).kind == "directory":
+            return rights.shows(path, is_folder=True)
+        return rights.recalls(path)
+
+    return shows(then) and (file_id not in now or shows(now))
 
 
 def seen_changes(tree: Tree, effect: Effect, rights: PathRights) -> Effect:
@@ -84,7 +123,7 @@ def _seen(tree: Tree, rights: PathRights, file_ids: Iterable[str]) -> Iterator[t
     """Those of the files that are shown, and all that is shown below them, each behind its folder."""
     done: set[str] = set()
     for file_id in sorted(file_ids, key=lambda each: tree.path(each).count("/") if each in tree else 0):
-        if file_id in done or file_id not in tree or not _is_shown(tree, rights, file_id):
+        if file_id in done or file_id not in tree or not is_shown(tree, rights, file_id):
             continue
         for below, state in [(file_id, tree.state(file_id)), *_shown_below(tree, rights, file_id)]:
             if below not in done:
@@ -92,10 +131,11 @@ def _seen(tree: Tree, rights: PathRights, file_ids: Iterable[str]) -> Iterator[t
                 yield below, state
 
 
-def _is_shown(tree: Tree, rights: PathRights, file_id: str) -> bool:
+def is_shown(tree: Tree, rights: PathRights, file_id: str) -> bool:
+    """Whether a node is in the view, with all the folders above it."""
     state = tree.state(file_id)
     return rights.shows(tree.path(file_id), is_folder=state.kind == "directory") and (
-        state.parent_id == ROOT or _is_shown(tree, rights, state.parent_id)
+        state.parent_id == ROOT or is_shown(tree, rights, state.parent_id)
     )
 
 

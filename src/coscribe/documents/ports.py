@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from math import inf
 from typing import NamedTuple, Protocol
@@ -14,10 +15,26 @@ from coscribe.model import File, FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.protocol.messages import Role
 
 
+class Blob(NamedTuple):
+    """A content that is kept whole: the SHA-256 in hex, and how many bytes it has."""
+
+    digest: str
+    size: int
+
+
+class BlobUse(NamedTuple):
+    """That a blob is the content of a file, or was: the log says so."""
+
+    file_key: int
+    file_id: str
+    blob: Blob
+
+
 class Append(NamedTuple):
     """What one workspace adds to the log in a commit group. The fence: the head must be at (epoch, previous).
 
-    ``files``: those of a tree that are other ones now, or new: as the last of the entries leaves them.
+    ``files``: those of a tree that are other ones now, or new: as the last of the entries leaves them. ``blobs`` that
+    have become the content of some of them.
     """
 
     workspace_key: int
@@ -26,6 +43,7 @@ class Append(NamedTuple):
     chain_hash: bytes
     entries: Sequence[LogEntry]
     files: Sequence[File] = ()
+    blobs: Sequence[BlobUse] = ()
 
 
 class AppendResult(Enum):
@@ -96,6 +114,10 @@ class OpLog(Protocol):
         """Where a file is; None: there is no such file, or it was purged."""
         ...
 
+    async def keys(self, workspace_key: int) -> dict[str, int]:
+        """The keys of all files that a workspace ever had, by id; those that were purged, too."""
+        ...
+
     async def acquire(self, workspace_id: str) -> Workspace | None:
         """Becomes the owner: raises the epoch, durably, and only then reads the head. None: no such workspace."""
         ...
@@ -157,6 +179,14 @@ class OpLog(Protocol):
         """
         ...
 
+    async def blobs(self, workspace_key: int, digests: Sequence[str]) -> list[BlobUse]:
+        """Which files of a workspace have some blobs as their content, or had, as its log says."""
+        ...
+
+    async def is_used(self, digest: str) -> bool:
+        """Whether any log at all refers to a blob."""
+        ...
+
     async def pruned(self, workspace_key: int) -> Pruned:
         """How much of a log was pruned; `NOTHING_PRUNED` where it is whole."""
         ...
@@ -199,6 +229,64 @@ class SnapshotRepo(Protocol):
 
     async def saved(self, file_key: int) -> int:
         """The sequence of the newest snapshot that there ever was of a file, kept or not; 0: there was none."""
+        ...
+
+
+class BlobDraft(Protocol):
+    """A blob that is being written."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that were written so far."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of what was written so far: the hash of the blob, if it is kept now."""
+        ...
+
+    async def content(self, most: int = -1) -> bytes:
+        """What was written so far; at most so many bytes of it. Raises StorageError."""
+        ...
+
+    async def write(self, piece: bytes) -> None:
+        """Raises StorageError."""
+        ...
+
+    async def keep(self) -> Blob:
+        """It is durable when this returns. Raises StorageError."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Contents that are kept whole, by their hash. Adapters pass tests/contracts/blob_store.py.
+
+    It knows nothing of files and rights: whoever asks it for a blob answers for that.
+    """
+
+    async def put(self, contents: Sequence[bytes]) -> list[Blob]:
+        """All of them are durable when it returns. What is there already is written anew. Raises StorageError; some of
+        them may be there then."""
+        ...
+
+    def draft(self) -> AbstractAsyncContextManager[BlobDraft]:
+        """For what comes in pieces; what was not kept when the block ends is gone. Raises StorageError."""
+        ...
+
+    async def size(self, digest: str) -> int | None:
+        """None: there is none. Raises StorageError."""
+        ...
+
+    async def read(self, digest: str) -> bytes:
+        """Errors: ``file_damaged``: it is not there, or not what it was. Raises StorageError."""
+        ...
+
+    def pieces(self, digest: str) -> AsyncIterator[bytes]:
+        """Likewise, a piece at a time: where it is damaged the last one is missing when that is told."""
+        ...
+
+    async def remove(self, digest: str) -> None:
+        """Only for what no log refers to. Raises StorageError."""
         ...
 
 
@@ -287,6 +375,15 @@ class PathRights(Protocol):
         """What is the same for everybody who sees the same tree."""
         ...
 
+    @property
+    def recalls_any(self) -> bool:
+        """Whether they may see the past at all: editors, whatever the credential allows them to change."""
+        ...
+
+    def recalls(self, path: str) -> bool:
+        """Whether they may see the past of a file: what was deleted from it is in there."""
+        ...
+
 
 class Uniform(NamedTuple):
     """The same role on every path."""
@@ -306,6 +403,13 @@ class Uniform(NamedTuple):
     @property
     def view(self) -> Hashable:
         return None
+
+    @property
+    def recalls_any(self) -> bool:
+        return self.role != "viewer"
+
+    def recalls(self, path: str) -> bool:
+        return self.recalls_any
 
 
 class Access(Protocol):

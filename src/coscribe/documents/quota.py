@@ -1,7 +1,8 @@
 """Quotas: how much may be kept. For good, unlike budgets: what is over one is refused as ``quota_exceeded``.
 
     documents of an account   counted where they are made                     access/documents.py
-    text of an account        all documents it has made share an Allowance    here, asked in the turn
+    text of an account        all documents it has made share an Allowance    here, asked in the turn; so do contents
+                              that are no text, as long as the history has them
     log of a document         only grows; a metric warns first                here, asked in the turn
 
 An edit that makes no text longer is let through even where there is too much already: that is how room is made.
@@ -19,7 +20,8 @@ ROW_BYTES = 100
 
 
 class Quotas(NamedTuple):
-    """``documents`` one account may have made and not deleted; ``text_bytes`` of UTF-8 in all of them together.
+    """``documents`` one account may have made and not deleted; ``text_bytes`` of UTF-8 in all of them together, with
+    what is no text; ``blob_bytes`` of one content that is none.
 
     ``log_bytes`` of one document's log, and ``log_warning_bytes`` from which on a metric tells.
     """
@@ -28,6 +30,7 @@ class Quotas(NamedTuple):
     text_bytes: int = 4_000_000_000
     log_warning_bytes: int = 2_000_000_000
     log_bytes: int = 20_000_000_000
+    blob_bytes: int = 500_000_000
 
 
 class Allowance:

@@ -12,8 +12,9 @@ A turn that lacks something only storage knows raises `Missing` and has changed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from coscribe.core.dedup import Answer, Record, Registry
@@ -21,11 +22,14 @@ from coscribe.core.document_state import FileState, Limits, Request
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed, Concurrent
 from coscribe.core.operation import Operation
-from coscribe.core.tree import Effect, Tree
+from coscribe.core.tree import Create, Effect, NodeState, Put, Tree, TreeOperation
 from coscribe.core.tree_state import CommittedEffect
 from coscribe.documents.budget import Bucket
 from coscribe.documents.opened import Opened, OpenFile, OpenTree
+from coscribe.documents.paths import seen_changes
+from coscribe.documents.ports import Blob, BlobUse
 from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas, added_bytes, needed_bytes
+from coscribe.documents.watching import Before, Change, Watch, changes_of, direct, edit_of
 from coscribe.metrics import metrics
 from coscribe.model import (
     FILES,
@@ -46,19 +50,23 @@ from coscribe.protocol.messages import TreeOperation as TreeOperationMessage
 
 
 class Missing(Exception):
-    """The turn needs these ids looked up, or the changes behind ``after_version`` (-1: none) from the log."""
+    """The turn needs these ids looked up, or the changes behind ``after_version`` (-1: none) from the log, or which
+    files have these blobs."""
 
-    def __init__(self, operation_ids: Sequence[str] = (), after_version: int = -1) -> None:
-        super().__init__(operation_ids, after_version)
+    def __init__(self, operation_ids: Sequence[str] = (), after_version: int = -1, digests: Sequence[str] = ()) -> None:
+        super().__init__(operation_ids, after_version, digests)
         self.operation_ids = operation_ids
         self.after_version = after_version
+        self.digests = digests
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What storage answered: registry records by id, and the changes (base, through] of the file."""
+    """What storage answered: registry records by id, and the changes (base, through] of the file; by hash the files of
+    the workspace that have a blob, or had it."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
+    blobs: dict[str, list[BlobUse]] = field(default_factory=dict)
     base_version: int = 0
     through_version: int = -1
     changes: list[Operation] = field(default_factory=list)
@@ -77,15 +85,21 @@ class Duplicate(NamedTuple):
     places: list[Place]
 
 
-class Frame:
-    """Operations of one file that leave together: encoded once, the same bytes for every subscriber."""
+News = Callable[[Committed], None]
+"""Tells a watch of what was done; the argument is the last entry of it."""
 
-    __slots__ = ("entries", "file", "previous")
+
+class Frame:
+    """Operations of one file that leave together: encoded once, the same bytes for every subscriber. ``news``: what
+    those hear who watch the workspace."""
+
+    __slots__ = ("entries", "file", "news", "previous")
 
     def __init__(self, file: Opened, previous: int) -> None:
         self.file = file
         self.previous = previous
         self.entries: list[Committed] = []
+        self.news: list[News] = []
 
     def __call__(self) -> None:
         file, entries = self.file, self.entries
@@ -93,9 +107,13 @@ class Frame:
         file.tail, file.tail_of = b"", (-1, -1)
         if file.subscribers:
             file.publish(self.previous, entries)
+        for tell in self.news:
+            tell(entries[-1])
 
 
 Action = Callable[[], None]
+
+NOTHING_BROUGHT: Mapping[str, int] = {}
 
 Decision = Callable[[bool], None]
 """What to do once it is known whether everything so far is durable (True) or the session is lost (False)."""
@@ -104,7 +122,7 @@ Decision = Callable[[bool], None]
 class Pending:
     """What one workspace has done since the last commit group was closed."""
 
-    __slots__ = ("actions", "chain_hash", "entries", "files", "previous_sequence")
+    __slots__ = ("actions", "blobs", "chain_hash", "entries", "files", "previous_sequence")
 
     def __init__(self, previous_sequence: int, chain_hash: bytes) -> None:
         self.previous_sequence = previous_sequence
@@ -112,6 +130,7 @@ class Pending:
         self.entries: list[LogEntry] = []
         self.actions: list[Action] = []
         self.files: dict[int, File] = {}
+        self.blobs: list[BlobUse] = []
 
 
 class Committing(Protocol):
@@ -126,7 +145,8 @@ class Committing(Protocol):
 
 class WorkspaceSession:
     """One workspace in the memory of its owner. ``files``: the texts of it that are in memory; ``tree`` None: it is a
-    document. ``tails``: by the key of a text that is not in memory, what is in the log and in no snapshot of it."""
+    document. ``tails``: by the key of a text that is not in memory, what is in the log and in no snapshot of it.
+    ``watches``: who is told what changes in it."""
 
     __slots__ = (
         "_committer",
@@ -148,6 +168,7 @@ class WorkspaceSession:
         "registry",
         "tails",
         "tree",
+        "watches",
         "workspace",
     )
 
@@ -166,6 +187,7 @@ class WorkspaceSession:
         self.files: dict[str, OpenFile] = {}
         self.tree: OpenTree | None = None
         self.tails: dict[int, list[LogEntry]] = {}
+        self.watches: dict[Watch, None] = {}
         self.noted_covered = workspace.covered or 0
         self.pending: Pending | None = None
         self.lost = False
@@ -236,12 +258,16 @@ class WorkspaceSession:
         time: int,
         salts: Callable[[int], Sequence[bytes]],
         evidence: Evidence,
+        sees: Callable[[Tree, str], bool],
+        brought: Mapping[str, int] = NOTHING_BROUGHT,
     ) -> Duplicate | Effect:
         """Likewise for operations on the tree, which are one operation. ``may`` is asked of the tree as it has become,
-        and raises where that is not for the author to do.
+        and raises where that is not for the author to do; ``sees`` whether the author may read a file. ``brought``: the
+        sizes of blobs that the author has just put into the store, by hash.
 
         Returns what it came to, or the place of a duplicate. Errors: see `codec.tree_operations_of`, `_places`,
-        `Tree.apply`; those of ``may``; ``rate_limited``, ``quota_exceeded``, ``overloaded``. Raises Missing.
+        `_named_blobs`, `Tree.apply`; those of ``may``; ``rate_limited``, ``quota_exceeded``, ``overloaded``. Raises
+        Missing.
         """
         opened = self.tree
         if opened is None:
@@ -256,8 +282,10 @@ class WorkspaceSession:
         if max(message.restores, default=0) > self.durable_sequence:
             raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")
         self._check_log_quota(message.operation_id)
+        self._check_allowance(sum(brought.values()), message.operation_id)
         self._committer.admit(1)
         state = opened.state
+        blobs = self._named_blobs(state.tree, operations, brought, sees, evidence)
         effect = state.tree.apply(operations)
         try:
             may(state.tree, effect)
@@ -271,7 +299,11 @@ class WorkspaceSession:
         entry = state.commit(message.operation_id, effect, self.last_sequence + 1, author.user_id, digest, restores)
         opened.see(entry)
         self._record(opened, previous, [entry], author.reference, time, salts(1))
-        self._note_files(opened, effect)
+        self._note_files(opened, effect, blobs)
+        if self.watches:
+            self._tell_watches(state.tree, entry)
+        if self.allowance is not None:
+            self.allowance.used += sum(brought.values())
         return effect
 
     def open_new(self, file_id: str) -> OpenFile:
@@ -342,6 +374,19 @@ class WorkspaceSession:
     def holds(self, file: Opened) -> bool:
         """Whether a file is still the one that counts: neither the session is lost nor the file let go."""
         return not self.lost and (file is self.tree or self.files.get(file.state.file_id) is file)
+
+    def moved(self, effect: Effect) -> Iterator[OpenFile]:
+        """The texts that somebody has open and that an effect, which is in the tree, has moved, trashed or restored;
+        also by what it did to a folder above them."""
+        if self.tree is None:
+            return
+        moved = frozenset(
+            file_id for file_id, before, after in effect.changes if before and after and _place(before) != _place(after)
+        )
+        tree = self.tree.state.tree
+        for file_id, file in self.files.items():
+            if moved and file.participants and file_id in tree and tree.is_within(file_id, moved):
+                yield file
 
     def behind(self, count: int) -> list[str]:
         """Some texts that are not in memory and lack a snapshot."""
@@ -479,7 +524,38 @@ class WorkspaceSession:
                 return Concurrent([*evidence.changes, *recent.operations], None)
         raise Missing(after_version=base_version)
 
-    def _note_files(self, opened: OpenTree, effect: Effect) -> None:
+    def _named_blobs(
+        self,
+        tree: Tree,
+        operations: Sequence[TreeOperation],
+        brought: Mapping[str, int],
+        sees: Callable[[Tree, str], bool],
+        evidence: Evidence,
+    ) -> dict[str, Blob]:
+        """The blobs that operations name, by hash. Who may read a file may name what it has or had as its content.
+
+        Errors: ``file_not_found``: there is no such blob, or it is not for the author to know of. Raises Missing.
+        """
+        named: dict[str, Blob] = {}
+        missing: dict[str, None] = {}
+        for operation in operations:
+            if not isinstance(operation, Create | Put) or operation.kind != "binary" or operation.content in named:
+                continue
+            digest = operation.content
+            if digest in brought:
+                named[digest] = Blob(digest, brought[digest])
+            elif digest not in evidence.blobs:
+                missing[digest] = None
+            else:
+                known = [use.blob for use in evidence.blobs[digest] if use.file_id in tree and sees(tree, use.file_id)]
+                if not known:
+                    raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no content {digest} that you may read here")
+                named[digest] = known[0]
+        if missing:
+            raise Missing(digests=list(missing))
+        return named
+
+    def _note_files(self, opened: OpenTree, effect: Effect, blobs: Mapping[str, Blob]) -> None:
         """The rows of files that an effect has changed go into the group."""
         pending = self._group()
         for file_id, before, after in effect.changes:
@@ -488,6 +564,8 @@ class WorkspaceSession:
                 opened.next_number += 1
             key = opened.keys[file_id]
             pending.files[key] = File(key, file_id, "", after)
+            if after is not None and after.kind == "binary" and after.content in blobs:
+                pending.blobs.append(BlobUse(key, file_id, blobs[after.content]))
             if after is None:
                 del opened.keys[file_id]
                 self.tails.pop(key, None)
@@ -507,6 +585,8 @@ class WorkspaceSession:
         if not isinstance(frame, Frame) or frame.file is not file:
             frame = Frame(file, previous)
             pending.actions.append(frame)
+            if self.watches and isinstance(file, OpenFile):
+                frame.news = self._news_of(file)
         file_id = file.state.file_id
         file_id_bytes = file_id.encode()
         digest = self.chain_hash
@@ -559,8 +639,45 @@ class WorkspaceSession:
         file.last_digest = self.chain_hash = pending.chain_hash = digest
         self.last_sequence = entries[-1].sequence
 
+    def _tell_watches(self, tree: Tree, entry: CommittedEffect) -> None:
+        """What an effect comes to by path is worked out in its turn: later the paths may be others."""
+        frame = self._group().actions[-1]
+        assert isinstance(frame, Frame)
+        for watch in self.watches:
+            rights, seen = watch.rights, entry.effect
+            if not rights.is_uniform:
+                if rights.view not in entry.seen:
+                    entry.seen[rights.view] = seen_changes(tree, entry.effect, rights)
+                seen = direct(entry.seen[rights.view])
+            changes = changes_of(Before(tree), entry.sequence, seen)
+            if changes:
+                frame.news.append(partial(_tell_changes, watch, changes))
+
+    def _news_of(self, file: OpenFile) -> list[News]:
+        """For the frame that an edit begins: between it and the next change of the tree the path is the same."""
+        assert self.tree is not None
+        tree, file_id = self.tree.state.tree, file.state.file_id
+        path = Before(tree).path(file_id)
+        if path is None:
+            return []
+        state = tree.state(file_id)
+        shown = [watch for watch in self.watches if watch.rights.shows(path, is_folder=False)]
+        return [partial(_tell_edit, watch, file_id, path, state) for watch in shown]
+
     def _group(self) -> Pending:
         if self.pending is None:
             self.pending = Pending(self.last_sequence, self.chain_hash)
             self._committer.needs_commit(self)
         return self.pending
+
+
+def _place(node: NodeState) -> tuple[str, str, bool]:
+    return node.parent_id, node.name, node.trashed
+
+
+def _tell_changes(watch: Watch, changes: Sequence[Change], _: Committed) -> None:
+    watch.changed(changes)
+
+
+def _tell_edit(watch: Watch, file_id: str, path: str, state: NodeState, last: Committed) -> None:
+    watch.edited(edit_of(last.sequence, file_id, path, last.version, state))

@@ -217,5 +217,5 @@ def bytes_of(session: WorkspaceSession) -> int:
 
 
 def _is_idle(session: WorkspaceSession) -> bool:
-    nobody = not any(file.subscribers or file.participants for file in session.opened())
+    nobody = not session.watches and not any(file.subscribers or file.participants for file in session.opened())
     return nobody and session.pending is None and session.durable_sequence == session.last_sequence

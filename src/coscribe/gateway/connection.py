@@ -182,7 +182,9 @@ class Connection:
         "_gatekeeper",
         "_inbox",
         "_inbox_bytes",
+        "_saving",
         "_subscriptions",
+        "_to_save",
         "account",
         "address",
         "began_at",
@@ -215,6 +217,8 @@ class Connection:
         self._inbox: deque[bytes] | None = None
         self._inbox_bytes = 0
         self._busy: asyncio.Task[None] | None = None
+        self._to_save: dict[str | None, str] = {}
+        self._saving: asyncio.Task[None] | None = None
         self._asks = Bucket(context.limits.ask_rate, context.limits.ask_burst, self.opened_at)
         self._budget = Bucket(context.limits.rate, context.limits.burst, self.opened_at)
 
@@ -357,6 +361,7 @@ class Connection:
     def drop(self, subscription: Subscription) -> None:
         """Ends a subscription without telling the documents."""
         subscription.caught_up()
+        self._to_save.pop(subscription.file_id, None)
         if self._subscriptions.get(subscription.file_id) is subscription:
             del self._subscriptions[subscription.file_id]
 
@@ -367,6 +372,8 @@ class Connection:
     def _let_go(self) -> None:
         if self._busy is not None:
             self._busy.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
         self._inbox = None
         for subscription in tuple(self._subscriptions.values()):
             self.drop(subscription)
@@ -422,6 +429,8 @@ class Connection:
                 self.context.collaboration.move(self._member(message.file_id), message)
             elif isinstance(message, messages.GetChecksum):
                 self._checksum(self._member(message.file_id))
+            elif isinstance(message, messages.Save):
+                self._save(message.file_id, self.identity)
             elif isinstance(message, messages.Resend):
                 self._later(partial(self._resend, message), file_id)
             elif isinstance(message, messages.Ping):
@@ -445,6 +454,12 @@ class Connection:
 
     async def _finish(self, work: Work, file_id: str | None, operation_id: str | None) -> None:
         """Runs the slow part of a message, then what has come in meanwhile."""
+        await self._guard(work, file_id, operation_id)
+        self._busy = None
+        self._handle_waiting()
+
+    async def _guard(self, work: Work, file_id: str | None, operation_id: str | None = None) -> None:
+        """Whatever goes wrong with a message is told to whoever sent it, and ends nothing else."""
         try:
             await work()
         except CoscribeError as error:
@@ -457,8 +472,6 @@ class Connection:
         except Exception:
             log.exception("message_failed", file_id=file_id)
             self._refuse(CoscribeError(Code.INTERNAL), file_id, operation_id)
-        self._busy = None
-        self._handle_waiting()
 
     def _handle_waiting(self) -> None:
         while self._inbox and self._busy is None:
@@ -559,6 +572,35 @@ class Connection:
     def _checksum(self, member: Membership) -> None:
         self._asks.take(member.file.size() * TEXT_COST)
         self.context.collaboration.checksum(member)
+
+    def _save(self, file_id: str | None, identity: Identity) -> None:
+        """Saves are done one after the other, while other messages go on: a disk may take its time. At most all that
+        is open waits for it; what is closed meanwhile is not saved."""
+        if file_id is None:
+            members = self.memberships("")
+            wanted = {member.session.workspace.workspace_id for member in members}
+            if len(wanted) != 1:
+                raise CoscribeError(
+                    Code.INVALID_MESSAGE, "say which file: files of several workspaces are open, or none"
+                )
+        else:
+            members = [self._member(file_id)]
+            wanted = {file_id}
+        if all(member.role == "viewer" for member in members):
+            raise CoscribeError(Code.PERMISSION_DENIED, "saving is for those who edit")
+        (self._to_save[file_id],) = wanted
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().create_task(self._save_all(identity))
+
+    async def _save_all(self, identity: Identity) -> None:
+        async def save(asked: str | None, wanted: str) -> None:
+            sequence = await self.context.collaboration.save(identity, wanted)
+            self.send(codec.encode(messages.Saved(sequence, asked)))
+
+        while self._to_save:
+            asked = next(iter(self._to_save))
+            await self._guard(partial(save, asked, self._to_save.pop(asked)), asked)
+        self._saving = None
 
     def _leave(self, file_id: str) -> None:
         subscription = self._subscriptions.get(file_id)

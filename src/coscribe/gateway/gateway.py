@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.collaboration import Membership
-from coscribe.documents.ports import AccessChange
+from coscribe.documents.ports import AccessChange, StorageError
+from coscribe.documents.watching import Watch
 from coscribe.gateway.address import counted_key
 from coscribe.gateway.connection import Connection, Context, Transport
 from coscribe.gateway.gatekeeper import Gatekeeper, Refusal
@@ -111,11 +113,16 @@ class Gateway:
         if self._checking is not None:
             self._checking.cancel()
         await self.context.collaboration.drain()
+        self.end_watches()
         for turn, connection in enumerate(tuple(self._connections)):
             with _at_its_own_cost(connection):
                 connection.goodbye(retry_after + turn // RETURNS_PER_MS)
         while self._applying:
             await asyncio.gather(*self._applying, return_exceptions=True)
+
+    def end_watches(self) -> None:
+        """Tells those who watch that the server is going down; a server by HTTP waits for its answers to end."""
+        self.context.collaboration.watches.end_all(CoscribeError(Code.SHUTTING_DOWN))
 
     async def _apply(self, change: AccessChange, is_about: Callable[[Membership], bool] = lambda _: True) -> None:
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
@@ -133,11 +140,28 @@ class Gateway:
             if ending is not None:
                 endings.append(ending)
 
+        watches = [watch for watch in self.context.collaboration.watches if _is_about(change, watch)]
+        await _for_each(watches, lambda watch: self._review(watch, change, deadline))
         opened = (member for each in concerned for member in each[0].memberships(change.workspace_id))
         members = [member for member in opened if is_about(member)]
         await _for_each(members, review)
         await asyncio.gather(*endings)
         self._go_on_with(self.context.collaboration.tell_others())
+
+    async def _review(self, watch: Watch, change: AccessChange, deadline: float) -> None:
+        """Ends a watch whose credential is good no longer, or whose rights are others."""
+        if (change.account or change.credential) and not change.workspace_id:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    valid = await self.context.authenticator.is_valid(watch.identity)
+            except Exception as error:
+                log.error("session_unknown", exc_info=not isinstance(error, StorageError | TimeoutError))
+                watch.end(CoscribeError(Code.STORAGE_UNAVAILABLE, "the session cannot be looked up now"))
+                return
+            if not valid:
+                watch.end(CoscribeError(Code.SESSION_ENDED))
+                return
+        await self.context.collaboration.review_watch(watch, deadline)
 
     def _go_on_with(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -152,8 +176,15 @@ class Gateway:
             for connection in tuple(self._connections):
                 with _at_its_own_cost(connection):
                     connection.check(now)
+            for watch in self.context.collaboration.watches:
+                if self.context.clock() >= watch.identity.expires_at:
+                    watch.end(CoscribeError(Code.SESSION_ENDED))
             with _going_on("sweep"):
                 await self.context.collaboration.snapshots.sweep()
+
+
+def _is_about(change: AccessChange, watch: Watch) -> bool:
+    return change.workspace_id in ("", watch.workspace_id) and change.concerns(watch.identity)
 
 
 def _has_rules(member: Membership) -> bool:

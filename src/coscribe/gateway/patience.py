@@ -36,8 +36,9 @@ _STATUS = {408: b"408 Request Timeout", 429: b"429 Too Many Requests", 431: b"43
 _STATUS[503] = b"503 Service Unavailable"
 
 
-def patient_http(limits: GatewayLimits) -> type[HttpToolsProtocol]:
-    """What to give uvicorn as ``http``."""
+def patient_http(limits: GatewayLimits, stopping: Callable[[], None]) -> type[HttpToolsProtocol]:
+    """What to give uvicorn as ``http``. ``stopping``: called when it is to stop, which it does when the answers that
+    are under way have ended; some of them have no end of their own."""
     addresses = Counts(limits.http_connections_per_address)
 
     class PatientHttp(HttpToolsProtocol):
@@ -80,6 +81,10 @@ def patient_http(limits: GatewayLimits) -> type[HttpToolsProtocol]:
             super().data_received(data)
             if self._in_head and self._head_bytes > limits.head_bytes:
                 self._refuse(431, "head")
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            stopping()
 
         def handle_websocket_upgrade(self) -> None:
             self._gone()

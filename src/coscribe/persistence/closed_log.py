@@ -5,7 +5,9 @@
                                ^ a checkpoint is where the log begins, if a part of it was pruned
 
 The ids in segments are kept as runs: a client numbers its operations without a gap, so a run stands for thousands of
-them, and still says exactly which ids there are. All raise sqlite3.Error; a damaged segment is one, too.
+them, and still says exactly which ids there are. Of a workspace with a tree it is kept which segment holds entries of
+which file, so that the past of one file unpacks no others; a document has one file, and needs no such list. All raise
+sqlite3.Error; a damaged segment is one, too.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
 from coscribe.documents.ports import Retained, SegmentSize
 from coscribe.metrics import metrics
 from coscribe.model import GENESIS, NOTHING_PRUNED, Pruned
-from coscribe.persistence.segments import IDS, ZLIB, Packed, Row, Run, strip, unpack
+from coscribe.persistence.segments import IDS, ZLIB, FilePart, Packed, Row, Run, files_of, strip, unpack
 
 MAX_UNPACKED = 4
 """Unpacked segments that are remembered, of a few megabytes each; the one used longest ago goes first."""
@@ -28,6 +30,12 @@ _NEXT = (
     "SELECT segment_key, checksum, first_sequence, last_sequence FROM log_segments"
     f" WHERE workspace_key = ? AND last_sequence > ? AND format = {ZLIB} ORDER BY last_sequence LIMIT 1"
 )
+_NEXT_OF_FILE = (
+    "SELECT segment_key, checksum, log_segments.first_sequence, log_segments.last_sequence"
+    " FROM segment_files JOIN log_segments USING (segment_key) WHERE file_key = ? AND segment_files.last_sequence > ?"
+    " AND segment_files.last_version > ? ORDER BY segment_files.last_sequence LIMIT 1"
+)
+_KIND = "SELECT kind FROM workspaces WHERE workspace_key = ?"
 _SEGMENT = f"SELECT {_PACKED} FROM log_segments WHERE segment_key = ?"
 _LAST = (
     "SELECT last_sequence, chain_hash FROM log_segments WHERE workspace_key = ?1 UNION ALL"
@@ -45,6 +53,12 @@ _INSERT_RUN = (
     "INSERT INTO operation_runs (workspace_key, series, last_counter, first_counter, segment_key)"
     " VALUES (?, ?, ?, ?, ?)"
 )
+_INSERT_FILE_PART = (
+    "INSERT INTO segment_files (segment_key, file_key, first_version, last_version, first_sequence, last_sequence)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
+_FILE_PARTS = f"SELECT {', '.join(FilePart._fields)} FROM segment_files WHERE segment_key = ? ORDER BY file_key"
+_FORGET_FILE_PARTS = "DELETE FROM segment_files WHERE segment_key = ?"
 _AUTHOR = "SELECT user_id FROM authors WHERE author_ref = ?"
 _FILE_IDS = "SELECT file_key, file_id FROM files WHERE workspace_key = ?"
 _NEWEST_SNAPSHOTS = (
@@ -59,7 +73,7 @@ _ROWS = (
 )
 _PAYLOAD = "SELECT coalesce(sum(length(payload)), 0) FROM file_operation_log WHERE workspace_key = ? AND sequence <= ?"
 _HEAD = (
-    "SELECT last_sequence FROM heads JOIN workspaces USING (workspace_key)"
+    "SELECT last_sequence, kind FROM heads JOIN workspaces USING (workspace_key)"
     " WHERE workspace_key = ? AND status != 'deleted'"
 )
 _CHECKPOINT = (
@@ -106,11 +120,13 @@ _DELETE_ROWS = "DELETE FROM file_operation_log WHERE workspace_key = ? AND seque
 
 
 class Closable(NamedTuple):
-    """Rows that may become a segment, the digest before them, and the ids of the workspace's files by key."""
+    """Rows that may become a segment, the digest before them, and the ids of the workspace's files by key.
+    ``is_tree``: which of them it holds is kept."""
 
     rows: list[Row]
     previous: bytes
     file_ids: dict[int, str]
+    is_tree: bool
 
 
 class ClosedLog:
@@ -122,6 +138,29 @@ class ClosedLog:
     def rows(self, db: sqlite3.Connection, workspace_key: int, after: int, through: int) -> Iterator[Row]:
         """The rows in segments with after < sequence <= through, in order, a segment at a time."""
         while found := db.execute(_NEXT, (workspace_key, after)).fetchone():
+            segment_key, checksum, first, last = found
+            if first > through:
+                return
+            rows = self._rows(db, segment_key, checksum)
+            yield from rows[max(0, after + 1 - first) : max(0, through + 1 - first)]
+            after = last
+
+    def rows_of(
+        self, db: sqlite3.Connection, workspace_key: int, file_key: int, after: int, through: int, after_version: int
+    ) -> Iterator[Row]:
+        """Likewise the rows of one file whose version is above ``after_version``."""
+        rows = (
+            self._listed(db, file_key, after, through, after_version)
+            if _is_tree(db, workspace_key)
+            else self.rows(db, workspace_key, after, through)
+        )
+        return (row for row in rows if row.file_key == file_key and row.version > after_version)
+
+    def _listed(
+        self, db: sqlite3.Connection, file_key: int, after: int, through: int, after_version: int
+    ) -> Iterator[Row]:
+        """The rows of the segments that hold some of a file."""
+        while found := db.execute(_NEXT_OF_FILE, (file_key, after, after_version)).fetchone():
             segment_key, checksum, first, last = found
             if first > through:
                 return
@@ -216,10 +255,10 @@ def closable(db: sqlite3.Connection, workspace_key: int, through: int, size: Seg
         room -= len(row.payload)
         if room <= 0:
             break
-    return Closable(rows, previous, dict(db.execute(_FILE_IDS, (workspace_key,)).fetchall()))
+    return Closable(rows, previous, dict(db.execute(_FILE_IDS, (workspace_key,)).fetchall()), head[1] == "workspace")
 
 
-def move(db: sqlite3.Connection, packed: Packed, runs: list[Run]) -> bool:
+def move(db: sqlite3.Connection, packed: Packed, runs: list[Run], parts: list[FilePart]) -> bool:
     """Puts a segment in the place of its rows, in one transaction. False: they are not all there any more, and nothing
     has been done: the document was deleted meanwhile, or somebody else has moved them."""
     key = packed.workspace_key
@@ -227,6 +266,7 @@ def move(db: sqlite3.Connection, packed: Packed, runs: list[Run]) -> bool:
     try:
         segment_key = db.execute(_INSERT_SEGMENT, packed).lastrowid
         db.executemany(_INSERT_RUN, [(key, run.series, run.last, run.first, segment_key) for run in runs])
+        db.executemany(_INSERT_FILE_PART, [(segment_key, *part) for part in parts])
         moved = db.execute(_DELETE_ROWS, (key, packed.first_sequence, packed.last_sequence)).rowcount
     except sqlite3.IntegrityError:
         moved = 0
@@ -276,6 +316,27 @@ def checkpoint_of(db: sqlite3.Connection, workspace_key: int) -> Checkpoint | No
     return Checkpoint(
         workspace_key, workspace_id, sequence, chain_hash, last_time, made_at, files, key_id, bytes(signature)
     )
+
+
+def wrongly_listed(db: sqlite3.Connection, workspace_key: int) -> list[int]:
+    """The first sequences of segments of a tree that hold other files than it is kept of them. Takes its time."""
+    wrong: list[int] = []
+    for segment_key, *packed in (
+        db.execute(_OF_FORMAT, (workspace_key, 2**62, ZLIB)) if _is_tree(db, workspace_key) else ()
+    ):
+        segment = Packed(*packed)
+        try:
+            held = files_of(unpack(segment))
+        except ValueError as error:
+            raise sqlite3.DatabaseError(str(error)) from error
+        if held != [FilePart(*part) for part in db.execute(_FILE_PARTS, (segment_key,))]:
+            wrong.append(segment.first_sequence)
+    return wrong
+
+
+def _is_tree(db: sqlite3.Connection, workspace_key: int) -> bool:
+    (kind,) = db.execute(_KIND, (workspace_key,)).fetchone() or ("",)
+    return bool(kind == "workspace")
 
 
 def segment_ends(db: sqlite3.Connection, workspace_key: int) -> list[int]:
@@ -334,6 +395,7 @@ def prune(
     )
     done = done and last_closed(db, key) >= sequence
     if done:
+        db.executemany(_FORGET_FILE_PARTS, [(part.segment_key,) for part in parts])
         values = (key, sequence, checkpoint.chain_hash, checkpoint.last_time, checkpoint.made_at)
         db.execute(_INSERT_CHECKPOINT, (*values, checkpoint.key_id, checkpoint.signature))
         db.executemany(

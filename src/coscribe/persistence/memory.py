@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from coscribe.core.dedup import Record, split_id
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize
+from coscribe.documents.ports import Append, AppendResult, BlobUse, Home, Prunable, Retained, Segment, SegmentSize
 from coscribe.model import GENESIS, NOTHING_PRUNED, File, FileSnapshot, LogEntry, Pruned, Workspace, file_key
 
 
@@ -28,6 +28,7 @@ class _Stored:
     kind: str = "document"
     folds_case: bool = False
     covered: int | None = None
+    blobs: dict[BlobUse, None] = field(default_factory=dict)
 
     @property
     def pruned(self) -> Pruned:
@@ -65,6 +66,9 @@ class MemoryStorage:
     async def locate(self, file_id: str) -> Home | None:
         home = self._homes.get(file_id)
         return None if home is None else Home(home, self._by_id[home].kind == "workspace")
+
+    async def keys(self, workspace_key: int) -> dict[str, int]:
+        return {file.file_id: file.key for file in self._by_key[workspace_key].files}
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         stored = self._by_id.get(workspace_id)
@@ -106,6 +110,7 @@ class MemoryStorage:
         stored.chain_hash = append.chain_hash
         changed = {file.key: file for file in append.files}
         stored.files = [changed.pop(file.key, file) for file in stored.files] + list(changed.values())
+        stored.blobs.update(dict.fromkeys(append.blobs))
         for file in append.files:
             self._homes[file.file_id] = stored.workspace_id
             if file.node is None:
@@ -163,6 +168,13 @@ class MemoryStorage:
 
     async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
         return None
+
+    async def blobs(self, workspace_key: int, digests: Sequence[str]) -> list[BlobUse]:
+        wanted = set(digests)
+        return [use for use in self._by_key[workspace_key].blobs if use.blob.digest in wanted]
+
+    async def is_used(self, digest: str) -> bool:
+        return any(use.blob.digest == digest for stored in self._by_key.values() for use in stored.blobs)
 
     async def pruned(self, workspace_key: int) -> Pruned:
         return self._by_key[workspace_key].pruned

@@ -7,6 +7,10 @@ operation with fifty people.) How far a series has come is then asked of `operat
 that is only written every few hundred operations. Authors are opaque references; dropping ``user_id`` of one erases
 the person and leaves the log as it was.
 
+`file_blobs` says which contents that are no text the log of a workspace refers to, and for which of its files: what may
+be read, what counts for its owner, and what must be kept is looked up there, and not in the log. The blobs are in a
+folder beside the database.
+
 Closed parts of a log are moved from its table into segments. Their ids stay known as runs: counters of a series that
 follow each other, none missing. Both go with the head of their workspace. Of a segment that was pruned its ids are
 left, and a checkpoint stands for what is gone.
@@ -31,6 +35,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 
@@ -60,6 +65,11 @@ workspaces = Table(
     Column("revision", Integer, nullable=False, server_default="1", comment="of name, status and the like: the ETag"),
     Column("trashed_at", BigInteger, nullable=True),
     Column("folds_case", Boolean, nullable=False, server_default=false(), comment="names that differ in case are one"),
+    Column(
+        "mounted", Boolean, nullable=False, server_default=false(), comment="it is kept as files on the server's disk"
+    ),
+    Column("project_key", _Key, nullable=True, comment="of the project whose workspace it is"),
+    Index("ix_workspaces_project_key", "project_key", sqlite_where=text("project_key IS NOT NULL")),
 )
 
 heads = Table(
@@ -174,6 +184,25 @@ checkpoint_files = Table(
     Column("attribution", LargeBinary, nullable=False, comment="who wrote what of the content"),
 )
 
+segment_files = Table(
+    "segment_files",
+    metadata,
+    Column(
+        "segment_key",
+        _Key,
+        ForeignKey("log_segments.segment_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("file_key", _Key, primary_key=True, autoincrement=False),
+    Column("first_version", BigInteger, nullable=False),
+    Column("last_version", BigInteger, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False, comment="of the file's first entry in the segment"),
+    Column("last_sequence", BigInteger, nullable=False),
+    Index("ix_segment_files_file_key_last_sequence", "file_key", "last_sequence"),
+    sqlite_with_rowid=False,
+)
+
 operation_runs = Table(
     "operation_runs",
     metadata,
@@ -202,6 +231,23 @@ file_snapshots = Table(
     Column("content_hash", LargeBinary(32), nullable=False),
     Column("digest", LargeBinary(32), nullable=True, comment="of the entry at that sequence"),
     Index("ix_file_snapshots_file_key_sequence", "file_key", "sequence"),
+)
+
+file_blobs = Table(
+    "file_blobs",
+    metadata,
+    Column(
+        "workspace_key",
+        _Key,
+        ForeignKey("heads.workspace_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("hash", String(64), primary_key=True, comment="SHA-256 in hex: its name in the folder of blobs"),
+    Column("file_key", _Key, primary_key=True, autoincrement=False, comment="whose content it is, or was"),
+    Column("size", BigInteger, nullable=False),
+    Index("ix_file_blobs_hash", "hash"),
+    sqlite_with_rowid=False,
 )
 
 # ---- people and credentials
@@ -344,6 +390,46 @@ workspace_members = Table(
     Index("ix_workspace_members_member_id", "member_id"),
 )
 
+projects = Table(
+    "projects",
+    metadata,
+    Column("project_key", _Key, primary_key=True, autoincrement=True),
+    Column("project_id", String(128), nullable=False, unique=True, comment="that of its workspace"),
+    Column("source", String(16), nullable=False, comment="blank, upload, repository"),
+    Column("address", String(2048), nullable=False, server_default="", comment="of a repository, without secrets"),
+    Column("import_state", String(16), nullable=False, comment="pending, running, failed, ready"),
+    Column("import_code", String(64), nullable=False, server_default="", comment="of the error that ended it"),
+    Column("import_detail", String(1024), nullable=False, server_default=""),
+    Column("import_done", BigInteger, nullable=False, server_default="0", comment="files that are made"),
+    Column("import_total", BigInteger, nullable=True, comment="null: not known yet"),
+    Column("created_by", String(64), nullable=True),
+    _time("created_at"),
+)
+
+project_members = Table(
+    "project_members",
+    metadata,
+    Column("project_key", _Key, ForeignKey("projects.project_key"), primary_key=True, autoincrement=False),
+    Column("member_kind", String(16), primary_key=True, comment="user or group"),
+    Column("member_id", String(64), primary_key=True),
+    Column("role", String(16), nullable=False, comment="owner, editor, viewer"),
+    Column("added_by", String(64), nullable=True),
+    _time("added_at"),
+    Index("ix_project_members_member_id", "member_id"),
+)
+
+project_rules = Table(
+    "project_rules",
+    metadata,
+    Column("rule_id", String(64), primary_key=True),
+    Column("project_key", _Key, ForeignKey("projects.project_key"), nullable=False, index=True),
+    Column("position", Integer, nullable=False, comment="the last rule that fits decides"),
+    Column("member_kind", String(16), nullable=False, comment="user, group, role or everyone"),
+    Column("member_id", String(64), nullable=False),
+    Column("pattern", String(512), nullable=False),
+    Column("access", String(16), nullable=False, comment="none, read, write"),
+)
+
 bans = Table(
     "bans",
     metadata,
@@ -460,6 +546,51 @@ access_events = Table(
     Column("detail", Text, nullable=False, comment="JSON"),
     Column("digest", LargeBinary(32), nullable=False, comment="SHA-256 over the digest before and this event"),
     Index("ix_access_events_actor", "actor"),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    _time("made_at"),
+    Column("content", Text, nullable=False, comment="JSON: all of it, with its signature"),
+)
+
+key_changes = Table(
+    "key_changes",
+    metadata,
+    Column("key_id", String(64), primary_key=True, comment="of the key that signs from then on"),
+    _time("made_at"),
+    Column("content", Text, nullable=False, comment="JSON, signed by both keys"),
+)
+
+redactions = Table(
+    "redactions",
+    metadata,
+    Column("redaction_id", String(64), primary_key=True),
+    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False, index=True),
+    _time("made_at"),
+    Column("content", Text, nullable=False, comment="JSON, signed: what was taken out of which entries, but the text"),
+)
+
+git_identities = Table(
+    "git_identities",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("email", String(320), nullable=False, comment="it is in every commit: whoever gets one reads it"),
+)
+
+git_credentials = Table(
+    "git_credentials",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True),
+    Column("host", String(256), primary_key=True),
+    Column("kind", String(16), primary_key=True, comment="https or ssh"),
+    Column("sealed", LargeBinary, nullable=False, comment="AES-GCM with a key derived from the server's secret"),
+    _time("saved_at"),
 )
 
 idempotent_answers = Table(

@@ -52,6 +52,16 @@ class Row(NamedTuple):
     digest: bytes
 
 
+class FilePart(NamedTuple):
+    """What a segment holds of one file."""
+
+    file_key: int
+    first_version: int
+    last_version: int
+    first_sequence: int
+    last_sequence: int
+
+
 class Run(NamedTuple):
     """Ids of one series whose counters follow each other without a gap, both ends included."""
 
@@ -143,6 +153,17 @@ def runs_of(rows: Iterable[Row]) -> list[Run]:
         else:
             runs.append(Run(series, counter, counter))
     return runs
+
+
+def files_of(rows: Iterable[Row]) -> list[FilePart]:
+    """What rows hold of which file, by file."""
+    parts: dict[int, FilePart] = {}
+    for row in rows:
+        part = parts.get(row.file_key)
+        if part is None:
+            part = FilePart(row.file_key, row.version, row.version, row.sequence, row.sequence)
+        parts[row.file_key] = part._replace(last_version=row.version, last_sequence=row.sequence)
+    return [parts[file_key] for file_key in sorted(parts)]
 
 
 def bytes_of(rows: Iterable[Row]) -> int:

@@ -1,4 +1,4 @@
-"""The key that signs checkpoints: Ed25519, in a file of the data folder that only its owner can read.
+"""The key that signs checkpoints and redactions: Ed25519, in a file of the data folder that only its owner can read.
 
 What it has signed is checked with its public half, which may be kept elsewhere: whoever can write the whole folder
 could make another key and sign anew, but not with this one.
@@ -21,6 +21,7 @@ class SigningKey:
     """Both halves; ``seed`` is the private one, 32 bytes."""
 
     def __init__(self, seed: bytes) -> None:
+        self.seed = seed
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self.public = PublicKey(self._private.public_key().public_bytes_raw())
 
@@ -49,6 +50,14 @@ class PublicKey:
         return True
 
 
+def has_signed(public: bytes, statement: bytes, signature: bytes) -> bool:
+    """The `Verifier` of `documents.proofs`; what is no key has signed nothing."""
+    try:
+        return PublicKey(public).has_signed(statement, signature)
+    except ValueError:
+        return False
+
+
 def signing_key(folder: Path) -> SigningKey:
     """The key of a data folder; made at first use. Raises OSError, and ValueError where the file is damaged."""
     path = folder / FILE
@@ -62,6 +71,17 @@ def public_key(folder: Path) -> PublicKey | None:
     return signing_key(folder).public if (folder / FILE).exists() else None
 
 
+def new_key() -> SigningKey:
+    """A key that no folder has yet; see `replace_key`."""
+    return SigningKey(secrets.token_bytes(32))
+
+
+def replace_key(folder: Path, key: SigningKey) -> None:
+    """From now on the folder signs with another key; the one before is gone. Raises OSError."""
+    draft = _draft(folder / FILE, key.seed.hex())
+    draft.replace(folder / FILE)
+
+
 def make_folder(folder: Path) -> None:
     """Makes a data folder that only its owner can look into; one that is there stays as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,11 +91,7 @@ def make_secret(path: Path) -> None:
     """A file with 32 random bytes in hex. Whole or not at all, and the first one wins: several processes may do this at
     once."""
     make_folder(path.parent)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-        file.flush()
-        os.fsync(file.fileno())
+    draft = _draft(path, secrets.token_hex(32))
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -83,3 +99,13 @@ def make_secret(path: Path) -> None:
     except OSError:  # a file system without hard links
         draft.replace(path)
     draft.unlink(missing_ok=True)
+
+
+def _draft(path: Path, content: str) -> Path:
+    """A file beside another, that only its owner can read, on disk when this returns."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnClause, bindparam, insert, literal_column, select, update
+from sqlalchemy import ColumnClause, bindparam, column, func, insert, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.expression import ClauseElement
 
@@ -32,7 +32,18 @@ from coscribe.core.dedup import Record, join_id, split_id
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NodeState
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, Home, Prunable, Retained, Segment, SegmentSize, StorageError
+from coscribe.documents.ports import (
+    Append,
+    AppendResult,
+    Blob,
+    BlobUse,
+    Home,
+    Prunable,
+    Retained,
+    Segment,
+    SegmentSize,
+    StorageError,
+)
 from coscribe.model import GENESIS, File, FileSnapshot, LogEntry, Pruned, Workspace, file_key
 from coscribe.persistence.closed_log import (
     Closable,
@@ -53,6 +64,7 @@ from coscribe.persistence.closed_log import (
 )
 from coscribe.persistence.schema import (
     authors,
+    file_blobs,
     file_operation_log,
     file_snapshots,
     files,
@@ -60,7 +72,7 @@ from coscribe.persistence.schema import (
     operation_series,
     workspaces,
 )
-from coscribe.persistence.segments import Packed, Row, Run, bytes_of, pack, runs_of
+from coscribe.persistence.segments import FilePart, Packed, Row, Run, bytes_of, files_of, pack, runs_of
 
 _T = TypeVar("_T")
 _Row = tuple[Any, ...]
@@ -132,11 +144,22 @@ _FILE_COLUMNS = (
     files.c.properties,
 )
 _FILES = _sql(select(*_FILE_COLUMNS).where(files.c.workspace_key == bindparam("key")).order_by(files.c.file_key))
+_KEYS = _sql(select(files.c.file_id, files.c.file_key).where(files.c.workspace_key == bindparam("key")))
 _PUT_FILE = (
     f"INSERT INTO files (workspace_key, {', '.join(column.name for column in _FILE_COLUMNS)})"
     f" VALUES (?{', ?' * len(_FILE_COLUMNS)}) ON CONFLICT (file_key) DO UPDATE SET"
     f" {', '.join(f'{column.name} = excluded.{column.name}' for column in _FILE_COLUMNS[1:])}"
 )
+_BLOBS = _sql(
+    select(file_blobs.c.file_key, files.c.file_id, file_blobs.c.hash, file_blobs.c.size)
+    .join(files, files.c.file_key == file_blobs.c.file_key)
+    .where(
+        file_blobs.c.workspace_key == bindparam("key"),
+        file_blobs.c.hash.in_(select(column("value")).select_from(func.json_each(bindparam("hashes")))),
+    )
+)
+_IS_USED = _sql(select(file_blobs.c.hash).where(file_blobs.c.hash == bindparam("hash"))) + " LIMIT 1"
+_PUT_BLOB = "INSERT OR IGNORE INTO file_blobs (workspace_key, hash, file_key, size) VALUES (?, ?, ?, ?)"
 _HOME = _sql(
     select(workspaces.c.workspace_id, workspaces.c.kind)
     .join(files, files.c.workspace_key == workspaces.c.workspace_key)
@@ -395,6 +418,9 @@ class SqliteStorage:
         found = await self._reader.run(lambda db: db.execute(_HOME, {"id": file_id}).fetchone())
         return None if found is None else Home(found[0], found[1] == "workspace")
 
+    async def keys(self, workspace_key: int) -> dict[str, int]:
+        return await self._reader.run(lambda db: dict(db.execute(_KEYS, {"key": workspace_key}).fetchall()))
+
     async def acquire(self, workspace_id: str) -> Workspace | None:
         return await self._writer.run(lambda db: _in_transaction(db, lambda: _acquire(db, workspace_id)))
 
@@ -456,12 +482,23 @@ class SqliteStorage:
         if found is None:
             return None
         try:
-            packed, runs, before = await asyncio.to_thread(_packed, workspace_key, found)
+            made = await asyncio.to_thread(_packed, workspace_key, found)
         except ValueError as error:
             raise StorageError(f"this part of the log is left as it is: {error}") from error
-        if not await self._writer.run(lambda db: move(db, packed, runs)):
+        if not await self._writer.run(lambda db: move(db, made.packed, made.runs, made.parts)):
             return None
-        return Segment(packed.first_sequence, packed.last_sequence, packed.entries, before, len(packed.content))
+        packed = made.packed
+        return Segment(
+            packed.first_sequence, packed.last_sequence, packed.entries, made.bytes_before, len(packed.content)
+        )
+
+    async def blobs(self, workspace_key: int, digests: Sequence[str]) -> list[BlobUse]:
+        arguments = {"key": workspace_key, "hashes": json.dumps(list(digests))}
+        rows = await self._reader.run(lambda db: db.execute(_BLOBS, arguments).fetchall())
+        return [BlobUse(key, file_id, Blob(digest, size)) for key, file_id, digest, size in rows]
+
+    async def is_used(self, digest: str) -> bool:
+        return await self._reader.run(lambda db: db.execute(_IS_USED, {"hash": digest}).fetchone() is not None)
 
     async def pruned(self, workspace_key: int) -> Pruned:
         return await self._reader.run(lambda db: _at_one_moment(db, lambda: pruned(db, workspace_key)))
@@ -588,12 +625,16 @@ def _read(
 ) -> Iterator[LogEntry]:
     """At most ``limit`` entries (-1: all), from segments and rows, as they are asked for."""
     signatures = Signatures(db)
-    for row in closed.rows(db, key, after, through):
+    rows = (
+        closed.rows(db, key, after, through)
+        if file_key is None
+        else closed.rows_of(db, key, file_key, after, through, -1)
+    )
+    for row in rows:
         if limit == 0:
             return
-        if file_key is None or row.file_key == file_key:
-            limit -= 1
-            yield _closed_entry(row, signatures)
+        limit -= 1
+        yield _closed_entry(row, signatures)
     arguments = {"key": key, "after": after, "through": through, "file": file_key, "count": limit}
     yield from map(_entry, db.execute(_READ, arguments))
 
@@ -606,12 +647,11 @@ def _read_versions(
         return
     signatures = Signatures(db)
     # A version is at most the sequence at which the file came to it.
-    for row in closed.rows(db, workspace[0], after_version, through):
+    for row in closed.rows_of(db, workspace[0], file_key, after_version, through, after_version):
         if limit == 0:
             return
-        if row.file_key == file_key and row.version > after_version:
-            limit -= 1
-            yield _closed_entry(row, signatures)
+        limit -= 1
+        yield _closed_entry(row, signatures)
     arguments = {"file": file_key, "after": after_version, "through": through, "count": limit}
     yield from map(_entry, db.execute(_READ_VERSIONS, arguments))
 
@@ -630,10 +670,20 @@ def _find(db: sqlite3.Connection, closed: ClosedLog, key: int, operation_id: str
     return Record(operation_id, _author(user_id, author_ref), *rest)
 
 
-def _packed(key: int, found: Closable) -> tuple[Packed, list[Run], int]:
-    """A segment, the ids in it, and about what its rows took. Raises ValueError."""
+class _Made(NamedTuple):
+    """A segment, the ids in it, the files in it where that is kept, and about what its rows took."""
+
+    packed: Packed
+    runs: list[Run]
+    parts: list[FilePart]
+    bytes_before: int
+
+
+def _packed(key: int, found: Closable) -> _Made:
+    """Raises ValueError."""
     packed = pack(key, found.rows, found.previous, found.file_ids)
-    return packed, runs_of(found.rows), bytes_of(found.rows)
+    parts = files_of(found.rows) if found.is_tree else []
+    return _Made(packed, runs_of(found.rows), parts, bytes_of(found.rows))
 
 
 def _append_all(
@@ -678,6 +728,7 @@ def _append_unguarded(
         if passed:
             rows.extend(_log_row(append.workspace_key, entry) for entry in append.entries)
             put_files(db, append.workspace_key, append.files)
+            put_blobs(db, append.workspace_key, append.blobs)
     _insert(db, rows)
     if raised:
         db.executemany(_RAISE_CEILING, [(*key, ceiling) for key, ceiling in raised.items()])
@@ -691,6 +742,7 @@ def _append_guarded(db: sqlite3.Connection, append: Append, raised: dict[tuple[i
         if passed:
             _insert(db, [_log_row(append.workspace_key, entry) for entry in append.entries])
             put_files(db, append.workspace_key, append.files)
+            put_blobs(db, append.workspace_key, append.blobs)
             mine = [(*key, ceiling) for key, ceiling in raised.items() if key[0] == append.workspace_key]
             db.executemany(_RAISE_CEILING, mine)
     except sqlite3.IntegrityError:
@@ -726,6 +778,12 @@ def put_files(db: sqlite3.Connection, workspace_key: int, files: Sequence[File])
     """Makes the rows of files, or makes them others."""
     if files:
         db.executemany(_PUT_FILE, [_file_row(workspace_key, file) for file in files])
+
+
+def put_blobs(db: sqlite3.Connection, workspace_key: int, blobs: Sequence[BlobUse]) -> None:
+    """Notes that files have blobs as their content."""
+    if blobs:
+        db.executemany(_PUT_BLOB, [(workspace_key, blob.digest, key, blob.size) for key, _, blob in blobs])
 
 
 def _log_row(key: int, entry: LogEntry) -> _Row:
@@ -844,6 +902,21 @@ def iterate(
 ) -> Iterator[LogEntry]:
     """The entries behind sequence ``after``, oldest first, as they are asked for; of a pruned log what is left."""
     return _read(db, ClosedLog(), workspace_key, after, 2**62, -1, file_key)
+
+
+def stored_blobs(db: sqlite3.Connection) -> list[str]:
+    """The hashes of all blobs that some log refers to, in order."""
+    return [digest for (digest,) in db.execute("SELECT DISTINCT hash FROM file_blobs ORDER BY hash")]
+
+
+def stored_uses(db: sqlite3.Connection, workspace_key: int) -> list[BlobUse]:
+    """Which files of a workspace have, or had, which blobs."""
+    found = db.execute(
+        "SELECT file_key, file_id, hash, size FROM file_blobs JOIN files USING (workspace_key, file_key)"
+        " WHERE workspace_key = ?",
+        (workspace_key,),
+    )
+    return [BlobUse(key, file_id, Blob(digest, size)) for key, file_id, digest, size in found]
 
 
 def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot]:

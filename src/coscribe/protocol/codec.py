@@ -326,7 +326,8 @@ def snapshot_frame(snapshot: messages.Snapshot, content: bytes) -> bytes:
 
 
 def error_message(error: CoscribeError, file_id: str | None = None, operation_id: str | None = None) -> messages.Error:
-    """What a client is told of an error."""
+    """What a client is told of an error. ``file_id``: what the message that it answers was about; a client finds by it
+    what it has open, while an operation on a tree may have failed on some file in it."""
     kind = error.code.value
     return messages.Error(
         kind.code,
@@ -334,7 +335,7 @@ def error_message(error: CoscribeError, file_id: str | None = None, operation_id
         kind.retry,
         kind.help,
         error.detail,
-        error.file_id or file_id,
+        file_id or error.file_id,
         error.operation_id or operation_id,
         error.fates if isinstance(error, JoinRefused) and error.fates else msgspec.UNSET,
     )

@@ -343,6 +343,15 @@ class GetChecksum(Message):
     file_id: FileId
 
 
+class Save(Message):
+    """A barrier: the answer comes when what the file has come to by now is kept outside of the log, too. By the
+    workspace's id all of its files and its tree are meant; so they are without an id, where all that is open here is
+    of one workspace. For those who may edit. Nothing waits for it; asked for again before it has begun it is answered
+    once."""
+
+    file_id: FileId | None = None
+
+
 class Ping(Message):
     """Is anybody there? Answered at once by pong."""
 
@@ -360,6 +369,7 @@ ClientMessage = (
     | SetPresence
     | Resend
     | GetChecksum
+    | Save
     | Ping
 )
 
@@ -496,6 +506,22 @@ class Checksum(Message):
     content_hash: str
 
 
+class Saved(Message):
+    """The answer to save: all of it up to this sequence is on the disk, and maybe more."""
+
+    server_sequence_id: int
+    file_id: str | None = None
+
+
+class Moved(Message):
+    """Where a file of a workspace is: before each live, and when it or a folder above it was renamed, moved, deleted or
+    restored. For those who have the file open, with or without the tree, where they may see it there."""
+
+    file_id: str
+    path: str
+    trashed: bool
+
+
 class Rejoin(Message):
     """This file has to be joined again (the reason is a code of the error table)."""
 
@@ -553,6 +579,8 @@ ServerMessage = (
     | Presence
     | Left
     | Checksum
+    | Saved
+    | Moved
     | Rejoin
     | RoleChanged
     | Error

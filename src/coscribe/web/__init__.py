@@ -57,7 +57,7 @@ NONCE = b"COSCRIBE_NONCE"
 ADDRESSES = (
     "/",
     *("/sign-in", "/sign-up", "/setup", "/reset", "/verify", "/invite", "/link"),
-    *("/account", "/account/{rest:path}", "/admin", "/admin/{rest:path}", "/d/{rest:path}"),
+    *("/account", "/account/{rest:path}", "/admin", "/admin/{rest:path}", "/d/{rest:path}", "/w/{rest:path}"),
 )
 """The application's own: each is answered with its page, which shows what belongs there."""
 

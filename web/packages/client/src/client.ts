@@ -12,12 +12,14 @@ import { Connection } from "./connection.ts";
 import type { CoscribeError } from "./core/errors.ts";
 import { deferred } from "./deferred.ts";
 import { Document, type Host } from "./document.ts";
-import { Keeper, remainsOf } from "./keeper.ts";
+import { Keeper, remainsOf, treeRemainsOf } from "./keeper.ts";
 import { type Locks, MemoryLocks } from "./locks.ts";
 import { type Patch, patchOf } from "./patch.ts";
 import { nameOf, type RecordKey, type Store, type StoredFile, type StoredRecord } from "./store.ts";
 import type { Transport } from "./transport.ts";
 import type { ServerLimits } from "./wire/codec.ts";
+import type { TreeEdit } from "./wire/tree_codec.ts";
+import { Workspace, type WorkspaceHost } from "./workspace.ts";
 
 /** Texts of files that are not open, kept for a start without a network; the oldest go. */
 const MAX_KEPT_FILES = 100;
@@ -54,20 +56,24 @@ export interface Unsent {
   readonly fileId: string;
   readonly edits: number;
   readonly patch: Patch;
+  /** Of the tree of a workspace, instead of a patch: what was to be done, each as one operation. */
+  readonly changes: readonly (readonly TreeEdit[])[];
 }
 
-export class Client implements Host {
+type Opened = Document | Workspace;
+
+export class Client implements Host, WorkspaceHost {
   readonly clock: Clock;
   readonly #options: ClientOptions;
   readonly #locks: Locks;
   readonly #random: () => number;
   readonly #connection: Connection;
-  readonly #documents = new Map<string, Document>();
+  readonly #opened = new Map<string, Opened>();
   /** By file: what has to be over before its records are looked at again. */
   readonly #busy = new Map<string, Promise<void>>();
-  readonly #keptElsewhere: { stored: StoredFile; release: () => void; document: Document }[] = [];
+  readonly #keptElsewhere: { stored: StoredFile; release: () => void; opened: Opened }[] = [];
   readonly #statusListeners = new Set<(status: ClientStatus) => void>();
-  #delivery: { connection: Connection; document: Document } | null = null;
+  #delivery: { connection: Connection; headless: Opened } | null = null;
   #account: string | undefined;
   #refusal: CoscribeError | null = null;
   #status: ClientStatus = { state: "offline", userId: "", error: null };
@@ -81,18 +87,18 @@ export class Client implements Host {
     this.#connection = this.#connect({
       connecting: () => {
         this.#become("connecting");
-        for (const document of this.#documents.values()) document.connecting();
+        for (const opened of this.#opened.values()) opened.connecting();
       },
       welcomed: () => this.#welcomed(),
-      received: (message, fileId) => this.#documents.get(fileId)?.receive(message),
+      received: (message, fileId) => this.#opened.get(fileId)?.receive(message),
       lost: () => {
         this.#become("offline");
-        for (const document of this.#documents.values()) document.disconnected();
+        for (const opened of this.#opened.values()) opened.disconnected();
       },
       refused: (error) => {
         this.#refusal = error;
         this.#become("ended");
-        for (const document of this.#documents.values()) document.fail(error);
+        for (const opened of this.#opened.values()) opened.fail(error);
       },
     });
   }
@@ -111,17 +117,28 @@ export class Client implements Host {
   /** Opens a file, at once: what is kept of it appears as soon as the store has answered, the rest when the server has;
    * `document.live()` waits for that. The document that is open already, if there is one. */
   open(fileId: string): Document {
-    const present = this.#documents.get(fileId);
-    if (present !== undefined && present.status.state !== "ended") return present;
+    const present = this.#opened.get(fileId);
+    if (present instanceof Document && present.status.state !== "ended") return present;
     void present?.close();
-    const document = new Document(this, fileId, this.#name());
-    this.#documents.set(fileId, document);
-    if (this.#refusal !== null) document.fail(this.#refusal);
-    if (this.#connection.isUp) document.connected();
-    else if (this.#status.state === "connecting") document.connecting();
-    if (this.#account !== undefined || this.#options.store === undefined) this.#begin(document);
+    return this.#takeUp(new Document(this, fileId, this.#name()));
+  }
+
+  /** Opens the tree of a workspace, likewise; its texts are opened by `Workspace.open`, or here. */
+  openWorkspace(workspaceId: string): Workspace {
+    const present = this.#opened.get(workspaceId);
+    if (present instanceof Workspace && present.status.state !== "ended") return present;
+    void present?.close();
+    return this.#takeUp(new Workspace(this, workspaceId, this.#name()));
+  }
+
+  #takeUp<T extends Opened>(opened: T): T {
+    this.#opened.set(opened.fileId, opened);
+    if (this.#refusal !== null) opened.fail(this.#refusal);
+    if (this.#connection.isUp) opened.connected();
+    else if (this.#status.state === "connecting") opened.connecting();
+    if (this.#account !== undefined || this.#options.store === undefined) this.#begin(opened);
     this.#connection.start();
-    return document;
+    return opened;
   }
 
   /** A hint that the network came or went, or the machine woke up: connects, or looks after the connection, at once. */
@@ -132,7 +149,7 @@ export class Client implements Host {
 
   /** Stores everything that is not stored yet: for a page that is about to go. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#documents.values()].map((document) => document.flush()));
+    await Promise.all([...this.#opened.values()].map((opened) => opened.flush()));
   }
 
   /** What this account has typed on this device and the server has not acknowledged, in any tab. */
@@ -143,7 +160,7 @@ export class Client implements Host {
 
   /** Drops what this account has unsent on this device, patches of it too; not what another tab has open. */
   async discardUnsent(): Promise<void> {
-    for (const document of this.#documents.values()) document.discard();
+    for (const opened of this.#opened.values()) opened.discard();
     await this.flush();
     for (const record of await this.#records()) {
       const release = hasPending(record) ? await this.#locks.claim(lockName(record)) : null;
@@ -155,9 +172,9 @@ export class Client implements Host {
 
   /** Closes the connection and all documents; resolves when what is pending is stored. */
   async close(): Promise<void> {
-    const documents = [...this.#documents.values()];
-    if (this.#delivery !== null) documents.push(this.#delivery.document);
-    const closed = Promise.all(documents.map((document) => document.close()));
+    const everything = [...this.#opened.values()];
+    if (this.#delivery !== null) everything.push(this.#delivery.headless);
+    const closed = Promise.all(everything.map((opened) => opened.close()));
     this.#connection.close();
     this.#delivery?.connection.close();
     for (const { release } of this.#keptElsewhere.splice(0)) release();
@@ -166,7 +183,7 @@ export class Client implements Host {
     await Promise.all(this.#busy.values());
   }
 
-  // ---- for documents
+  // ---- for what is open
 
   get userId(): string {
     return this.#connection.userId;
@@ -184,10 +201,31 @@ export class Client implements Host {
     this.#connection.send(frame);
   }
 
-  forget(document: Document, closed: Promise<void>): void {
-    const { fileId } = document;
-    if (this.#documents.get(fileId) === document) this.#documents.delete(fileId);
+  forget(opened: Opened, closed: Promise<void>): void {
+    const { fileId } = opened;
+    if (this.#opened.get(fileId) === opened) this.#opened.delete(fileId);
     this.#occupy(fileId, closed);
+  }
+
+  documents(): readonly Document[] {
+    return [...this.#opened.values()].filter((opened) => opened instanceof Document);
+  }
+
+  made(fileId: string): ReturnType<Workspace["made"]> {
+    for (const workspace of this.#workspaces()) {
+      const made = workspace.made(fileId);
+      if (made !== null) return made;
+    }
+    return null;
+  }
+
+  released(): void {
+    for (const document of this.documents()) document.released();
+    if (this.#delivery?.headless instanceof Document) this.#delivery.headless.released();
+  }
+
+  #workspaces(): readonly Workspace[] {
+    return [...this.#opened.values()].filter((opened) => opened instanceof Workspace);
   }
 
   // ---- the connection
@@ -202,9 +240,10 @@ export class Client implements Host {
     const isNew = this.#account === undefined;
     this.#account ??= this.userId;
     this.#become("live");
-    for (const document of this.#documents.values()) {
-      if (isNew && this.#options.store !== undefined) this.#begin(document);
-      document.connected();
+    // Trees come first: what they have to make is known before a text is asked for.
+    for (const opened of [...this.#workspaces(), ...this.documents()]) {
+      if (isNew && this.#options.store !== undefined) this.#begin(opened);
+      opened.connected();
     }
     void this.#deliverNext();
   }
@@ -232,11 +271,11 @@ export class Client implements Host {
     this.#busy.set(fileId, all);
   }
 
-  /** Gives a document what is kept of its file, and the record where it is kept from now on. Where the store does not
+  /** Gives what is open what is kept of its file, and the record where it is kept from now on. Where the store does not
    * answer, it begins without. */
-  #begin(document: Document): void {
-    const { fileId } = document;
-    const looked = this.#lookUp(fileId, document, this.#busy.get(fileId));
+  #begin(opened: Opened): void {
+    const { fileId } = opened;
+    const looked = this.#lookUp(fileId, opened, this.#busy.get(fileId));
     const { promise: late, resolve } = deferred<null>();
     const cancel = this.clock.later(OPEN_TIMEOUT_MS, () => resolve(null));
     const begun = Promise.race([looked, late])
@@ -244,8 +283,8 @@ export class Client implements Host {
       .then((kept) => {
         cancel();
         if (kept === null) void looked.then((found) => found?.keeper.release()).catch(() => {});
-        if (this.#documents.get(fileId) !== document) kept?.keeper.release();
-        else document.begin(kept?.keeper ?? null, kept?.stored ?? null);
+        if (this.#opened.get(fileId) !== opened) kept?.keeper.release();
+        else opened.begin(kept?.keeper ?? null, kept?.stored ?? null);
         void this.#deliverNext();
       });
     this.#occupy(fileId, begun);
@@ -253,7 +292,7 @@ export class Client implements Host {
 
   async #lookUp(
     fileId: string,
-    document: Document,
+    opened: Opened,
     before: Promise<void> | undefined,
   ): Promise<{ keeper: Keeper; stored: StoredFile | null } | null> {
     const { store } = this.#options;
@@ -270,7 +309,7 @@ export class Client implements Host {
       if (stored !== null && adopted === null) {
         adopted = { keeper: new Keeper(store, this.clock, record, stored, release), stored };
       } else if (stored !== null && !isIdle(record)) {
-        this.#keptElsewhere.push({ stored, release, document });
+        this.#keptElsewhere.push({ stored, release, opened });
       } else {
         if (isIdle(record)) await store.delete(record);
         release();
@@ -289,12 +328,12 @@ export class Client implements Host {
     if (this.#delivery !== null || !this.#connection.isUp) return;
     const next = this.#keptElsewhere.shift();
     if (next === undefined) return;
-    await this.#deliver(next.stored, next.release, next.document);
+    await this.#deliver(next.stored, next.release, next.opened);
     this.#delivery = null;
     void this.#deliverNext();
   }
 
-  async #deliver(stored: StoredFile, release: () => void, visible: Document): Promise<void> {
+  async #deliver(stored: StoredFile, release: () => void, visible: Opened): Promise<void> {
     const { store } = this.#options;
     if (store === undefined) return;
     const { record } = stored;
@@ -307,7 +346,7 @@ export class Client implements Host {
       lost: () => headless.disconnected(),
       refused: (error) => headless.fail(error),
     });
-    const host: Host = {
+    const host: Host & WorkspaceHost = {
       clock: this.clock,
       get userId() {
         return connection.userId;
@@ -319,10 +358,15 @@ export class Client implements Host {
         return connection.limits;
       },
       send: (frame) => connection.send(frame),
-      forget: (_, closed) => this.#occupy(record.fileId, closed),
+      forget: (_: Opened, closed: Promise<void>) => this.#occupy(record.fileId, closed),
+      made: (fileId) => this.made(fileId),
+      open: (fileId) => this.open(fileId),
+      documents: () => [],
+      released: () => this.released(),
     };
-    const headless = new Document(host, record.fileId, this.#name());
-    this.#delivery = { connection, document: headless };
+    const Kind = record.tree === undefined ? Document : Workspace;
+    const headless: Opened = new Kind(host, record.fileId, this.#name());
+    this.#delivery = { connection, headless };
     const keeper = new Keeper(store, this.clock, record, stored, release);
     headless.begin(keeper, stored);
     connection.start();
@@ -330,17 +374,20 @@ export class Client implements Host {
       () => true,
       () => headless.status.unsent === 0,
     );
-    const { patches } = headless.status;
-    const isTaken = patches.length === 0 || (await this.#handOver(patches, visible));
+    const isTaken = headless.status.patches.length === 0 || (await this.#handOver(headless, visible));
     if (isThrough && isTaken) await keeper.remove();
     await headless.close();
     connection.close();
   }
 
   /** Whether the document that is open has taken the patches, and they are stored there. */
-  async #handOver(patches: readonly Patch[], visible: Document): Promise<boolean> {
-    if (this.#documents.get(visible.fileId) !== visible) return false;
-    await visible.takePatches(patches);
+  async #handOver(headless: Opened, visible: Opened): Promise<boolean> {
+    if (this.#opened.get(visible.fileId) !== visible) return false;
+    if (headless instanceof Workspace && visible instanceof Workspace) {
+      await visible.takePatches(headless.status.patches);
+    } else if (headless instanceof Document && visible instanceof Document) {
+      await visible.takePatches(headless.status.patches);
+    } else return false;
     return visible.status.isKept;
   }
 
@@ -360,7 +407,8 @@ function secureRandom(): number {
 async function usable(store: Store, key: RecordKey): Promise<StoredFile | null> {
   const stored = await store.load(key);
   try {
-    if (stored !== null) remainsOf(stored);
+    if (stored?.record.tree !== undefined) treeRemainsOf(stored);
+    else if (stored !== null) remainsOf(stored);
     return stored;
   } catch {
     return null;
@@ -372,17 +420,25 @@ function lockName(key: RecordKey): string {
 }
 
 function hasPending(record: StoredRecord): boolean {
-  return record.inFlight.length > 0 || record.queue.length > 0;
+  const { tree } = record;
+  const inTree = tree !== undefined && (tree.inFlight !== null || tree.queue.length > 0);
+  return inTree || record.inFlight.length > 0 || record.queue.length > 0;
 }
 
 /** Whether nothing is lost with the record. */
 function isIdle(record: StoredRecord): boolean {
-  return !hasPending(record) && record.patches.length === 0;
+  return !hasPending(record) && record.patches.length === 0 && (record.tree?.patches ?? []).length === 0;
 }
 
 function unsentOf(record: StoredRecord): Unsent {
   const pending = [...record.inFlight, ...record.queue];
-  const edits = pending.reduce((sum, item) => sum + item.edits, 0);
-  const changes = pending.map((item) => item.change);
-  return { fileId: record.fileId, edits, patch: patchOf(changes, "unsent", "") };
+  const { inFlight = null, queue = [] } = record.tree ?? {};
+  const changes = [...(inFlight === null ? [] : [inFlight]), ...queue].map((change) => change.edits);
+  const edits = pending.reduce((sum, item) => sum + item.edits, changes.length);
+  const patch = patchOf(
+    pending.map((item) => item.change),
+    "unsent",
+    "",
+  );
+  return { fileId: record.fileId, edits, patch, changes };
 }

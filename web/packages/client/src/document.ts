@@ -98,6 +98,9 @@ export interface DocumentStatus {
   readonly version: number;
   /** How often the text was found to differ from the server's, and was replaced by it. */
   readonly heals: number;
+  /** Where it is in its workspace, and whether that is in the trash; "": it is in none, or that is not known. */
+  readonly path: string;
+  readonly isTrashed: boolean;
 }
 
 /** What can be told of a document without telling any of its text. */
@@ -137,6 +140,9 @@ export interface Host {
   readonly connectionId: string;
   readonly limits: ServerLimits | null;
   send(frame: string): void;
+  /** In which log a file is still to be made, by a change of ours that the server has not acknowledged, and what we are in
+   * it; null: it is not. Until then it is not joined, and is empty but for what we type. */
+  made(fileId: string): { readonly incarnation: string; readonly role: Role } | null;
   /** The document is closed; `closed` resolves when its record is free. */
   forget(document: Document, closed: Promise<void>): void;
 }
@@ -166,6 +172,11 @@ export class Document implements Kept {
   #patches: readonly Patch[] = [];
   #status: DocumentStatus;
   #isTelling = false;
+  #path = "";
+  #isTrashed = false;
+  #saved = 0;
+  #toSave = 0;
+  #saveRefusal: CoscribeError | null = null;
   readonly #timers = new Map<string, () => void>();
   readonly #early = new Map<number, Committed>();
   readonly #changeListeners = new Set<(change: Change) => void>();
@@ -291,6 +302,19 @@ export class Document implements Kept {
     return this.#until(() => this.#phase === "live");
   }
 
+  /** Resolves when the server has saved the text, with what is ours in it: the sequence up to which. Errors: those of
+   * `synced`, `permission_denied`. */
+  async save(): Promise<number> {
+    await this.synced();
+    const wanted = this.#replica.sequence;
+    this.#toSave = Math.max(this.#toSave, wanted);
+    this.#saveRefusal = null;
+    this.#askToSave();
+    await this.#until(() => this.#saved >= wanted || this.#saveRefusal !== null);
+    if (this.#saved < wanted && this.#saveRefusal !== null) throw this.#saveRefusal;
+    return this.#saved;
+  }
+
   /** Compares with the server's hash as soon as nothing is pending; a difference heals itself. */
   check(): void {
     this.#checkWanted = true;
@@ -363,7 +387,20 @@ export class Document implements Kept {
     this.#keeper = keeper;
     keeper?.begin(this);
     if (stored !== null) this.#restore(stored);
+    const made = this.#host.made(this.fileId);
+    if (made !== null && made.incarnation !== "") {
+      this.#role = made.role;
+      this.#replica.beginEmpty(made.incarnation);
+      this.#tell({ edits: null, origin: "reset", author: "" });
+    }
     if (this.#isConnected) this.#join();
+    this.#updated();
+  }
+
+  /** The file may be there now that was still to be made. */
+  released(): void {
+    const waits = this.#phase === "offline" || this.#phase === "connecting";
+    if (waits && this.#isConnected && this.#hasBegun) this.#join();
     this.#updated();
   }
 
@@ -466,6 +503,10 @@ export class Document implements Kept {
   #join(): void {
     const replica = this.#replica;
     replica.userId = this.#host.userId;
+    if (this.#host.made(this.fileId) !== null) {
+      this.#phase = "connecting";
+      return;
+    }
     this.#phase = "joining";
     this.#joins += 1;
     this.#cancelTimer("join");
@@ -523,6 +564,10 @@ export class Document implements Kept {
       case "snapshot":
         if (this.#phase === "joining" || this.#phase === "bridging") this.#bridge(message);
         break;
+      case "treeSnapshot":
+        this.#send({ type: "leave", fileId: this.fileId });
+        this.fail(new CoscribeError("not_a_text", "it is a workspace", this.fileId));
+        break;
       case "resent":
         if (this.#phase === "live") this.#fillGap(message);
         else this.#continueBridge(message);
@@ -545,6 +590,14 @@ export class Document implements Kept {
         break;
       case "ack":
         this.#acknowledged(message);
+        break;
+      case "moved":
+        this.#path = message.path;
+        this.#isTrashed = message.trashed;
+        break;
+      case "saved":
+        this.#saved = Math.max(this.#saved, message.serverSequenceId);
+        this.#askToSave();
         break;
     }
   }
@@ -679,9 +732,14 @@ export class Document implements Kept {
     this.#presence.tell();
     this.#checkRegularly();
     if (this.#checkWanted) this.#askChecksum();
+    this.#askToSave();
   }
 
   // ---- sending
+
+  #askToSave(): void {
+    if (this.#phase === "live" && this.#saved < this.#toSave) this.#send({ type: "save", fileId: this.fileId });
+  }
 
   #mayChange(): void {
     if (this.#phase === "ended" && this.#failed !== null) throw this.#failed;
@@ -773,12 +831,25 @@ export class Document implements Kept {
       this.#heal();
     } else if (this.#timers.has("missing")) {
       this.#leaveAndJoin();
+    } else if (this.#phase === "live" && (error.code === "file_not_found" || error.code === "not_a_text")) {
+      this.#join();
+    } else if (this.#phase === "live" && this.#saved < this.#toSave) {
+      this.#saveRefused(error, message);
     } else if (isJoining && error.code === "file_not_found") {
       this.#end(this.#removed ?? error, message.fates ?? []);
     } else if (isJoining && message.retry === "never") {
       this.fail(error);
     } else if (isJoining || this.#phase === "bridging") {
       this.#joinLater();
+    }
+  }
+
+  #saveRefused(error: CoscribeError, message: ErrorMessage): void {
+    if (message.retry === "never") {
+      this.#saveRefusal = error;
+      this.#toSave = 0;
+    } else {
+      this.#later("save", SEND_AGAIN_MS, () => this.#askToSave());
     }
   }
 
@@ -891,6 +962,8 @@ export class Document implements Kept {
       sequence: replica.sequence,
       version: replica.version,
       heals: this.#heals,
+      path: this.#path,
+      isTrashed: this.#isTrashed,
     };
   }
 

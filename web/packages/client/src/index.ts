@@ -6,6 +6,7 @@ export { type AnyErrorCode, CoscribeError, ERRORS, type ErrorCode, isErrorCode }
 export { type CodePointEdit, fromEdits } from "./core/operation.ts";
 export { lengthInCodePoints } from "./core/positions.ts";
 export { TextBuffer } from "./core/text_buffer.ts";
+export type { Change as NodeChange, Kind, NodeState, Note, Why } from "./core/tree.ts";
 export {
   AccessEnded,
   type Change,
@@ -25,10 +26,21 @@ export {
   type Save,
   type Store,
   type StoredBase,
+  type StoredChange,
   type StoredFile,
   type StoredPending,
   type StoredRecord,
+  type StoredTree,
 } from "./store.ts";
 export type { TracedMessage } from "./trace.ts";
 export type { Link, LinkHandlers, Transport } from "./transport.ts";
 export type { CommittedOperation, Lineage, Role } from "./wire/codec.ts";
+export type { TreeEdit } from "./wire/tree_codec.ts";
+export {
+  type Entry,
+  type TreeChange,
+  type TreePatch,
+  type Workspace,
+  WorkspaceEnded,
+  type WorkspaceStatus,
+} from "./workspace.ts";

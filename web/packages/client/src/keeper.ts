@@ -9,9 +9,21 @@ import { fromEdits, NOTHING, toEdits } from "./core/operation.ts";
 import { TextBuffer } from "./core/text_buffer.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import type { Pending, Remains, Replica } from "./replica.ts";
-import type { RecordKey, Save, Store, StoredBase, StoredFile, StoredPending, StoredRecord } from "./store.ts";
+import type {
+  RecordKey,
+  Save,
+  Store,
+  StoredBase,
+  StoredChange,
+  StoredFile,
+  StoredPending,
+  StoredRecord,
+  StoredTree,
+} from "./store.ts";
+import { type PendingChange, pendingChange, type TreeReplica } from "./tree_replica.ts";
 import { decodeClient, operationOf } from "./wire/codec.ts";
 import type { CommittedOperation } from "./wire/messages.ts";
+import type { TreePatch } from "./workspace.ts";
 
 /** Operations behind the base after which a new one is written, at an idle moment. */
 export const MAX_BEHIND_BASE = 1_000;
@@ -189,6 +201,48 @@ export function storedPending(replica: Replica): Pick<StoredRecord, "message" | 
   return { message: replica.message, inFlight: replica.inFlight.map(stored), queue: replica.queue.map(stored) };
 }
 
+/** A tree's pending changes as they are stored. */
+export function storedTree(replica: TreeReplica): Omit<StoredTree, "patches"> {
+  const stored = ({ operationId, edits, restores: of }: PendingChange): StoredChange => {
+    return {
+      operationId,
+      edits,
+      restores: of === null ? null : { operationId: of.operationId, sequence: of.sequence },
+    };
+  };
+  return {
+    inFlight: replica.inFlight === null ? null : stored(replica.inFlight),
+    queue: replica.queue.map(stored),
+  };
+}
+
+/** What the record of a tree holds. Errors: CoscribeError, RangeError where its parts contradict each other. */
+export function treeRemainsOf({ record }: StoredFile): {
+  message: string;
+  inFlight: PendingChange | null;
+  queue: PendingChange[];
+  patches: readonly TreePatch[];
+} {
+  const { fileId, message, tree = { inFlight: null, queue: [], patches: [] } } = record;
+  const known = new Map<string, PendingChange>();
+  const changeOf = ({ operationId, edits, restores }: StoredChange): PendingChange => {
+    const change = pendingChange(fileId, operationId, edits);
+    known.set(operationId, change);
+    if (restores !== null) {
+      const of = known.get(restores.operationId) ?? pendingChange(fileId, restores.operationId, []);
+      if (of.sequence === 0) of.sequence = restores.sequence;
+      change.restores = of;
+    }
+    return change;
+  };
+  const inFlight = tree.inFlight === null ? null : changeOf(tree.inFlight);
+  const queue = tree.queue.map(changeOf);
+  if (idsOf(message).join() !== (inFlight?.operationId ?? "")) {
+    throw new RangeError("the message is not the one that is in flight");
+  }
+  return { message, inFlight, queue, patches: tree.patches };
+}
+
 /** What a record holds, for `Replica.restore`. Errors: CoscribeError, RangeError where its parts contradict each other. */
 export function remainsOf({ record, base, operations }: StoredFile): Remains {
   const inFlight = record.inFlight.map(pendingOf);
@@ -232,6 +286,6 @@ export function idsOf(message: string): string[] {
   if (message === "") return [];
   const decoded = decodeClient(message);
   if (decoded.type === "chain") return decoded.operations.map((element) => element.operationId);
-  if (decoded.type === "operation") return [decoded.operationId];
+  if (decoded.type === "operation" || decoded.type === "treeOperation") return [decoded.operationId];
   throw new RangeError("a message that is no operation is in flight");
 }

@@ -261,6 +261,12 @@ export class Replica {
     this.#takeText(snapshot.content, version, { incarnation, chainHash, serverSequenceId });
   }
 
+  /** The file is new in that log: its text is empty, with what is pending on top. */
+  beginEmpty(incarnation: string): void {
+    if (this.buffer !== null || this.sequence > 0) return;
+    this.#takeText("", 0, { incarnation, serverSequenceId: 0, chainHash: "0".repeat(64) });
+  }
+
   /** Takes in what an earlier replica left pending, and its text, if that is there. Throws OutOfStep as `adopt`. */
   restore(remains: Remains): void {
     const { message, inFlight, queue, lineage, version, text } = remains;

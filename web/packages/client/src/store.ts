@@ -13,6 +13,8 @@
 import type { CodePointEdit } from "./core/operation.ts";
 import type { Patch } from "./patch.ts";
 import type { CommittedOperation, Lineage, Role } from "./wire/messages.ts";
+import type { TreeEdit } from "./wire/tree_codec.ts";
+import type { TreePatch } from "./workspace.ts";
 
 /** What a record is found by. Nothing is ever sent as another account than the one it was made by. */
 export interface RecordKey {
@@ -39,6 +41,21 @@ export interface StoredRecord extends RecordKey {
   readonly inFlight: readonly StoredPending[];
   readonly queue: readonly StoredPending[];
   readonly patches: readonly Patch[];
+  /** Of the tree of a workspace, instead of `inFlight`, `queue` and `patches`. */
+  readonly tree?: StoredTree;
+}
+
+/** A pending change of a tree, as its edits are on the wire; likewise. */
+export interface StoredChange {
+  readonly operationId: string;
+  readonly edits: readonly TreeEdit[];
+  readonly restores: { readonly operationId: string; readonly sequence: number } | null;
+}
+
+export interface StoredTree {
+  readonly inFlight: StoredChange | null;
+  readonly queue: readonly StoredChange[];
+  readonly patches: readonly TreePatch[];
 }
 
 /** The server's text at a version and a place of its log. */

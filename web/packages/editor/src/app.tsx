@@ -25,11 +25,13 @@ const TokensPage = lazy(() => import("./account/tokens"));
 const SessionsPage = lazy(() => import("./account/sessions"));
 const AdminPage = lazy(() => import("./admin/page"));
 const EditorPage = lazy(() => import("./editor/page"));
+const WorkspacePage = lazy(() => import("./workspace/page"));
+const WorkspaceHistoryPage = lazy(() => import("./past/page"));
 const HistoryPage = lazy(() => import("./history/page"));
 
-/** The page of one document has a bar of its own, and needs the room: the header is there only where a notice is shown
+/** The page of one document or workspace has a bar of its own, and needs the room: the header is there only where a notice is shown
  * in the document's place. */
-const EDITOR = /^\/d\/[^/]+$/;
+const EDITOR = /^\/[dw]\/[^/]+$/;
 
 export function App() {
   const { pathname } = useLocation();
@@ -74,6 +76,8 @@ function Pages() {
       <Route path="/" element={<Members page={<DocumentsPage />} />} />
       <Route path="/d/:documentId" element={<Readers page={<EditorPage />} />} />
       <Route path="/d/:documentId/history" element={<Readers page={<HistoryPage />} />} />
+      <Route path="/w/:workspaceId" element={<Readers page={<WorkspacePage />} />} />
+      <Route path="/w/:workspaceId/history" element={<Readers page={<WorkspaceHistoryPage />} />} />
       <Route path="/account" element={<Members page={<AccountPage />} />} />
       <Route path="/account/tokens" element={<Members page={<TokensPage />} />} />
       <Route path="/account/sessions" element={<Members page={<SessionsPage />} />} />
@@ -114,8 +118,8 @@ function Members({ page }: { page: ReactNode }) {
 
 function Readers({ page }: { page: ReactNode }) {
   const { account, guest } = useSession();
-  const { documentId } = useParams();
-  return account || guest?.documentId === documentId ? page : <SignIn />;
+  const { documentId, workspaceId } = useParams();
+  return account || guest?.documentId === (documentId ?? workspaceId) ? page : <SignIn />;
 }
 
 function Administrators({ page }: { page: ReactNode }) {

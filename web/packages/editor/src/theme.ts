@@ -19,6 +19,13 @@ export const theme = createTheme({
   components: {
     // Without the placeholder that takes the focus first: the first entry of a menu has it, and nothing else is in it.
     Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
+    Drawer: {
+      defaultProps: {
+        closeButtonProps: { "aria-label": "Close" },
+        transitionProps: { duration: 120 },
+        attributes: { header: { role: "presentation" } },
+      },
+    },
     Modal: {
       defaultProps: {
         closeButtonProps: { "aria-label": "Close" },

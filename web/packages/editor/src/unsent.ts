@@ -3,13 +3,19 @@
  * somebody signs out, and shown where there is no connection. The client that keeps it is loaded only when it is asked.
  */
 
-import { keptName } from "./editor/names";
+import { keptName, keptWorkspace } from "./editor/names";
+import { addressOfWorkspace } from "./workspace/address";
 
 export interface KeptDocument {
   documentId: string;
   name: string;
   /** How many edits wait to be sent. */
   edits: number;
+}
+
+export interface OnDevice extends KeptDocument {
+  /** Where it opens. */
+  address: string;
 }
 
 /** The unsent edits of one account, in this browser. */
@@ -34,11 +40,14 @@ export const unsentEdits: FindUnsentEdits = async (userId, credential) => {
   const { clientOf } = await import("./editor/connection");
   const client = clientOf(userId, credential);
   const list = async () =>
-    (await client.unsent()).map(({ fileId, edits }) => ({ documentId: fileId, name: nameOf(fileId), edits }));
+    (await client.unsent()).map(({ fileId, edits }) => ({ documentId: fileId, name: named(fileId).name, edits }));
   return {
     list,
     send: async () => {
-      for (const { documentId } of await list()) client.open(documentId);
+      // Trees first: a file that was made here is there before its text is sent.
+      const waiting = await client.unsent();
+      for (const { fileId, changes } of waiting) if (changes.length > 0) client.openWorkspace(fileId);
+      for (const { fileId, changes } of waiting) if (changes.length === 0) client.open(fileId);
       client.networkChanged();
       const until = Date.now() + SEND_SECONDS * 1_000;
       while ((await list()).length > 0) {
@@ -48,24 +57,34 @@ export const unsentEdits: FindUnsentEdits = async (userId, credential) => {
     },
     download: async () => {
       const waiting = await client.unsent();
-      return new Blob(waiting.map(({ fileId, patch }) => `# ${nameOf(fileId)}\n\n${patch.text}\n\n`));
+      return new Blob(
+        waiting.map(({ fileId, patch, changes }) => {
+          const said = changes.length > 0 ? JSON.stringify(changes, null, 2) : patch.text;
+          return `# ${named(fileId).name}\n\n${said}\n\n`;
+        }),
+      );
     },
     discard: () => client.discardUnsent(),
   };
 };
 
 /** What can be opened without a connection, the newest first. */
-export async function documentsOnDevice(userId: string): Promise<KeptDocument[]> {
+export async function documentsOnDevice(userId: string): Promise<OnDevice[]> {
   const { IndexedDbStore } = await import("@coscribe/client/browser");
   const records = await new IndexedDbStore().list(userId);
-  const kept = new Map<string, KeptDocument>();
-  for (const { fileId, inFlight, queue } of [...records].sort((one, other) => other.savedAt - one.savedAt)) {
-    const edits = [...inFlight, ...queue].reduce((sum, each) => sum + each.edits, kept.get(fileId)?.edits ?? 0);
-    kept.set(fileId, { documentId: fileId, name: nameOf(fileId), edits });
+  const kept = new Map<string, OnDevice>();
+  for (const { fileId, inFlight, queue, tree } of [...records].sort((one, other) => other.savedAt - one.savedAt)) {
+    const before = kept.get(fileId)?.edits ?? 0;
+    const changes = tree === undefined ? 0 : tree.queue.length + (tree.inFlight === null ? 0 : 1);
+    const edits = [...inFlight, ...queue].reduce((sum, each) => sum + each.edits, before + changes);
+    kept.set(fileId, { ...named(fileId), edits });
   }
   return [...kept.values()];
 }
 
-function nameOf(documentId: string): string {
-  return keptName(documentId) ?? documentId;
+function named(documentId: string): Omit<OnDevice, "edits"> {
+  const workspaceId = keptWorkspace(documentId);
+  const fileId = workspaceId === documentId ? "" : documentId;
+  const address = workspaceId === "" ? `/d/${encodeURIComponent(documentId)}` : addressOfWorkspace(workspaceId, fileId);
+  return { documentId, name: keptName(documentId) ?? documentId, address };
 }

@@ -4,7 +4,7 @@ import { listAllDocuments } from "../api/admin";
 import { keys } from "../api/keys";
 import type { DocumentRow } from "../api/models";
 import { documentActions } from "../documents/actions";
-import { addressOfDocument } from "../documents/row";
+import { addressOfItem } from "../documents/row";
 import { Moment } from "../parts/moment";
 import { PagedList } from "../parts/more";
 import { Tag } from "../parts/notice";
@@ -33,7 +33,7 @@ function AnyDocument({ item }: { item: DocumentRow }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
   const actions = documentActions(item, {
-    open: (documentId) => navigate(addressOfDocument(documentId)),
+    open: (made) => navigate(addressOfItem(made)),
     refresh: () => queries.invalidateQueries({ queryKey: keys.adminDocuments }),
     isManager: true,
   });

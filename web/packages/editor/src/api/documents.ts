@@ -1,4 +1,4 @@
-/** Documents: make, find, rename, duplicate, import, export, archive, trash, delete. */
+/** Documents and workspaces: make, find, rename, duplicate, import, export, archive, trash, delete. */
 
 import type { DocumentRow, Page, Removal } from "./models";
 import { change, get, newKey, path, query, send } from "./request";
@@ -15,12 +15,16 @@ export interface Download {
 }
 
 export const listDocuments = (listing: Listing, search: string, cursor: string, signal?: AbortSignal) =>
-  get<Page<DocumentRow>>(`/documents${query({ ...listing, query: search, cursor })}`, signal);
+  get<Page<DocumentRow>>(`/documents${query({ ...listing, kind: "all", query: search, cursor })}`, signal);
 
 export const seeDocument = (documentId: string, signal?: AbortSignal) =>
   get<DocumentRow>(path("documents", documentId), signal);
 
 export const createDocument = (name: string) => change<DocumentRow>("POST", "/documents", { name }, { once: newKey() });
+
+/** An empty tree of files. */
+export const createWorkspace = (name: string) =>
+  change<DocumentRow>("POST", "/workspaces", { name }, { once: newKey() });
 
 export const duplicateDocument = (documentId: string) =>
   change<DocumentRow>("POST", path("documents", documentId, "duplicate"), undefined, { once: newKey() });

@@ -2,6 +2,7 @@
 
 import {
   createDocument,
+  createWorkspace,
   deleteForGood,
   duplicateDocument,
   exportDocument,
@@ -16,14 +17,14 @@ import type { RowAction } from "../parts/row_menu";
 import { say } from "../shell/say";
 
 interface Around {
-  open: (documentId: string) => void;
+  open: (made: DocumentRow) => void;
   refresh: () => Promise<unknown>;
   /** An administrator may, without a role. */
   isManager?: boolean;
 }
 
 export function documentActions(item: DocumentRow, { open, refresh, isManager }: Around): RowAction[] {
-  const { documentId, name, status, role } = item;
+  const { documentId, kind, name, status, role } = item;
   const actions: RowAction[] = [];
   const set = (what: "archive" | "trash" | "restore", told: string) => async () => {
     await setStatus(documentId, what);
@@ -33,10 +34,10 @@ export function documentActions(item: DocumentRow, { open, refresh, isManager }:
   if (status === "active" && (role === "owner" || role === "editor")) {
     actions.push({ text: "Rename", action: () => rename(item, refresh) });
   }
-  if (status !== "trashed" && role) {
+  if (status !== "trashed" && role && kind !== "workspace") {
     actions.push({
       text: "Duplicate",
-      action: async () => open((await duplicateDocument(documentId)).documentId),
+      action: async () => open(await duplicateDocument(documentId)),
     });
     actions.push({ text: "Export", action: () => exportOne(documentId) });
   }
@@ -55,7 +56,7 @@ export function documentActions(item: DocumentRow, { open, refresh, isManager }:
       text: "Leave",
       action: async () => {
         const text = `You will not see “${name}” any more, until somebody lets you in again.`;
-        if (!(await confirm("Leave this document?", text, "Leave"))) return;
+        if (!(await confirm(`Leave this ${kind === "workspace" ? "workspace" : "document"}?`, text, "Leave"))) return;
         await leaveDocument(documentId);
         await refresh();
         say(`You have left “${name}”.`);
@@ -66,9 +67,16 @@ export function documentActions(item: DocumentRow, { open, refresh, isManager }:
 }
 
 /** Asks for a name and opens what was made. */
-export async function makeDocument(open: (documentId: string) => void): Promise<void> {
+export async function makeDocument(open: (made: DocumentRow) => void): Promise<void> {
   await askForText("New document", { label: "Name", value: "Untitled", submit: "Create" }, async (name) => {
-    open((await createDocument(name)).documentId);
+    open(await createDocument(name));
+  });
+}
+
+/** Likewise a tree of files. */
+export async function makeWorkspace(open: (made: DocumentRow) => void): Promise<void> {
+  await askForText("New workspace", { label: "Name", value: "Untitled", submit: "Create" }, async (name) => {
+    open(await createWorkspace(name));
   });
 }
 

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { documentsOnDevice } from "../unsent";
-import { addressOfDocument } from "./row";
 
 /** What can be opened without a connection. */
 export function OnDevice({ userId }: { userId: string }) {
@@ -9,11 +8,11 @@ export function OnDevice({ userId }: { userId: string }) {
   if (!found.data?.length) return <p className="empty">No document is kept on this device.</p>;
   return (
     <ul className="rows" aria-label="Documents on this device">
-      {found.data.map(({ documentId, name, edits }) => (
+      {found.data.map(({ documentId, name, address, edits }) => (
         <li key={documentId}>
           <div className="row link">
             <div className="grow">
-              <Link className="name" to={addressOfDocument(documentId)} data-row>
+              <Link className="name" to={address} data-row>
                 {name}
               </Link>
               {edits > 0 && <p className="meta">{edits === 1 ? "1 edit" : `${edits} edits`} to be sent</p>}

@@ -7,6 +7,7 @@ import { type DragEvent, useEffect, useRef, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { exportDocuments, listDocuments } from "../api/documents";
 import { keys } from "../api/keys";
+import type { DocumentRow } from "../api/models";
 import { Problem } from "../api/problem";
 import { attempt } from "../parts/dialogs";
 import { download } from "../parts/download";
@@ -15,12 +16,12 @@ import { Page } from "../parts/page";
 import { RowMenu } from "../parts/row_menu";
 import { useSession } from "../session";
 import { OfflineNotice } from "../states/offline";
-import { makeDocument } from "./actions";
+import { makeDocument, makeWorkspace } from "./actions";
 import { ImportDialog } from "./import_dialog";
 import { Inbox } from "./inbox";
 import { isListName, LISTS, type ListName } from "./lists";
 import { OnDevice } from "./on_device";
-import { addressOfDocument, moveAmongRows, Row } from "./row";
+import { addressOfDocument, addressOfItem, moveAmongRows, Row } from "./row";
 import { welcome } from "./welcome";
 
 export default function DocumentsPage() {
@@ -37,7 +38,7 @@ export default function DocumentsPage() {
   const list = LISTS[name];
   const isOffline = status === "offline";
   const userId = account?.userId ?? "";
-  const open = (documentId: string) => navigate(addressOfDocument(documentId));
+  const open = (made: DocumentRow) => navigate(addressOfItem(made));
 
   useWelcome(isOffline ? "" : userId);
   useSlash(searchInput);
@@ -56,6 +57,9 @@ export default function DocumentsPage() {
                   </Button>
                 )}
               </FileButton>
+              <Button variant="default" onClick={() => attempt(() => makeWorkspace(open))}>
+                New workspace
+              </Button>
               <Button
                 leftSection={<IconPlus size={16} aria-hidden />}
                 onClick={() => attempt(() => makeDocument(open))}

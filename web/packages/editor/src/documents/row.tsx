@@ -5,7 +5,13 @@ import type { DocumentRow } from "../api/models";
 import { Moment } from "../parts/moment";
 import { Tag } from "../parts/notice";
 import { RowMenu } from "../parts/row_menu";
+import { addressOfWorkspace } from "../workspace/address";
 import { documentActions } from "./actions";
+
+/** Of a document or a workspace. */
+export function addressOfItem({ documentId, kind }: Pick<DocumentRow, "documentId" | "kind">): string {
+  return kind === "workspace" ? addressOfWorkspace(documentId) : addressOfDocument(documentId);
+}
 
 export function addressOfDocument(documentId: string): string {
   return `/d/${encodeURIComponent(documentId)}`;
@@ -17,7 +23,7 @@ export function Row({ item }: { item: DocumentRow }) {
   const queries = useQueryClient();
   const isGone = item.status === "trashed";
   const actions = documentActions(item, {
-    open: (documentId) => navigate(addressOfDocument(documentId)),
+    open: (made) => navigate(addressOfItem(made)),
     refresh: () => queries.invalidateQueries({ queryKey: keys.documents }),
   });
   return (
@@ -26,11 +32,12 @@ export function Row({ item }: { item: DocumentRow }) {
         {isGone ? (
           <span className="name">{item.name}</span>
         ) : (
-          <Link className="name" to={addressOfDocument(item.documentId)} data-row>
+          <Link className="name" to={addressOfItem(item)} data-row>
             {item.name}
           </Link>
         )}
         <p className="meta">
+          {item.kind === "workspace" && <Tag>workspace</Tag>}
           {item.role && item.role !== "owner" && <Tag kind="strong">{item.role}</Tag>}
           {item.status === "archived" && <Tag>archived</Tag>}
           {isGone && item.trashedAt ? (

@@ -59,7 +59,7 @@ export function Bar({ document, item, name, followed }: Props) {
       <MoreButton
         document={document}
         name={name}
-        hasHistory={isMember && role !== "viewer"}
+        history={isMember && role !== "viewer" ? `/d/${document.fileId}/history` : ""}
         onReport={() => open("report")}
       />
       <Suspense>
@@ -71,7 +71,7 @@ export function Bar({ document, item, name, followed }: Props) {
 }
 
 /** The menu is loaded when it is first opened. */
-function MoreButton(props: MoreProps) {
+export function MoreButton(props: MoreProps) {
   const [isWanted, setWanted] = useState(false);
   const button = (
     <ActionIcon
@@ -97,10 +97,11 @@ interface NameProps {
   readonly documentId: string;
   readonly name: string;
   readonly canRename: boolean;
+  readonly what?: string;
 }
 
 /** The name, which is renamed where it stands. */
-function Name({ documentId, name, canRename }: NameProps) {
+export function Name({ documentId, name, canRename, what = "Name of the document" }: NameProps) {
   const [value, setValue] = useState(name);
   const queries = useQueryClient();
   useEffect(() => setValue(name), [name]);
@@ -123,7 +124,7 @@ function Name({ documentId, name, canRename }: NameProps) {
       <TextInput
         className="co-name"
         variant="unstyled"
-        aria-label="Name of the document"
+        aria-label={what}
         maxLength={256}
         value={value}
         onChange={(event) => setValue(event.currentTarget.value)}

@@ -12,6 +12,7 @@ import { follow } from "./follow";
 import type { FollowedPerson } from "./followed_person";
 import { isProse, languageOf } from "./language";
 import { looks } from "./looks";
+import { type Spot, showSpot } from "./spot";
 
 interface Props {
   readonly document: Document;
@@ -19,9 +20,11 @@ interface Props {
   readonly name: string;
   readonly followed: FollowedPerson;
   readonly onRefused: OnRefused;
+  /** What is to be seen: another object is gone to, however often it says the same. */
+  readonly spot?: Spot | null;
 }
 
-export function TextEditor({ document, name, followed, onRefused }: Props) {
+export function TextEditor({ document, name, followed, onRefused, spot = null }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(null);
   const named = useRef(new Compartment());
@@ -61,6 +64,11 @@ export function TextEditor({ document, name, followed, onRefused }: Props) {
       isCurrent = false;
     };
   }, [name, document]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) goes there, too
+  useEffect(() => {
+    if (spot !== null && view.current !== null) showSpot(view.current, spot);
+  }, [spot, document]);
 
   return <div ref={place} className="co-editor" data-code={isProse(name) ? undefined : ""} />;
 }

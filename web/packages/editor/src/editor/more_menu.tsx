@@ -8,14 +8,15 @@ import { download } from "../parts/download";
 import { useStatusOf } from "./use_document";
 
 export interface MoreProps {
-  readonly document: Document;
+  /** Undefined: no text is shown. */
+  readonly document: Document | undefined;
   readonly name: string;
-  readonly hasHistory: boolean;
+  /** Its address; "": there is none, or not for whoever looks. */
+  readonly history: string;
   readonly onReport: () => void;
 }
 
-export default function MoreMenu({ document, name, hasHistory, onReport }: MoreProps) {
-  const canEdit = useStatusOf(document, (status) => status.canEdit);
+export default function MoreMenu({ document, name, history, onReport }: MoreProps) {
   const { setColorScheme } = useMantineColorScheme();
   return (
     <Menu position="bottom-end" shadow="md" width={240} defaultOpened>
@@ -25,31 +26,44 @@ export default function MoreMenu({ document, name, hasHistory, onReport }: MoreP
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {hasHistory && (
-          <Menu.Item component={Link} to={`/d/${document.fileId}/history`}>
+        {history !== "" && (
+          <Menu.Item component={Link} to={history}>
             History
           </Menu.Item>
         )}
-        <Menu.Item onClick={() => download(new Blob([document.text], { type: "text/plain" }), fileName(name))}>
-          Download the text
-        </Menu.Item>
-        <Menu.Item onClick={() => print()}>Print</Menu.Item>
-        <Menu.Divider />
-        <Menu.Item disabled={!canEdit || !document.canUndo} onClick={() => document.undo()} rightSection="Ctrl Z">
-          Undo
-        </Menu.Item>
-        <Menu.Item disabled={!canEdit || !document.canRedo} onClick={() => document.redo()} rightSection="Ctrl Y">
-          Redo
-        </Menu.Item>
-        <Menu.Divider />
+        {document && <OfText document={document} name={name} />}
         <Menu.Label>Colours</Menu.Label>
         <Menu.Item onClick={() => setColorScheme("light")}>Light</Menu.Item>
         <Menu.Item onClick={() => setColorScheme("dark")}>Dark</Menu.Item>
         <Menu.Item onClick={() => setColorScheme("auto")}>Like the system</Menu.Item>
-        <Menu.Divider />
-        <Menu.Item onClick={onReport}>Report a problem</Menu.Item>
+        {document && (
+          <>
+            <Menu.Divider />
+            <Menu.Item onClick={onReport}>Report a problem</Menu.Item>
+          </>
+        )}
       </Menu.Dropdown>
     </Menu>
+  );
+}
+
+function OfText({ document, name }: { readonly document: Document; readonly name: string }) {
+  const canEdit = useStatusOf(document, (status) => status.canEdit);
+  return (
+    <>
+      <Menu.Item onClick={() => download(new Blob([document.text], { type: "text/plain" }), fileName(name))}>
+        Download the text
+      </Menu.Item>
+      <Menu.Item onClick={() => print()}>Print</Menu.Item>
+      <Menu.Divider />
+      <Menu.Item disabled={!canEdit || !document.canUndo} onClick={() => document.undo()} rightSection="Ctrl Z">
+        Undo
+      </Menu.Item>
+      <Menu.Item disabled={!canEdit || !document.canRedo} onClick={() => document.redo()} rightSection="Ctrl Y">
+        Redo
+      </Menu.Item>
+      <Menu.Divider />
+    </>
   );
 }
 

@@ -4,7 +4,7 @@ import "./editor.css";
 import type { Client, Document } from "@coscribe/client";
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useParams } from "react-router";
+import { Navigate, useParams } from "react-router";
 import { seeDocument } from "../api/documents";
 import { keys } from "../api/keys";
 import type { DocumentRow } from "../api/models";
@@ -16,6 +16,7 @@ import { NotOnThisDevice } from "../states/not_on_this_device";
 import { Opening } from "../states/opening";
 import { StorageRefused } from "../states/storage_refused";
 import { Trashed } from "../states/trashed";
+import { addressOfWorkspace } from "../workspace/address";
 import { Bar } from "./bar";
 import { clientOf } from "./connection";
 import { TextEditor } from "./editor_view";
@@ -66,6 +67,7 @@ function Described({ documentId, open }: OpenProps) {
   if (problem?.code === "file_not_found") return <NoAccess documentId={documentId} />;
   if (problem !== null && !problem.isUncertain) return <Failed error={problem} again={() => void item.refetch()} />;
   if (item.data?.status === "trashed") return <Trashed item={item.data} />;
+  if (item.data?.kind === "workspace") return <Navigate to={addressOfWorkspace(documentId)} replace />;
   return (
     <OpenDocument
       documentId={documentId}
@@ -120,6 +122,7 @@ function Shown({ document, item, name }: ShownProps) {
     if (isSignedOut) void reload();
   }, [isSignedOut, reload]);
   const title = name || "Document";
+  if (error?.code === "not_a_text") return <Navigate to={addressOfWorkspace(document.fileId)} replace />;
   if (state === "ended") {
     const isGone = error !== null && GONE.has(error.code);
     return (

@@ -36,7 +36,7 @@ export function Header({ yields }: { yields: boolean }) {
       </nav>
       <ColorSchemeSwitch />
       {account && <Me name={account.displayName} color={account.color} isOffline={status === "offline"} />}
-      {!account && status === "signed-out" && pathname.startsWith("/d/") && <Link to="/sign-in">Sign in</Link>}
+      {!account && status === "signed-out" && /^\/[dw]\//.test(pathname) && <Link to="/sign-in">Sign in</Link>}
     </header>
   );
 }

@@ -15,6 +15,8 @@ const SAVED: DocumentStatus = {
   sequence: 3,
   version: 3,
   heals: 0,
+  path: "",
+  isTrashed: false,
 };
 
 const LABELS: [Partial<DocumentStatus>, string][] = [

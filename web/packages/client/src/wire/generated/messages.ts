@@ -11,6 +11,7 @@ export type ClientMessage =
   | SetPresence
   | Resend
   | GetChecksum
+  | Save
   | Ping;
 export type ServerMessage =
   | Welcome
@@ -26,6 +27,8 @@ export type ServerMessage =
   | Presence
   | Left
   | Checksum
+  | Saved
+  | Moved
   | Rejoin
   | RoleChanged
   | Error
@@ -479,6 +482,19 @@ export interface GetChecksum {
   fileId: string;
 }
 /**
+ * A barrier: the answer comes when what the file has come to by now is kept outside of the log, too. By the
+ * workspace's id all of its files and its tree are meant; so they are without an id, where all that is open here is
+ * of one workspace. For those who may edit. Nothing waits for it; asked for again before it has begun it is answered
+ * once.
+ */
+export interface Save {
+  type: "save";
+  /**
+   * the file, or the workspace; none: the workspace of what is open here
+   */
+  fileId?: string | null;
+}
+/**
  * Is anybody there? Answered at once by pong.
  */
 export interface Ping {
@@ -682,7 +698,7 @@ export interface TreeSnapshot {
    */
   incarnation: string;
   /**
-   * the digest of the log's entry at that sequence, in hex; 64 zeros at sequence 0
+   * the digest of the log's entry at that sequence; empty where one does not see all
    */
   chainHash: string;
   /**
@@ -755,7 +771,7 @@ export interface TreeCommitted {
    */
   previousSequenceId: number;
   /**
-   * the digest of the last of these entries
+   * the digest of the last of these entries; empty where one does not see all
    */
   chainHash: string;
   /**
@@ -1064,6 +1080,39 @@ export interface Checksum {
    * SHA-256 of the UTF-8 text, in hex
    */
   contentHash: string;
+}
+/**
+ * The answer to save: all of it up to this sequence is on the disk, and maybe more.
+ */
+export interface Saved {
+  type: "saved";
+  /**
+   * everything up to here is on the disk
+   */
+  serverSequenceId: number;
+  /**
+   * as it was asked
+   */
+  fileId?: string | null;
+}
+/**
+ * Where a file of a workspace is: before each live, and when it or a folder above it was renamed, moved, deleted or
+ * restored. For those who have the file open, with or without the tree, where they may see it there.
+ */
+export interface Moved {
+  type: "moved";
+  /**
+   * the file: 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit
+   */
+  fileId: string;
+  /**
+   * the names from the top, with slashes between
+   */
+  path: string;
+  /**
+   * whether it, or a folder above it, is in the trash
+   */
+  trashed: boolean;
 }
 /**
  * This file has to be joined again (the reason is a code of the error table).

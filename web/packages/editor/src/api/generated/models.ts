@@ -110,6 +110,25 @@ export interface AtPathOrTop {
    */
   path?: string;
 }
+/**
+ * The public key that signs checkpoints now, and the ones before it.
+ */
+export interface AuditKey {
+  keyId: string;
+  publicKey: string;
+  changes: ChangeOfKey[];
+}
+/**
+ * A key that took the place of another; both have signed that.
+ */
+export interface ChangeOfKey {
+  format: string;
+  before: string;
+  after: string;
+  madeAt: number;
+  signature: string;
+  counterSignature: string;
+}
 export interface BanList {
   items: BanRow[];
   /**
@@ -176,6 +195,69 @@ export interface HistoryAuthor {
   displayName: string;
   color: string;
 }
+/**
+ * What was signed, field by field; keep it whole, elsewhere.
+ */
+export interface Checkpoint {
+  format: string;
+  workspaceId: string;
+  incarnation: string;
+  /**
+   * of this workspace: 1, 2, 3 ...
+   */
+  number: number;
+  sequence: number;
+  /**
+   * of the log at that sequence
+   */
+  chainHash: string;
+  /**
+   * number of the server's last access event
+   */
+  event: number;
+  eventDigest: string;
+  /**
+   * how many were about this workspace
+   */
+  ownEvents: number;
+  /**
+   * over the digests of those
+   */
+  ownDigest: string;
+  /**
+   * microseconds since 1970
+   */
+  madeAt: number;
+  /**
+   * SHA-256 of what was signed before, 64 zeros at first
+   */
+  previous: string;
+  keyId: string;
+  /**
+   * Ed25519, over the other fields as JSON without spaces, in this order
+   */
+  signature: string;
+}
+export interface CheckpointList {
+  items: Checkpoint[];
+  nextCursor: string;
+}
+export interface Committing {
+  message: string;
+  /**
+   * left out: all
+   */
+  paths?: string[] | null;
+  /**
+   * conflicts without markers that are as they are to be
+   */
+  solved?: string[] | null;
+  author?: Identity | null;
+}
+export interface Identity {
+  name: string;
+  email: string;
+}
 export interface Confirmation {
   currentPassword?: string | null;
 }
@@ -186,6 +268,39 @@ export interface Content {
    */
   documentVersion: number;
   serverSequenceId: number;
+}
+/**
+ * A token for https, or a key for ssh with the known hosts.
+ */
+export interface Credential {
+  user?: string;
+  token?: string;
+  key?: string;
+  knownHosts?: string;
+}
+export interface DifferenceList {
+  items: Differing[];
+  /**
+   * so many are not named
+   */
+  more: number;
+}
+export interface Differing {
+  fileId: string;
+  /**
+   * moved: or renamed
+   */
+  kind: "added" | "removed" | "moved" | "changed";
+  node: "directory" | "text" | "binary" | "symlink";
+  /**
+   * before; empty: it was not there
+   */
+  path: string;
+  /**
+   * after; empty: it was not there any more
+   */
+  newPath: string;
+  changedContent: boolean;
 }
 export interface Document {
   documentId: string;
@@ -210,6 +325,16 @@ export interface DocumentList {
    * empty: nothing follows
    */
   nextCursor: string;
+}
+export interface DoneToTree {
+  serverSequenceId: number;
+  fileId: string;
+  verb: "created" | "purged" | "deleted" | "restored" | "moved" | "renamed" | "replaced" | "changed";
+  path: string;
+  /**
+   * where it was afterwards, if that was elsewhere
+   */
+  newPath: string;
 }
 /**
  * One edit, as on the WebSocket (docs/protocol.md, operation).
@@ -297,6 +422,16 @@ export interface ExternalBegun {
    */
   url: string;
 }
+export interface Fetching {
+  /**
+   * empty: the upstream's, or the only one there is
+   */
+  remote?: string;
+  /**
+   * left out: the one that is stored, if there is one
+   */
+  credential?: Credential | null;
+}
 /**
  * ``text`` is missing where it is none.
  */
@@ -308,9 +443,226 @@ export interface FileContent {
    */
   documentVersion: number | null;
 }
+/**
+ * What makes the text at the later moment of the one before.
+ */
+export interface FileDifference {
+  entry: Entry;
+  fromVersion: number;
+  toVersion: number;
+  /**
+   * position, deleted text, inserted text: from left to right, all against the text before
+   */
+  edits: [number, string, string][];
+}
+export interface FileEdited {
+  fileId: string;
+  /**
+   * behind the last edit
+   */
+  path: string;
+  fromVersion: number;
+  toVersion: number;
+  operations: number;
+  /**
+   * code points
+   */
+  inserted: number;
+  /**
+   * code points
+   */
+  deleted: number;
+}
+/**
+ * Consecutive operations of one author in a file, with pauses under five minutes.
+ */
+export interface FileSession {
+  author: HistoryAuthor;
+  fromVersion: number;
+  toVersion: number;
+  begunAt: string;
+  endedAt: string;
+  operations: number;
+  /**
+   * code points
+   */
+  inserted: number;
+  /**
+   * code points
+   */
+  deleted: number;
+  isCut: boolean;
+}
+export interface FileSessionList {
+  fileId: string;
+  items: FileSession[];
+  /**
+   * the version to ask before for what was earlier; none: nothing was
+   */
+  nextBefore: number | null;
+}
+export interface Forking {
+  name: string;
+  sequence: number;
+}
+export interface FoundFile {
+  fileId: string;
+  path: string;
+  /**
+   * its name fits
+   */
+  inName: boolean;
+  places: FoundPlace[];
+  /**
+   * there are more places than are told
+   */
+  hasMore: boolean;
+}
+export interface FoundPlace {
+  /**
+   * from 1
+   */
+  line: number;
+  /**
+   * code points in the line before it
+   */
+  column: number;
+  /**
+   * code points; it ends with its line
+   */
+  length: number;
+  /**
+   * what is before it in the line, as far as it is shown
+   */
+  before: string;
+  text: string;
+  behind: string;
+}
+/**
+ * ``cut`` says why the page ends before everything was looked at.
+ */
+export interface FoundList {
+  files: FoundFile[];
+  /**
+   * files
+   */
+  lookedAt: number;
+  /**
+   * the workspace as it was then
+   */
+  sequence: number;
+  /**
+   * the path to ask behind for more; none: that is all
+   */
+  nextAfter: string | null;
+  cut: ("places" | "text" | "time") | null;
+}
 export interface FromTo {
   source: string;
   target: string;
+}
+export interface GitBranch {
+  name: string;
+  commitId: string;
+  /**
+   * empty: one of our own
+   */
+  remote: string;
+  upstream: string;
+  isCurrent: boolean;
+}
+export interface GitBranches {
+  items: GitBranch[];
+}
+/**
+ * A path that is not as it is in the last commit.
+ */
+export interface GitChange {
+  path: string;
+  change: "added" | "changed" | "deleted" | "type changed" | "untracked" | "conflicted";
+  /**
+   * of a conflict: of which kind
+   */
+  conflict: string;
+}
+export interface GitCommit {
+  commitId: string;
+  parents: string[];
+  author: GitPerson;
+  at: string;
+  subject: string;
+  /**
+   * it has all up to this entry of the workspace's log
+   */
+  serverSequenceId: number | null;
+  workspaceId: string | null;
+}
+export interface GitPerson {
+  name: string;
+  email: string;
+}
+export interface GitCommitted {
+  commitId: string;
+  serverSequenceId: number;
+  /**
+   * who else has written what is in it, by the log
+   */
+  coAuthors: GitPerson[];
+  paths: string[];
+  /**
+   * not committed, as they are not yours to write
+   */
+  left: string[];
+}
+/**
+ * What a file was, and what either side has made of it; null: it is not there, or no text.
+ */
+export interface GitConflict {
+  path: string;
+  base: string | null;
+  ours: string | null;
+  theirs: string | null;
+}
+/**
+ * That one is stored. What it is is never shown.
+ */
+export interface GitCredential {
+  host: string;
+  kind: "https" | "ssh";
+  savedAt: string;
+}
+export interface GitCredentials {
+  items: GitCredential[];
+}
+export interface GitLog {
+  items: GitCommit[];
+}
+export interface GitPulled {
+  head: string;
+  /**
+   * with any the merge is not finished: markers are in the files; solve them and commit, or abort
+   */
+  conflicts: GitChange[];
+}
+export interface GitStatus {
+  /**
+   * empty: HEAD is a commit, no branch
+   */
+  branch: string;
+  /**
+   * empty: there is no commit yet
+   */
+  head: string;
+  upstream: string;
+  ahead: number | null;
+  behind: number | null;
+  isMerging: boolean;
+  changes: GitChange[];
+  /**
+   * changes that are not named
+   */
+  more: number;
+  remotes: string[];
 }
 export interface Granting {
   role: "owner" | "editor" | "viewer";
@@ -357,6 +709,28 @@ export interface IdentityRow {
   provider: string | null;
   issuer: string;
   linkedAt: string;
+}
+/**
+ * Until it is `ready` nobody sees any of the files; what has `failed` stays so.
+ */
+export interface ImportShown {
+  state: "pending" | "running" | "failed" | "ready";
+  /**
+   * files and folders that are made
+   */
+  done: number;
+  /**
+   * how many there are, once that is known
+   */
+  total: number | null;
+  /**
+   * of the error that ended it; empty: none did
+   */
+  code: string;
+  /**
+   * what the error is about: which entry, and why
+   */
+  detail: string;
 }
 export interface InvitationList {
   items: InvitationRow[];
@@ -408,6 +782,25 @@ export interface LinkRow {
 export interface LinkSecret {
   secret: string;
 }
+export interface Linking {
+  path: string;
+  target: string;
+}
+/**
+ * A file or folder that was made.
+ */
+export interface MadeFile {
+  fileId: string;
+  operation: Placed;
+}
+/**
+ * Where an operation is in the order.
+ */
+export interface Placed {
+  operationId: string;
+  serverSequenceId: number;
+  documentVersion: number;
+}
 export interface MadeLink {
   linkId: string;
   role: "editor" | "viewer";
@@ -441,6 +834,17 @@ export interface MadeToken {
    */
   secret: string;
 }
+export interface MakingBranch {
+  name: string;
+  start?: string;
+}
+export interface MakingRepository {
+  remote?: string;
+  /**
+   * https or ssh, to a public address
+   */
+  url?: string;
+}
 export interface MemberList {
   items: MemberRow[];
   /**
@@ -465,6 +869,39 @@ export interface MemberRow {
   color: string | null;
   role: "owner" | "editor" | "viewer";
   addedAt: string;
+}
+/**
+ * Whether a workspace is kept as files on the server's disk.
+ */
+export interface MountState {
+  status: "active" | "stopped";
+  /**
+   * the folder on the server
+   */
+  mountPath: string;
+  /**
+   * the files are the workspace as it was then, or later
+   */
+  serverSequenceId: number | null;
+  /**
+   * the newest last
+   */
+  notTaken: NotTaken[];
+}
+/**
+ * A write to the files that was not taken in.
+ */
+export interface NotTaken {
+  path: string;
+  /**
+   * of the error, as everywhere
+   */
+  code: string;
+  detail: string;
+  /**
+   * where the content is kept on the server; empty: it is still where it was written
+   */
+  kept: string;
 }
 export interface NewDocument {
   name: string;
@@ -508,6 +945,21 @@ export interface NewLink {
    * seconds; left out: until it is switched off
    */
   expiresIn?: number | null;
+}
+export interface NewProject {
+  name: string;
+  /**
+   * whether names that differ in case are the same
+   */
+  foldsCase?: boolean;
+  /**
+   * of a git repository to begin with: https://host/path; empty: nothing
+   */
+  address?: string;
+  /**
+   * for a repository not open to everybody; it is not stored
+   */
+  token?: string;
 }
 export interface NewRetention {
   /**
@@ -585,14 +1037,6 @@ export interface PasswordChange {
    */
   newPassword: string;
 }
-/**
- * Where an operation is in the order.
- */
-export interface Placed {
-  operationId: string;
-  serverSequenceId: number;
-  documentVersion: number;
-}
 export interface PlacedList {
   operations: Placed[];
 }
@@ -635,6 +1079,22 @@ export interface ProfileChange {
   color?: string | null;
   discoverable?: boolean | null;
 }
+export interface ProjectList {
+  items: ProjectShown[];
+  /**
+   * empty: nothing follows
+   */
+  nextCursor: string;
+}
+export interface ProjectShown {
+  workspace: Document;
+  source: "blank" | "upload" | "repository";
+  /**
+   * of a repository
+   */
+  address: string;
+  imported: ImportShown;
+}
 /**
  * All up to `sequence` was deleted; the history begins with `version`.
  */
@@ -645,6 +1105,36 @@ export interface PrunedHistory {
    * of the last operation that was deleted
    */
   lastTime: string;
+}
+export interface Pulling {
+  /**
+   * empty: the upstream's, or the only one there is
+   */
+  remote?: string;
+  /**
+   * left out: the one that is stored, if there is one
+   */
+  credential?: Credential | null;
+  fastForwardOnly?: boolean;
+  /**
+   * what becomes of changes that are not committed: it is refused, they are taken along, or committed
+   */
+  uncommitted?: "refuse" | "carry" | "commit";
+  message?: string;
+}
+export interface Pushing {
+  /**
+   * empty: the upstream's, or the only one there is
+   */
+  remote?: string;
+  /**
+   * left out: the one that is stored, if there is one
+   */
+  credential?: Credential | null;
+  /**
+   * empty: the present one
+   */
+  branch?: string;
 }
 export interface Reauthentication {
   /**
@@ -698,12 +1188,27 @@ export interface Reset {
 export interface ResetRequest {
   email: string;
 }
+/**
+ * ``sequence``: as the workspace was right before; restored to that it is as if nothing had been done.
+ */
+export interface RestoredPast {
+  sequence: number;
+  treeOperations: number;
+  texts: number;
+}
 export interface Restoring {
   fileId: string;
   /**
    * where to; else to where it was
    */
   target?: string | null;
+}
+export interface RestoringPast {
+  /**
+   * empty: everything
+   */
+  path?: string;
+  sequence: number;
 }
 export interface Retention {
   /**
@@ -876,6 +1381,22 @@ export interface SignUp {
    */
   invitation?: string | null;
 }
+export interface Storing {
+  user?: string;
+  token?: string;
+  key?: string;
+  knownHosts?: string;
+  host: string;
+  kind?: "https" | "ssh";
+}
+export interface Switching {
+  branch: string;
+  /**
+   * what becomes of changes that are not committed: it is refused, they are taken along, or committed
+   */
+  uncommitted?: "refuse" | "carry" | "commit";
+  message?: string;
+}
 export interface TokenList {
   items: TokenRow[];
 }
@@ -961,11 +1482,46 @@ export interface WithSecret {
   secret: string;
 }
 /**
- * ``operation`` is missing where the text was that already.
+ * What one author did with pauses under five minutes, whatever others did meanwhile.
+ */
+export interface Work {
+  author: HistoryAuthor;
+  firstSequence: number;
+  lastSequence: number;
+  begunAt: string;
+  endedAt: string;
+  operations: number;
+  files: FileEdited[];
+  /**
+   * the newest first
+   */
+  tree: DoneToTree[];
+  /**
+   * files and changes of the tree that are not named
+   */
+  more: number;
+  /**
+   * it began earlier, and goes on in the next page
+   */
+  isCut: boolean;
+}
+/**
+ * Who ended last comes first.
+ */
+export interface WorkList {
+  items: Work[];
+  /**
+   * pass it as `before` for what was earlier; none: nothing was
+   */
+  nextBefore: number | null;
+}
+/**
+ * ``operation`` is missing where it was that already; ``version`` is in the ETag, too.
  */
 export interface WrittenFile {
   fileId: string;
   operation: Placed | null;
+  version: string;
 }
 /**
  * The newest first.
@@ -1027,6 +1583,8 @@ export interface Problem {
     | "file_damaged"
     | "file_not_found"
     | "file_too_large"
+    | "git_config_refused"
+    | "git_failed"
     | "handle_taken"
     | "hello_expected"
     | "hello_repeated"
@@ -1034,6 +1592,7 @@ export interface Problem {
     | "history_pruned"
     | "history_unavailable"
     | "idempotency_key_reused"
+    | "import_refused"
     | "inbox_full"
     | "internal"
     | "invalid_file_id"
@@ -1046,8 +1605,10 @@ export interface Problem {
     | "last_owner"
     | "legal_hold"
     | "malformed_json"
+    | "merge_unfinished"
     | "message_too_large"
     | "method_not_allowed"
+    | "not_a_repository"
     | "not_a_text"
     | "not_found"
     | "not_joined"
@@ -1060,9 +1621,11 @@ export interface Problem {
     | "precondition_failed"
     | "precondition_required"
     | "provider_unavailable"
+    | "push_rejected"
     | "quota_exceeded"
     | "rate_limited"
     | "reauthentication_required"
+    | "remote_refused"
     | "request_too_large"
     | "rules_changed"
     | "secret_invalid"
@@ -1077,6 +1640,7 @@ export interface Problem {
     | "token_in_url"
     | "too_many_files"
     | "too_many_requests"
+    | "uncommitted_changes"
     | "unknown_type"
     | "unsupported_media_type"
     | "unsupported_protocol"

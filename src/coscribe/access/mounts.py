@@ -1,0 +1,93 @@
+"""Mounts: which workspaces are kept as files on the server's disk, and that they are again after a restart."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from coscribe.access.caller import Caller
+from coscribe.access.events import by, record
+from coscribe.access.policy import Action
+from coscribe.access.rights import authorise
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.persistence.database import Database
+from coscribe.persistence.schema import workspaces
+from coscribe.working_tree.trees import Mounted, WorkingTrees
+
+log = structlog.get_logger(__name__)
+
+
+class Mount(NamedTuple):
+    """``active``: it is kept as files, at ``path``. ``mounted`` None: it is stopped."""
+
+    status: Literal["active", "stopped"]
+    mount_path: str
+    mounted: Mounted | None
+
+
+class Mounts:
+    """Whoever starts one has been asked whether they may; see `authorise` for what else may be wrong."""
+
+    def __init__(self, database: Database, trees: WorkingTrees) -> None:
+        self._database = database
+        self._trees = trees
+
+    async def start(self) -> None:
+        """Those that were kept when the server ended are again."""
+        status = workspaces.c.status
+
+        def job(connection: Connection) -> list[str]:
+            kept = workspaces.c.mounted & status.in_(("active", "archived"))
+            return list(connection.execute(select(workspaces.c.workspace_id).where(kept)).scalars())
+
+        for workspace_id in await self._database.read(job):
+            try:
+                await self._trees.open(workspace_id)
+            except CoscribeError as error:
+                log.error("not_mounted", workspace=workspace_id, error=str(error))
+
+    async def stop(self) -> None:
+        await self._trees.stop()
+
+    async def get(self, caller: Caller, workspace_id: str) -> Mount:
+        """Errors: ``file_not_found``: also where it has no tree."""
+        await self._database.read(lambda connection: _workspace(connection, caller, Action.SEE_DOCUMENT, workspace_id))
+        return self._shown(workspace_id)
+
+    async def mount(self, caller: Caller, workspace_id: str) -> Mount:
+        """Errors: those of `WorkingTrees.open`."""
+        await self._set(caller, workspace_id, mounted=True)
+        await self._trees.open(workspace_id)
+        return self._shown(workspace_id)
+
+    async def unmount(self, caller: Caller, workspace_id: str) -> Mount:
+        """The files stay where they are; when it is started again, what was written to them meanwhile is taken in."""
+        await self._set(caller, workspace_id, mounted=False)
+        await self._trees.close(workspace_id)
+        return self._shown(workspace_id)
+
+    async def _set(self, caller: Caller, workspace_id: str, *, mounted: bool) -> None:
+        def job(connection: Connection) -> None:
+            key = _workspace(connection, caller, Action.MOUNT_WORKSPACE, workspace_id)
+            connection.execute(update(workspaces).where(workspaces.c.workspace_key == key).values(mounted=mounted))
+            what = "workspace.started" if mounted else "workspace.stopped"
+            record(connection, by(caller, what, workspace_id=workspace_id))
+
+        await self._database.write(job)
+
+    def _shown(self, workspace_id: str) -> Mount:
+        path = str(self._trees.path(workspace_id))
+        if not self._trees.is_open(workspace_id):
+            return Mount("stopped", path, None)
+        return Mount("active", path, self._trees.mounted(workspace_id))
+
+
+def _workspace(connection: Connection, caller: Caller, action: Action, workspace_id: str) -> int:
+    """The key. Errors: ``file_not_found``: there is none, or it is a document."""
+    key = authorise(connection, caller, action, workspace_id).document.key
+    kind = connection.execute(select(workspaces.c.kind).where(workspaces.c.workspace_key == key)).scalar()
+    if kind != "workspace":
+        raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no workspace {workspace_id!r}", file_id=workspace_id)
+    return key

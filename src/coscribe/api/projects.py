@@ -1,0 +1,189 @@
+"""Projects: make them, from nothing or from an archive, find them, and say whose they are.
+
+A project has the id of its workspace. It is renamed, archived, put into the trash and deleted as documents are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from coscribe.access.ids import new_id
+from coscribe.access.policy import Action, PathRule
+from coscribe.access.project_people import Source
+from coscribe.access.projects import Project
+from coscribe.api.documents import AKey, Cursor, Document, Limit
+from coscribe.api.members import AMemberId, MemberList, MemberRow, NewRole, RuleList, RulesIn, member_row, shown_rules
+from coscribe.api.models import DocumentName, Incoming, Outgoing
+from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
+from coscribe.api.workspaces import WorkspaceId, workspace_id_of
+from coscribe.documents.unpacking.addresses import MAX_ADDRESS
+
+router = APIRouter(route_class=PolicyRoute, tags=["projects"])
+
+ONE = "/api/projects/{workspaceId}"
+
+
+class NewProject(Incoming):
+    name: DocumentName
+    folds_case: bool = Field(False, description="whether names that differ in case are the same")
+    address: str = Field(
+        "", max_length=MAX_ADDRESS, description="of a git repository to begin with: https://host/path; empty: nothing"
+    )
+    token: str = Field(
+        "", max_length=512, pattern="^[!-~]*$", description="for a repository not open to everybody; it is not stored"
+    )
+
+
+class ImportShown(Outgoing):
+    """Until it is `ready` nobody sees any of the files; what has `failed` stays so."""
+
+    state: Literal["pending", "running", "failed", "ready"]
+    done: int = Field(description="files and folders that are made")
+    total: int | None = Field(description="how many there are, once that is known")
+    code: str = Field(description="of the error that ended it; empty: none did")
+    detail: str = Field(description="what the error is about: which entry, and why")
+
+
+class ProjectShown(Outgoing):
+    workspace: Document
+    source: Literal["blank", "upload", "repository"]
+    address: str = Field(description="of a repository")
+    imported: ImportShown
+
+
+class ProjectList(Outgoing):
+    items: list[ProjectShown]
+    next_cursor: str = Field(description="empty: nothing follows")
+
+
+@router.post("/api/projects", status_code=201, openapi_extra=action(Action.CREATE_DOCUMENT, once="answer"))
+async def create_project(
+    body: NewProject, caller: ACaller, services: AServices, response: Response, idempotency_key: AKey = None
+) -> ProjectShown:
+    """A project with an empty workspace, which one owns, or with what the newest commit of a repository holds: that is
+    fetched and made in the background, see `imported`."""
+    project_id = workspace_id_of(caller, idempotency_key) or new_id("wsp")
+    source = Source("repository", body.address) if body.address else Source("blank")
+    if body.address:
+        services.imports.policy.check(body.address)
+    made = await services.projects.create(caller, body.name.strip(), source, project_id, folds_case=body.folds_case)
+    if body.address:
+        await services.imports.begin(project_id, body.token)
+    return _made(response, made)
+
+
+@router.post(
+    "/api/projects/import",
+    status_code=201,
+    openapi_extra=action(Action.CREATE_DOCUMENT)
+    | {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def import_project(
+    request: Request,
+    caller: ACaller,
+    services: AServices,
+    response: Response,
+    name: Annotated[DocumentName, Query()],
+    folds_case: Annotated[bool, Query(alias="foldsCase")] = False,
+) -> ProjectShown:
+    """A project from an archive: zip, tar or tar.gz. What is in it is looked at and made in the background: `imported`
+    of the project tells how far that is, and what was refused."""
+    project_id = new_id("wsp")
+    await services.imports.receive(project_id, request.stream())
+    try:
+        made = await services.projects.create(caller, name.strip(), Source("upload"), project_id, folds_case=folds_case)
+    except BaseException:
+        services.imports.drop(project_id)
+        raise
+    await services.imports.begin(project_id)
+    return _made(response, made)
+
+
+@router.get("/api/projects", openapi_extra=action(Action.LIST_DOCUMENTS))
+async def list_projects(
+    caller: ACaller,
+    services: AServices,
+    status: Annotated[Literal["active", "archived", "trashed"], Query()] = "active",
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> ProjectList:
+    """One's projects, the newest first."""
+    page = await services.projects.list(caller, status, cursor, limit)
+    return ProjectList(items=[_shown(project) for project in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(ONE, openapi_extra=action(Action.SEE_DOCUMENT))
+async def see_project(
+    workspace_id: WorkspaceId, caller: ACaller, services: AServices, response: Response
+) -> ProjectShown:
+    """What it is made from, and how far that is."""
+    found = await services.projects.get(caller, workspace_id)
+    response.headers["ETag"] = etag(found.workspace.revision)
+    return _shown(found)
+
+
+@router.get(f"{ONE}/members", openapi_extra=action(Action.SEE_MEMBERS))
+async def list_project_members(
+    workspace_id: WorkspaceId, caller: ACaller, services: AServices, cursor: Cursor = "", limit: Limit = 50
+) -> MemberList:
+    """Who has a role in the project. In its workspace they have at most that."""
+    page = await services.projects.members(caller, workspace_id, cursor=cursor, limit=limit)
+    return MemberList(items=[member_row(member) for member in page.items], next_cursor=page.next_cursor)
+
+
+@router.put(f"{ONE}/members/{{memberId}}", openapi_extra=action(Action.MANAGE_MEMBERS))
+async def set_project_role(
+    workspace_id: WorkspaceId, member_id: AMemberId, body: NewRole, caller: ACaller, services: AServices
+) -> MemberRow:
+    """Changes the role of a member, or adds a group of one's own. People are invited to the workspace, and are members
+    of the project then."""
+    return member_row(await services.projects.set_role(caller, workspace_id, member_id, body.role))
+
+
+@router.delete(f"{ONE}/members/{{memberId}}", status_code=204, openapi_extra=action(Action.MANAGE_MEMBERS))
+async def remove_project_member(
+    workspace_id: WorkspaceId, member_id: AMemberId, caller: ACaller, services: AServices
+) -> None:
+    """Takes a role away, from open sockets too."""
+    await services.projects.remove(caller, workspace_id, member_id)
+
+
+@router.get(f"{ONE}/rules", openapi_extra=action(Action.MANAGE_MEMBERS))
+async def list_project_rules(
+    workspace_id: WorkspaceId, caller: ACaller, services: AServices, response: Response
+) -> RuleList:
+    """The path rules of the project. Those of its workspace narrow what they say."""
+    return shown_rules(response, await services.projects.rules(caller, workspace_id))
+
+
+@router.put(f"{ONE}/rules", openapi_extra=action(Action.MANAGE_MEMBERS))
+async def replace_project_rules(
+    workspace_id: WorkspaceId,
+    body: RulesIn,
+    caller: ACaller,
+    services: AServices,
+    response: Response,
+    if_match: ANeededIfMatch = None,
+) -> RuleList:
+    """The whole list anew; needs If-Match."""
+    revision = expected_revision(if_match)
+    rules = [PathRule(rule.member_kind, rule.member_id, rule.pattern, rule.access) for rule in body.rules]
+    return shown_rules(response, await services.projects.replace_rules(caller, workspace_id, rules, revision))
+
+
+def _made(response: Response, project: Project) -> ProjectShown:
+    response.headers["Location"] = f"/api/projects/{project.workspace.document_id}"
+    response.headers["ETag"] = etag(project.workspace.revision)
+    return _shown(project)
+
+
+def _shown(project: Project) -> ProjectShown:
+    return ProjectShown(
+        workspace=Document.model_validate(project.workspace),
+        source=project.source.kind,
+        address=project.source.address,
+        imported=ImportShown.model_validate(project.imported),
+    )

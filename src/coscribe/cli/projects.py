@@ -1,0 +1,303 @@
+"""``coscribe project``: make, fill, find, rename, archive, trash, delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+
+from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
+from coscribe.cli.documents import CHUNK, NOT_DELETED, Status
+from coscribe.cli.line import LONG_ANSWER_SECONDS
+from coscribe.cli.naming import document
+from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
+
+app = typer.Typer(
+    help="Projects: make, import, find, keep as files, rename, archive, trash, delete.", no_args_is_help=True
+)
+
+Which = Annotated[str, typer.Argument(help="The project: its id, or the beginning of its name.", metavar="PROJECT")]
+
+LOOK_SECONDS = 0.3
+"""Between looks at how far an import is."""
+
+_COLUMNS: Columns = {
+    "name": lambda row: row["workspace"]["name"],
+    "state": lambda row: row["workspace"]["status"],
+    "you": lambda row: row["workspace"]["role"] or "no member",
+    "source": lambda row: row["source"],
+    "import": lambda row: row["imported"]["state"],
+    "why": lambda row: row["imported"]["detail"],
+    "edited": lambda row: ago(row["workspace"]["editedAt"]),
+    "id": lambda row: row["workspace"]["documentId"],
+}
+_LISTED: Columns = {heading: cell for heading, cell in _COLUMNS.items() if heading != "why"}
+
+
+@app.command("list")
+def list_projects(
+    status: Annotated[Status, typer.Option(help="Where they are.")] = Status.active,
+    limit: Limit = 0,
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """List your projects, the newest first.
+
+    Examples:
+
+        coscribe project list
+
+        coscribe project list --status archived --json
+    """
+    with opened(server, token, data) as api:
+        items = list(api.pages("/projects", limit, status=status.value))
+    show_list(items, _LISTED, json=json, nothing="There is none.")
+
+
+@app.command("show")
+def show_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Show what a project is made from, and how far its import is.
+
+    Examples:
+
+        coscribe project show Thesis
+
+        coscribe project show wsp_0190c0ffee --json
+    """
+    with opened(server, token, data) as api:
+        found = api.get(f"/projects/{_id(api, which, *NOT_DELETED)}")
+    show_one(found, _COLUMNS, json=json)
+
+
+@app.command("create")
+def create_project(
+    name: Annotated[str, typer.Argument(help="What it is called.")],
+    archive: Annotated[
+        Path | None, typer.Option("--from", help="An archive to begin with: zip, tar, tar.gz.", dir_okay=False)
+    ] = None,
+    repository: Annotated[str, typer.Option("--repository", help="A git repository to begin with: https://...")] = "",
+    repository_token: Annotated[
+        str, typer.Option(help="For a repository not open to everybody.", envvar="COSCRIBE_REPOSITORY_TOKEN")
+    ] = "",
+    folds_case: Annotated[bool, typer.Option("--folds-case", help="Names that differ in case are the same.")] = False,
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """Make a project that you own: empty, of an archive, or of a repository. Returns when all of it is there.
+
+    Examples:
+
+        coscribe project create Thesis
+
+        coscribe project create Thesis --from thesis.tar.gz
+
+        coscribe project create Thesis --from thesis.zip --folds-case --json
+
+        coscribe project create Thesis --repository https://git.example.org/ann/thesis.git
+    """
+    if archive is not None and repository:
+        fail("a project begins with one thing", "Give --from or --repository.")
+    with opened(server, token, data) as api:
+        if archive is None:
+            body = {"name": name, "foldsCase": folds_case, "address": repository, "token": repository_token}
+            made = _awaited(api, api.send("POST", "/projects", body))
+        else:
+            made = _awaited(api, _sent(api, archive, name, folds_case))
+    if made["imported"]["state"] == "failed":
+        fail(
+            f"{made['imported']['code']}: {made['imported']['detail']}",
+            f"Nothing was imported. Put it right, delete {made['workspace']['documentId']}, and import again.",
+            code=1,
+        )
+    words = f"Made {name!r}: {made['workspace']['documentId']}"
+    count = made["imported"]["total"]
+    show_done(made, words if count is None else f"{words} ({count} files and folders)", json=json)
+
+
+@app.command("rename")
+def rename_project(
+    which: Which,
+    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """Give a project another name.
+
+    Examples:
+
+        coscribe project rename Thesis "Thesis 2"
+    """
+    with opened(server, token, data) as api:
+        path = f"/documents/{_id(api, which, 'active', 'archived')}"
+        revision = api.ask("GET", path).headers["etag"]
+        changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
+    show_done(changed, f"It is called {changed['name']!r} now.", json=json)
+
+
+@app.command("start")
+def start_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Keep a project as files on the server's disk, for git and whatever else wants files; what programs write there is
+    in the project.
+
+    Examples:
+
+        coscribe project start Thesis
+    """
+    with opened(server, token, data) as api:
+        started = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/start")
+    show_done(started, f"Its files are in {started['mountPath']}", json=json)
+
+
+@app.command("stop")
+def stop_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Keep a project as files no longer. They stay where they are; start looks at them again.
+
+    Examples:
+
+        coscribe project stop Thesis
+    """
+    with opened(server, token, data) as api:
+        stopped = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/stop")
+    show_done(stopped, f"{stopped['mountPath']} is left as it is.", json=json)
+
+
+@app.command("archive")
+def archive_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Archive a project: everybody can still read it, nobody can change it.
+
+    Examples:
+
+        coscribe project archive Thesis
+    """
+    with opened(server, token, data) as api:
+        changed = api.send("POST", f"/documents/{_id(api, which, 'active')}/archive")
+    show_done(changed, f"{changed['name']!r} is in the archive.", json=json)
+
+
+@app.command("trash")
+def trash_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Put a project into the trash: only owners see it any more, until they restore or delete it.
+
+    Examples:
+
+        coscribe project trash Thesis
+    """
+    with opened(server, token, data) as api:
+        changed = api.send("POST", f"/documents/{_id(api, which, 'active', 'archived')}/trash")
+    show_done(changed, f"{changed['name']!r} is in the trash ({changed['documentId']}).", json=json)
+
+
+@app.command("restore")
+def restore_project(
+    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
+) -> None:
+    """Bring a project back from the trash or the archive.
+
+    Examples:
+
+        coscribe project restore Thesis
+    """
+    with opened(server, token, data) as api:
+        changed = api.send("POST", f"/documents/{_id(api, which, 'trashed', 'archived')}/restore")
+    show_done(changed, f"{changed['name']!r} is back.", json=json)
+
+
+@app.command("delete")
+def delete_project(
+    which: Which,
+    yes: Yes = False,
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """Delete a project of the trash for good, with its history.
+
+    Examples:
+
+        coscribe project trash Thesis
+
+        coscribe project delete Thesis --yes
+    """
+    with opened(server, token, data) as api:
+        project_id = _id(api, which, "trashed")
+        confirm(f"Delete {which!r} ({project_id}) for good, with its history?", yes)
+        api.send("DELETE", f"/documents/{project_id}")
+    show_done({"workspaceId": project_id}, f"{which!r} is deleted for good.", json=json)
+
+
+def _id(api: Api, which: str, *statuses: str) -> str:
+    return str(document(api, which, *statuses, kind="workspace")["documentId"])
+
+
+def _sent(api: Api, archive: Path, name: str, folds_case: bool) -> Row:
+    """Sends an archive; on a terminal a bar shows how far that is."""
+    try:
+        with archive.open("rb") as file, _bar(DownloadColumn()) as progress:
+            size = archive.stat().st_size
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+            params: dict[str, Any] = {"name": name, "foldsCase": "true" if folds_case else "false"}
+            body = _Body(file, progress, size)
+            return api.send(
+                "POST",
+                "/projects/import",
+                params=params,
+                content=body,
+                headers=headers,
+                seconds=LONG_ANSWER_SECONDS,
+            )
+    except OSError as error:
+        fail(f"cannot read {archive}: {error.strerror}")
+
+
+def _awaited(api: Api, made: Row) -> Row:
+    """The project when its import is over."""
+    path = f"/projects/{made['workspace']['documentId']}"
+    with _bar(MofNCompleteColumn()) as progress:
+        task = progress.add_task("importing", total=None)
+        while made["imported"]["state"] in ("pending", "running"):
+            time.sleep(LOOK_SECONDS)
+            made = api.get(path)
+            progress.update(task, total=made["imported"]["total"], completed=made["imported"]["done"])
+    return made
+
+
+def _bar(column: MofNCompleteColumn | DownloadColumn) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), column
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+class _Body:
+    """A file in pieces that says how far it is; it can be sent again."""
+
+    def __init__(self, file: BinaryIO, progress: Progress, size: int) -> None:
+        self._file = file
+        self._progress = progress
+        self._task = progress.add_task("sending", total=size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while piece := self._file.read(CHUNK):
+            yield piece
+            self._progress.update(self._task, completed=self._file.tell())

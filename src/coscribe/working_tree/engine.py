@@ -1,0 +1,191 @@
+"""Engine: what a working tree asks of the engine, as the client that it is. All of what it is told is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.operation import Operation, to_edits
+from coscribe.core.tree import ROOT, NodeState, Tree, node_id
+from coscribe.documents.blobs import Blobs
+from coscribe.documents.collaboration import Collaboration, Planned, TreeEdited
+from coscribe.documents.past import TextAt, components_of
+from coscribe.documents.ports import Identity, OpLog, PathRights
+from coscribe.documents.watching import Watch
+from coscribe.protocol import messages
+from coscribe.protocol.messages import Place
+
+PAGE = 1_000
+"""Log entries read at a time."""
+
+DISK = Identity("disk", "Disk", "#767676", "editor", credential="folder:disk")
+"""Whoever wrote to the disk where nobody can tell who it was."""
+
+
+class Present(NamedTuple):
+    """The live nodes of the tree, each behind its folder, as they were at ``sequence``."""
+
+    nodes: dict[str, NodeState]
+    sequence: int
+
+
+class Changes(NamedTuple):
+    """What has changed up to ``sequence``: texts, by id, and whether the tree has."""
+
+    texts: set[str]
+    tree: bool
+    sequence: int
+
+
+class Engine:
+    """One workspace. All raise CoscribeError."""
+
+    def __init__(
+        self,
+        collaboration: Collaboration,
+        op_log: OpLog,
+        blobs: Blobs,
+        workspace_id: str,
+        identity: Identity = DISK,
+    ) -> None:
+        self._collaboration = collaboration
+        self._op_log = op_log
+        self._blobs = blobs
+        self._identity = identity
+        self._ids: dict[int, str] = {}
+        self.workspace_id = workspace_id
+
+    async def present(self) -> Present:
+        return Present(*await self._collaboration.look(self._identity, self.workspace_id, _live))
+
+    async def incarnation(self) -> str:
+        """Changes where the log is another one: it was restored from a backup."""
+        return (await self._collaboration.router.session(self.workspace_id)).workspace.incarnation
+
+    async def last_sequence(self) -> int:
+        """How far the workspace has come; not all of it may be durable yet."""
+        return (await self._collaboration.router.session(self.workspace_id)).last_sequence
+
+    async def watch(self) -> Watch:
+        """For being told whenever something changes."""
+        return await self._collaboration.watch(self._identity, self.workspace_id)
+
+    async def changes(self, after: int) -> Changes:
+        """What has changed behind a sequence."""
+        session = await self._collaboration.router.session(self.workspace_id)
+        through = (await self._collaboration.look(self._identity, self.workspace_id, _nothing)).sequence
+        assert session.tree is not None
+        texts: set[str] = set()
+        has_tree = False
+        while after < through:
+            rows = await self._op_log.read(session.workspace.key, after, through=through, limit=PAGE)
+            if not rows:
+                raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks entries behind {after}")
+            for row in rows:
+                if row.file_key == session.tree.file_key:
+                    has_tree = True
+                else:
+                    texts.add(self._id(session.tree.keys, row.file_key))
+            after = rows[-1].sequence
+        return Changes(texts - {""}, has_tree, through)
+
+    async def text(self, file_id: str, version: int | None = None) -> TextAt:
+        """Errors: those of `Collaboration.text`."""
+        return await self._collaboration.text(self._identity, file_id, version)
+
+    async def blob(self, digest: str) -> bytes:
+        """A content that is kept whole. Errors: ``file_damaged``."""
+        return await self._blobs.store.read(digest)
+
+    async def keep(self, content: bytes) -> str:
+        """Keeps a content whole; its SHA-256 in hex."""
+        return (await self._blobs.keep(content)).digest
+
+    async def operations(self, file_id: str, after: int, through: int, but: str) -> list[Operation]:
+        """What made version ``through`` of a text of its version ``after``, without the operation of one id."""
+        session = await self._collaboration.router.session(self.workspace_id)
+        assert session.tree is not None
+        key = session.tree.keys.get(file_id)
+        if key is None:
+            raise CoscribeError(Code.FILE_NOT_FOUND, file_id=file_id)
+        found: list[Operation] = []
+        while after < through:
+            last = session.durable_sequence
+            rows = await self._op_log.read_versions(key, after, last, min(PAGE, through - after))
+            for row in rows:
+                if after < row.version <= through:
+                    after = row.version
+                    if row.operation_id != but:
+                        found.append(components_of(row))
+            if not rows:
+                raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks version {after + 1}", file_id=file_id)
+        return found
+
+    async def edit(self, file_id: str, base_version: int, operation: Operation, operation_id: str) -> Place:
+        """An edit of a text at a version. Errors: those of `Collaboration.edit`."""
+        message = messages.Operation(
+            file_id, operation_id, self._identity.user_id, base_version, "batch", 0, to_edits(operation)
+        )
+        return (await self._collaboration.edit(self._identity, message))[0]
+
+    async def edit_tree(
+        self, series: str, edits: Sequence[messages.TreeEdit], texts: Mapping[int, str] | None = None
+    ) -> TreeEdited:
+        """Operations on the tree as one, with the texts of what they make by place. With a series that was used before,
+        its place. The contents that it names were kept before. Errors: those of `Collaboration.edit_tree`."""
+        sizes = {digest: await self._blobs.store.size(digest) for digest in _named(edits)}
+        blobs = {digest: size for digest, size in sizes.items() if size is not None}
+
+        def plan(_: Tree, __: PathRights) -> Planned:
+            return Planned(edits, {place: text for place, text in (texts or {}).items() if text}, blobs)
+
+        edited = await self._collaboration.edit_tree(self._identity, self.workspace_id, series, plan)
+        self._blobs.let_go(list(sizes))
+        return edited
+
+    async def place_of(self, file_id: str, operation_id: str) -> Place | None:
+        """Where an operation of ours is; None: it is not."""
+        return await self._collaboration.committed(self._identity, file_id, operation_id)
+
+    def made(self, series: str, place: int) -> str:
+        """The id of what the operation at a place of `edit_tree` makes."""
+        return node_id(self.workspace_id, f"{series}:1", place)
+
+    @property
+    def operation_length(self) -> int:
+        """Code points that one operation inserts at most."""
+        return self._collaboration.limits.operation_length
+
+    def version_made(self, text: str) -> int:
+        """The version of a text that was made together with its file."""
+        return -(-len(text) // self.operation_length)
+
+    def _id(self, keys: Mapping[str, int], key: int) -> str:
+        """The id of a file by its key; "": it was purged."""
+        if key not in self._ids:
+            self._ids = {known: file_id for file_id, known in keys.items()}
+        return self._ids.get(key, "")
+
+
+def _named(edits: Sequence[messages.TreeEdit]) -> set[str]:
+    return {
+        edit.content
+        for edit in edits
+        if isinstance(edit, messages.CreateNode | messages.PutContent) and edit.kind == "binary"
+    }
+
+
+def _live(tree: Tree, _: PathRights) -> dict[str, NodeState]:
+    found: dict[str, NodeState] = {}
+    folders = [ROOT]
+    for folder in folders:  # it grows meanwhile
+        for _name, child in tree.children(folder):
+            found[child] = tree.state(child)
+            if found[child].kind == "directory":
+                folders.append(child)
+    return found
+
+
+def _nothing(_: Tree, __: PathRights) -> None:
+    return None

@@ -1,0 +1,404 @@
+"""Putting: the tree of the engine onto the disk.
+
+    the tree as it is --compared with the record--> folders and files to be removed, moved, made
+                                                     contents to be put
+
+Nothing is overwritten. What is in the way of a new file stays, and is found by the next scan. What a content takes the
+place of is displaced and looked at: if it is not what the record says, somebody has written to it since it was looked
+at last, and that is taken in as any other late write (`taking`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.tree import ROOT, NodeState
+from coscribe.documents.encoding import encode
+from coscribe.model import content_hash
+from coscribe.working_tree.disk import Gone, Names, Seen, Signature, Taken
+from coscribe.working_tree.record import Displaced, Node, Putting
+from coscribe.working_tree.states import State, followed, kept
+from coscribe.working_tree.workplace import (
+    FOLDER_MODE,
+    WATCHED_SECONDS,
+    Notice,
+    Workplace,
+    digest_of,
+    disk_name,
+    is_unread,
+    mode_of,
+    shown,
+)
+
+BATCH = 64
+"""Contents that are put with one commit of the record."""
+
+BATCH_BYTES = 16_000_000
+
+LONG = 100_000
+"""Code points; a shorter text is encoded sooner than a thread is asked to do it."""
+
+STUCK_SECONDS = 5.0
+"""After so long it is told that something does not get to its place: what is ignored is in the way, or it is not
+permitted. It is tried again with each look at everything."""
+
+_NO_SIGNATURE = Signature(0, 0, 0, 0)
+
+
+class _Content(NamedTuple):
+    """What is to be put. ``state``: of a text what the disk will show."""
+
+    node: Node
+    content: bytes
+    state: State | None
+
+
+class Putter:
+    """``left``: files that could not be brought to what they are to be this time; ``stuck``: those of them for which
+    that has been so for long, and was told."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self.left: set[str] = set()
+        self.stuck: set[str] = set()
+        self._left_since: dict[str, float] = {}
+
+    async def recover(self) -> None:
+        """Finds out what became of what was announced when the process died."""
+        await asyncio.to_thread(self._recover)
+
+    async def put(self, nodes: Mapping[str, NodeState], texts: Iterable[str]) -> None:
+        """Makes the disk what the tree is. ``nodes``: all that is live, folders before what is in them. ``texts``:
+        those that may have another version than the disk shows."""
+        self.left = set()
+        await asyncio.to_thread(self._arrange, nodes)
+        record, changed = self._place.record, set(texts)
+        batch: list[_Content] = []
+        size = 0
+        for file_id, state in nodes.items():
+            if state.kind == "directory":
+                continue
+            known = record.nodes.get(file_id)
+            wanted = Node(file_id, state.parent_id, disk_name(state), state.kind, _NO_SIGNATURE, 0, "", state.content)
+            wanted = wanted._replace(properties=state.properties)
+            if known is not None and file_id not in changed and _is_alike(known, wanted):
+                continue
+            content = await self._content(wanted)
+            if content is None:
+                continue
+            batch.append(content)
+            size += len(content.content)
+            if len(batch) >= BATCH or size >= BATCH_BYTES:
+                await asyncio.to_thread(self._put, batch)
+                batch, size = [], 0
+        if batch:
+            await asyncio.to_thread(self._put, batch)
+        self._tell_stuck(nodes)
+
+    def _tell_stuck(self, nodes: Mapping[str, NodeState]) -> None:
+        place, now = self._place, self._place.clock()
+        known = place.record.nodes
+        left = [
+            each for each in self.left if each in nodes and not (each in known and is_unread(known[each].signature))
+        ]
+        self._left_since = {file_id: self._left_since.get(file_id, now) for file_id in left}
+        stuck = {file_id for file_id, since in self._left_since.items() if now - since >= STUCK_SECONDS}
+        for file_id in stuck - self.stuck:
+            path: Names = (disk_name(nodes[file_id]),)
+            while (file_id := nodes[file_id].parent_id) != ROOT:
+                path = (disk_name(nodes[file_id]), *path)
+            place.tell(Notice(shown(path), "not_put", "something is in the way on the disk, or it is not permitted"))
+        self.stuck = stuck
+
+    async def _content(self, wanted: Node) -> _Content | None:
+        """None: it is gone by now, and the next look at the tree says so."""
+        engine = self._place.engine
+        try:
+            if wanted.kind == "text":
+                at = await engine.text(wanted.file_id)
+                properties = dict(wanted.properties)
+                if len(at.text) < LONG:
+                    content = encode(at.text, properties)
+                else:
+                    content = await asyncio.to_thread(encode, at.text, properties)
+                state = State(at.version, content_hash(at.text).hex())
+            elif wanted.kind == "binary":
+                content, state = await engine.blob(wanted.content), None
+            else:
+                content, state = wanted.content.encode(), None
+        except CoscribeError as error:
+            self.left.add(wanted.file_id)
+            if error.code in (Code.FILE_NOT_FOUND, Code.NOT_A_TEXT):
+                return None
+            raise
+        return _Content(wanted._replace(digest=digest_of(content)), content, state)
+
+    # ---- the shape of the tree
+
+    def _arrange(self, nodes: Mapping[str, NodeState]) -> None:
+        """Folders made and removed, everything where it belongs; no content."""
+        record = self._place.record
+        gone = [file_id for file_id in record.nodes if file_id not in nodes]
+        for file_id in gone:
+            if file_id in record.nodes and record.nodes[file_id].kind != "directory":
+                self._remove(file_id)
+        self._remove_folders(gone)
+        waiting = [
+            file_id
+            for file_id, state in nodes.items()
+            if (known := record.nodes.get(file_id)) is not None
+            and (known.parent_id, known.name) != (state.parent_id, disk_name(state))
+        ]
+        for file_id, state in nodes.items():
+            if state.kind == "directory" and file_id not in record.nodes:
+                self._make_folder(file_id, state)
+            elif file_id in waiting:
+                self._move(file_id, state)
+        self._untangle([file_id for file_id in waiting if not self._is_there(file_id, nodes[file_id])], nodes)
+        self._remove_folders(gone)
+
+    def _is_there(self, file_id: str, state: NodeState) -> bool:
+        known = self._place.record.nodes.get(file_id)
+        return known is not None and (known.parent_id, known.name) == (state.parent_id, disk_name(state))
+
+    def _untangle(self, waiting: Sequence[str], nodes: Mapping[str, NodeState]) -> None:
+        """What stands in each other's way: all of it is set aside, and goes to its place from there."""
+        for _ in range(len(waiting)):
+            before = len(waiting)
+            for file_id in waiting:
+                self._move(file_id, nodes[file_id])
+            waiting = [file_id for file_id in waiting if not self._is_there(file_id, nodes[file_id])]
+            if not waiting or len(waiting) == before:
+                break
+        for file_id in waiting:
+            self._set_aside(file_id, nodes[file_id])
+        for file_id in waiting:
+            self._move(file_id, nodes[file_id])
+        self.left.update(file_id for file_id in waiting if not self._is_there(file_id, nodes[file_id]))
+
+    def _set_aside(self, file_id: str, state: NodeState) -> None:
+        """To a name in its folder that nobody else has."""
+        record = self._place.record
+        node = record.nodes[file_id]
+        aside = b".coscribe-" + file_id.encode()
+        try:
+            self._place.disk.move(record.path(file_id), (*record.path(node.parent_id), aside))
+        except (Taken, Gone):
+            return
+        with record.writing():
+            record.put(node._replace(name=aside))
+
+    def _move(self, file_id: str, state: NodeState) -> None:
+        place = self._place
+        record, node = place.record, place.record.nodes.get(file_id)
+        if node is None or (state.parent_id != ROOT and state.parent_id not in record.nodes):
+            return
+        source, target = record.path(file_id), (*record.path(state.parent_id), disk_name(state))
+        if source == target or target[: len(source)] == source:
+            return
+        try:
+            place.disk.move(source, target)
+        except (Taken, Gone):
+            return
+        seen = place.disk.look(target)
+        moved = node._replace(parent_id=state.parent_id, name=disk_name(state))
+        if seen is not None and (node.kind == "directory" or seen.signature.is_same(node.signature)):
+            moved = place.known(moved, seen)
+        with record.writing():
+            record.put(moved)
+
+    def _make_folder(self, file_id: str, state: NodeState) -> None:
+        place = self._place
+        record = place.record
+        if state.parent_id != ROOT and state.parent_id not in record.nodes:
+            return
+        path = (*record.path(state.parent_id), disk_name(state))
+        try:
+            seen = place.disk.make_folder(path, FOLDER_MODE)
+        except Taken:
+            there = place.disk.look(path)
+            if there is None or there.kind != "directory" or path[-1] in record.inside.get(state.parent_id, {}):
+                self.left.add(file_id)
+                return
+            seen = there  # somebody has made it on the disk, too: it is the same folder
+        except Gone:
+            self.left.add(file_id)
+            return
+        node = Node(file_id, state.parent_id, path[-1], "directory", seen.signature, seen.mode)
+        with record.writing():
+            record.put(node)
+
+    def _remove(self, file_id: str) -> None:
+        """A file that is not in the tree any more; what it is by now is watched for a while."""
+        place = self._place
+        record, node = place.record, place.record.nodes[file_id]
+        displaced = f"{place.series()}-{file_id}"
+        with record.writing():
+            record.watch(self._displaced(displaced, node))
+        with suppress(Gone, Taken):
+            place.disk.displace(record.path(file_id), displaced)
+        with record.writing():
+            record.remove(file_id)
+
+    def _remove_folders(self, gone: Sequence[str]) -> None:
+        """Those of which nothing is left that is known; what is not known keeps its folder."""
+        record = self._place.record
+        folders = [each for each in gone if each in record.nodes and record.nodes[each].kind == "directory"]
+        for file_id in sorted(folders, key=lambda each: len(record.path(each)), reverse=True):
+            if record.inside.get(file_id):
+                continue
+            with suppress(Gone):
+                self._place.disk.remove_folder(record.path(file_id))
+            with record.writing():
+                record.remove(file_id)
+
+    # ---- contents
+
+    def _put(self, batch: Sequence[_Content]) -> None:
+        """Stages a batch, announces it, and puts it into the tree."""
+        place = self._place
+        record = place.record
+        announced: list[tuple[Putting, Names]] = []
+        for content in batch:
+            intent, path = self._stage(content)
+            if intent is not None:
+                announced.append((intent, path))
+        if not announced:
+            return
+        place.disk.sync()
+        with record.writing():
+            for intent, _ in announced:
+                record.announce_putting(intent)
+                if intent.displaced:
+                    record.watch(self._displaced(intent.displaced, record.nodes[intent.node.file_id]))
+        done = [(intent, self._exchange(intent, path)) for intent, path in announced]
+        with record.writing():
+            for intent, seen in done:
+                self._finish(intent, seen)
+
+    def _stage(self, wanted: _Content) -> tuple[Putting | None, Names]:
+        """None: it is there already, or cannot be put now."""
+        place = self._place
+        record, disk, node = place.record, place.disk, wanted.node
+        known = record.nodes.get(node.file_id)
+        parent_id = node.parent_id
+        if (parent_id != ROOT and parent_id not in record.nodes) or (
+            known is not None and (known.parent_id, known.name) != (parent_id, node.name)
+        ):
+            self.left.add(node.file_id)
+            return None, ()
+        path = (*record.path(parent_id), node.name)
+        seen = disk.look(path)
+        if (known is None) != (seen is None) or (known is not None and seen is not None and not _is_known(known, seen)):
+            self.left.add(node.file_id)  # it is for the next scan to see what happened there
+            return None, ()
+        if known is not None and known.digest == node.digest and known.kind == node.kind and seen is not None:
+            self._same(known, wanted, path, seen)
+            return None, ()
+        staged = f"{place.series()}-{node.file_id}"
+        if node.kind == "symlink":
+            signature = disk.stage_link(staged, wanted.content)
+        else:
+            signature = disk.stage(
+                staged, wanted.content, mode_of(node.properties, None if seen is None else seen.mode)
+            )
+        displaced = "" if known is None else f"{staged}-before"
+        return Putting(staged, node._replace(signature=signature), displaced, wanted.state), path
+
+    def _same(self, known: Node, wanted: _Content, path: Names, seen: Seen) -> None:
+        """Only what the disk shows is a newer version now, or may be run."""
+        place = self._place
+        node = wanted.node
+        mode = mode_of(node.properties, seen.mode)
+        if node.kind != "symlink" and mode != seen.mode:
+            seen = place.disk.set_mode(path, mode)
+        after = place.known(known._replace(content=node.content, properties=node.properties), seen)
+        states = place.record.states.get(node.file_id)
+        if after._replace(restless=known.restless) == known and (not states or _shows(states[-1], wanted.state)):
+            return
+        with place.record.writing():
+            place.record.put(after)
+            if wanted.state is not None:
+                self._show(node.file_id, wanted.state)
+
+    def _exchange(self, intent: Putting, path: Names) -> Seen | None:
+        """None: it could not be done."""
+        disk = self._place.disk
+        try:
+            if intent.displaced:
+                return disk.exchange(intent.staged, path, intent.displaced)
+            return disk.place(intent.staged, path)
+        except (Taken, Gone):
+            disk.forget_staged(intent.staged)
+            self.left.add(intent.node.file_id)
+            return None
+
+    def _finish(self, intent: Putting, seen: Seen | None) -> None:
+        place = self._place
+        place.record.finish_putting(intent.staged)
+        if seen is None:
+            if intent.displaced and place.disk.look_displaced(intent.displaced) is None:
+                place.record.watch_no_longer(intent.displaced)
+            return
+        known = place.known(intent.node, seen)
+        if not seen.signature.is_same(intent.node.signature):
+            known = known._replace(signature=intent.node.signature)  # it was written to already: the next scan sees it
+        place.record.put(known)
+        if intent.state is not None:
+            self._show(intent.node.file_id, intent.state)
+
+    def _show(self, file_id: str, state: State) -> None:
+        """The disk shows another state of a text from now on."""
+        record, now = self._place.record, self._place.clock()
+        states = record.states.get(file_id, [])
+        if states and _shows(states[-1], state):
+            return
+        record.show(file_id, followed(states, state, now))
+
+    def _displaced(self, name: str, node: Node) -> Displaced:
+        until = self._place.clock() + WATCHED_SECONDS
+        states = kept(self._place.record.states.get(node.file_id, []), self._place.clock())
+        return Displaced(name, node.file_id, node.signature, node.digest, states, until, node.restless)
+
+    # ---- after a crash
+
+    def _recover(self) -> None:
+        place = self._place
+        record, disk = place.record, place.disk
+        for intent in record.puttings():
+            staged = disk.look_staged(intent.staged)
+            path = (*record.path(intent.node.parent_id), intent.node.name) if self._has_place(intent) else ()
+            there = disk.look(path) if path else None
+            if staged is not None and staged.signature.inode != intent.node.signature.inode and intent.displaced:
+                disk.displace_staged(intent.staged, intent.displaced)  # it was exchanged, and not put away yet
+            elif staged is not None:
+                disk.forget_staged(intent.staged)
+            went = there is not None and there.signature.inode == intent.node.signature.inode
+            with record.writing():
+                self._finish(intent, there if went else None)
+        for name in disk.staged():
+            disk.forget_staged(name)  # what was never announced
+        for name in set(disk.displaced()) - record.displaced.keys():
+            disk.forget_displaced(name)  # watched to the end
+
+    def _has_place(self, intent: Putting) -> bool:
+        record, parent_id = self._place.record, intent.node.parent_id
+        return parent_id == ROOT or parent_id in record.nodes
+
+
+def _is_known(known: Node, seen: Seen) -> bool:
+    return seen.signature == known.signature
+
+
+def _is_alike(known: Node, wanted: Node) -> bool:
+    """Whether the disk shows what the tree says, the text of a text apart."""
+    return (known.kind, known.content, known.properties) == (wanted.kind, wanted.content, wanted.properties)
+
+
+def _shows(now: State, wanted: State | None) -> bool:
+    """Whether the disk shows a state of a text already."""
+    return wanted is not None and (now.digest, now.version, now.bridge) == (wanted.digest, wanted.version, ())

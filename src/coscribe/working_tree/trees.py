@@ -1,0 +1,121 @@
+"""WorkingTrees: which workspaces of a server are files on a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.documents.blobs import Blobs
+from coscribe.documents.collaboration import Collaboration
+from coscribe.documents.ports import OpLog
+from coscribe.metrics import metrics
+from coscribe.working_tree.disk import Lost
+from coscribe.working_tree.engine import Engine
+from coscribe.working_tree.record import Overtaken
+from coscribe.working_tree.working_tree import WorkingTree
+from coscribe.working_tree.workplace import Notice
+
+log = structlog.get_logger(__name__)
+
+MAX_TREES = 500
+"""Working trees at a time, each with threads, handles and watches of its own."""
+
+
+class Mounted(NamedTuple):
+    """A workspace as files: where, up to which sequence, and what was not taken in, the newest last."""
+
+    path: Path
+    sequence: int
+    notices: list[Notice]
+
+
+class _Running(NamedTuple):
+    tree: WorkingTree
+    task: asyncio.Task[None]
+
+
+class WorkingTrees:
+    """``root``: the folder that they are in. ``series``: fresh names for operations; ``clock``: seconds since 1970."""
+
+    def __init__(
+        self,
+        root: Path,
+        collaboration: Collaboration,
+        op_log: OpLog,
+        blobs: Blobs,
+        series: Callable[[], str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._root = root
+        self._collaboration = collaboration
+        self._op_log = op_log
+        self._blobs = blobs
+        self._series = series
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+
+    def path(self, workspace_id: str) -> Path:
+        """Where a workspace is, or would be."""
+        return self._root / workspace_id
+
+    async def open(self, workspace_id: str) -> Mounted:
+        """Begins to keep a workspace and its files the same, unless it does so already.
+
+        Errors: ``overloaded``: there are as many as there may be; ``storage_unavailable``: the disk does not let it."""
+        if workspace_id not in self._running:
+            if len(self._running) >= MAX_TREES:
+                raise CoscribeError(Code.OVERLOADED, f"{MAX_TREES} workspaces are open as files")
+            engine = Engine(self._collaboration, self._op_log, self._blobs, workspace_id)
+            try:
+                tree = WorkingTree(self._root, engine, self._series, self._clock)
+            except OSError as error:
+                raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be kept: {error}") from error
+            task = asyncio.get_running_loop().create_task(self._run(workspace_id, tree))
+            self._running[workspace_id] = _Running(tree, task)
+            self._collaboration.barriers[workspace_id] = tree.save
+            metrics.working_trees.set(len(self._running))
+        return self.mounted(workspace_id)
+
+    async def close(self, workspace_id: str) -> None:
+        """Leaves the files as they are."""
+        running = self._running.pop(workspace_id, None)
+        if running is not None:
+            self._collaboration.barriers.pop(workspace_id, None)
+            running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+            await running.tree.close()
+            metrics.working_trees.set(len(self._running))
+
+    async def stop(self) -> None:
+        """Closes all."""
+        for workspace_id in list(self._running):
+            await self.close(workspace_id)
+
+    def is_open(self, workspace_id: str) -> bool:
+        return workspace_id in self._running
+
+    def mounted(self, workspace_id: str) -> Mounted:
+        """Of one that is open."""
+        tree = self._running[workspace_id].tree
+        return Mounted(tree.path, tree.sequence, list(tree.notices))
+
+    def at_rest(self, workspace_id: str, sequence: int) -> AbstractAsyncContextManager[int]:
+        """See `WorkingTree.at_rest`; of one that is open."""
+        return self._running[workspace_id].tree.at_rest(sequence)
+
+    async def _run(self, workspace_id: str, tree: WorkingTree) -> None:
+        try:
+            await tree.run()
+        except Overtaken:
+            log.error("working_tree_overtaken", workspace=workspace_id)
+        except Lost as error:
+            log.error("working_tree_lost", workspace=workspace_id, error=str(error))
+        except Exception:
+            log.exception("working_tree_ended", workspace=workspace_id)
+            raise

@@ -1,0 +1,287 @@
+"""WorkingTree: keeps the files on a disk and a workspace of the engine the same.
+
+    a pass:   what is announced and not finished --> what was displaced --> scan, take in --> put
+
+One pass after the other, never two at once, so the two directions are never in each other's way; whoever writes to the
+disk meanwhile is noticed, in this pass or in the next. While git is at work (``.git/index.lock``) both directions wait:
+what it has done is then taken in as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.tree import NodeState
+from coscribe.metrics import metrics
+from coscribe.working_tree.alarm import Alarm
+from coscribe.working_tree.disk import Disk, Lost, Names, Signature
+from coscribe.working_tree.engine import Engine
+from coscribe.working_tree.ignoring import GIT, Ignores
+from coscribe.working_tree.putting import Putter
+from coscribe.working_tree.record import Overtaken, Record
+from coscribe.working_tree.scanning import scan
+from coscribe.working_tree.taking import Taker
+from coscribe.working_tree.workplace import Notice, Workplace
+
+log = structlog.get_logger(__name__)
+
+GATHER_SECONDS = 0.05
+"""How long it is waited for more, once something has happened."""
+
+AGAIN_SECONDS = 0.1
+"""After so long it is looked again at what was not ready."""
+
+SWEEP_SECONDS = 10.0
+"""How often everything is looked at, whatever was told; `DEAF_SECONDS` where not all folders can be watched."""
+
+DEAF_SECONDS = 1.0
+
+TROUBLE_SECONDS = 1.0
+"""How long it rests where the engine or the disk did not answer."""
+
+SAVE_SECONDS = 30.0
+"""How long a save waits for the disk: git may be at work, or somebody may write to a file without end."""
+
+MAX_NOTICES = 1_000
+"""Of more, the oldest are forgotten."""
+
+GIT_SECONDS = 60.0
+"""For how long git may be at work; a lock that is older was left behind."""
+
+
+class WorkingTree:
+    """``series``: fresh names for operations; ``clock``: seconds since 1970. `run` keeps it going; or somebody calls
+    `pass_`. Raises OSError, sqlite3.Error; Lost: the folder was taken away, which is not to delete all that was in it.
+    Whoever opens it again then gets all of it anew."""
+
+    def __init__(self, root: Path, engine: Engine, series: Callable[[], str], clock: Callable[[], float]) -> None:
+        self._disk = Disk(root, engine.workspace_id)
+        self._record = Record(self._disk.state / "record.db")
+        self._begin_anew_if_empty()
+        self._ignores = Ignores(self._disk)
+        self._engine = engine
+        self._clock = clock
+        self.notices: list[Notice] = []
+        place = Workplace(self._disk, self._record, engine, series, clock, self._tell)
+        self._taker, self._putter = Taker(place), Putter(place)
+        self._nodes: dict[str, NodeState] | None = None
+        self._texts: set[str] = set()
+        self._sequence = 0
+        self._git: Sequence[Signature | None] = ()
+        self._by_git = False
+        self._recovered = False
+        self._turn = asyncio.Lock()
+        self._some = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        alarm = Alarm(self._disk.top, self._some.set)
+        listening = asyncio.get_running_loop().create_task(self._listen())
+        folders: set[str] | None = None
+        try:
+            while True:
+                self._some.clear()
+                news = alarm.take()
+                folders = None if news is None or folders is None else folders | news
+                is_done = await self._try(folders)
+                alarm.follow(await asyncio.to_thread(self._folders))
+                folders = set() if is_done else folders
+                if is_done and not await self._rest(DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS):
+                    folders = None
+                await asyncio.sleep(GATHER_SECONDS if is_done else AGAIN_SECONDS)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await alarm.close()
+
+    async def save(self, sequence: int) -> None:
+        """Returns when the files are what the workspace was at a sequence, or later, and are so after a loss of power.
+        Errors: ``storage_unavailable``: it takes too long."""
+        try:
+            async with asyncio.timeout(SAVE_SECONDS):
+                while self._record.sequence < sequence:
+                    await self.pass_()
+                    if self._record.sequence < sequence:
+                        await asyncio.sleep(AGAIN_SECONDS)
+        except TimeoutError:
+            raise CoscribeError(
+                Code.STORAGE_UNAVAILABLE, "the working tree is busy: git, files written to, or in the way of others"
+            ) from None
+        except Lost as error:
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the working tree is lost: {error}") from error
+        async with self._turn:
+            await asyncio.to_thread(self._disk.sync)
+
+    @asynccontextmanager
+    async def at_rest(self, sequence: int) -> AsyncIterator[int]:
+        """Within it neither direction works: what somebody does to the files is between them and the disk, and is taken
+        in as one afterwards. The files are what the workspace was at a sequence or later; says at which.
+
+        Errors: as `save`; also where what was done cannot be taken in soon: it will be later."""
+        await self.save(sequence)
+        async with self._turn:
+            yield self._record.sequence
+        self._some.set()
+        try:
+            async with asyncio.timeout(SAVE_SECONDS):
+                while not await self.pass_():  # noqa: ASYNC110  (the disk tells nobody)
+                    await asyncio.sleep(AGAIN_SECONDS)
+        except TimeoutError:
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
+
+    async def _rest(self, seconds: float) -> bool:
+        """Whether something has happened meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._some.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _try(self, folders: set[str] | None) -> bool:
+        """A pass. What cannot be done now is tried again, whatever the reason; the files are as they were."""
+        try:
+            with metrics.working_tree_pass.time():
+                return await self.pass_(folders)
+        except Overtaken:
+            raise
+        except (CoscribeError, OSError, sqlite3.Error) as error:
+            log.warning("working_tree_waits", workspace=self._engine.workspace_id, error=str(error))
+            metrics.working_tree_troubles.inc()
+            self._nodes = None
+            await asyncio.sleep(TROUBLE_SECONDS)
+            return False
+
+    async def _listen(self) -> None:
+        """Hears of what happens in the engine."""
+        while True:
+            try:
+                watch = await self._engine.watch()
+                try:
+                    while True:
+                        await watch.next()
+                        self._some.set()
+                finally:
+                    watch.close()
+            except CoscribeError as error:
+                log.info("working_tree_watches_again", workspace=self._engine.workspace_id, error=str(error))
+            self._some.set()
+            await asyncio.sleep(TROUBLE_SECONDS)
+
+    def _folders(self) -> dict[str, Names]:
+        nodes = self._record.nodes
+        return {file_id: self._record.path(file_id) for file_id, node in nodes.items() if node.kind == "directory"}
+
+    @property
+    def path(self) -> Path:
+        return self._disk.top
+
+    @property
+    def sequence(self) -> int:
+        """All up to here is on the disk."""
+        return self._record.sequence
+
+    async def pass_(self, folders: Collection[str] | None = None) -> bool:
+        """Takes in and puts out. ``folders``: what is looked at on the disk, by id; None: everything. Whether all is
+        done; else there is something to come back to soon. Errors: those of the engine; Overtaken, Lost."""
+        async with self._turn:
+            self._check()
+            if not self._recovered:
+                await self._putter.recover()
+                await self._begin()
+                self._recovered = True
+            self._taker.waits = False
+            await self._taker.recover()
+            await self._taker.take_displaced()
+            if self._git_works():
+                return False
+            self._by_git |= self._git_has_worked()
+            await self._look_at_engine()
+            assert self._nodes is not None
+            looked_at = None if self._by_git else folders  # what git has done is taken in as one
+            found = await asyncio.to_thread(scan, self._disk, self._record, self._ignores, looked_at)
+            self._check()
+            await self._taker.take(found, self._nodes, by_git=self._by_git)
+            self._by_git &= self._taker.waits  # what git has left behind may not all be ready yet
+            await self._look_at_engine()
+            if self._git_works():
+                return False
+            self._texts |= self._taker.take_stale()
+            self._recovered = False  # if it does not come to its end
+            await self._putter.put(self._nodes, self._texts)
+            self._recovered = True
+            await self._taker.take_displaced()
+            self._texts = self._putter.left | self._taker.take_stale()
+            is_done = not (self._texts | self._putter.left) - self._putter.stuck and not self._taker.waits
+            if not self._texts:
+                await asyncio.to_thread(self._come_to, self._sequence, await self._engine.incarnation())
+            return is_done
+
+    async def close(self) -> None:
+        async with self._turn:
+            self._record.close()
+            self._disk.close()
+
+    # ---- the engine
+
+    async def _begin(self) -> None:
+        """Where the record and the log have parted (a backup was restored), all texts may be others."""
+        self._sequence = self._record.sequence
+        if self._record.incarnation not in ("", await self._engine.incarnation()):
+            self._sequence = 0
+        if self._sequence > await self._engine.last_sequence():
+            self._sequence = 0
+
+    def _begin_anew_if_empty(self) -> None:
+        """A folder with nothing in it, not even what is ignored, is a new one: nobody has deleted what was there."""
+        if self._record.nodes and self._disk.is_empty():
+            with self._record.writing():
+                self._record.begin_anew()
+
+    def _check(self) -> None:
+        """Raises Lost, which is told."""
+        try:
+            self._disk.check()
+        except Lost as error:
+            self._tell(Notice("", "working_tree_lost", f"{error}. Nothing was deleted: start it again for all of it"))
+            raise
+
+    async def _look_at_engine(self) -> None:
+        """What has changed since the last look."""
+        changes = await self._engine.changes(self._sequence)
+        if changes.tree or self._nodes is None:
+            self._nodes = (await self._engine.present()).nodes
+        self._texts |= changes.texts
+        self._sequence = changes.sequence
+
+    def _come_to(self, sequence: int, incarnation: str) -> None:
+        if sequence != self._record.sequence:
+            with self._record.writing():
+                self._record.come_to(sequence, incarnation)
+
+    # ---- git
+
+    def _git_works(self) -> bool:
+        """Whether git holds its lock."""
+        lock = self._disk.look((GIT, b"index.lock"))
+        return lock is not None and self._clock() - lock.signature.modified / 1e9 < GIT_SECONDS
+
+    def _git_has_worked(self) -> bool:
+        """Whether it has written its index or changed the branch since the last pass."""
+        before = self._git
+        seen = [self._disk.look((GIT, name)) for name in (b"index", b"HEAD")]
+        self._git = [None if each is None else each.signature for each in seen]
+        return bool(before) and self._git != before and None not in self._git
+
+    def _tell(self, notice: Notice) -> None:
+        log.warning("write_not_taken", workspace=self._engine.workspace_id, **notice._asdict())
+        metrics.working_tree_notices.labels(notice.code).inc()
+        self.notices.append(notice)
+        del self.notices[:-MAX_NOTICES]

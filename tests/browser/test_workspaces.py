@@ -1,0 +1,275 @@
+"""Workspaces in real browsers: a tree of files that several people change while others type in them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.async_api import FilePayload, Locator, Page
+
+from tests.browser.places import Place, Visitors, button, choose, dialog, field, link, see
+from tests.browser.windows import eventually
+
+pytestmark = pytest.mark.slow
+
+
+def tree(page: Page) -> Locator:
+    return page.get_by_role("tree", name="Files")
+
+
+def row(page: Page, name: str) -> Locator:
+    return tree(page).get_by_role("treeitem", name=name, exact=True)
+
+
+def tab(page: Page, name: str) -> Locator:
+    return page.get_by_role("navigation", name="Open files").get_by_role("link", name=name)
+
+
+async def in_file(page: Page, condition: str) -> None:
+    """As `in_editor`, of the file in front."""
+    await eventually(
+        page,
+        "(() => { const place = document.querySelector('.co-file:not([hidden]) .co-editor');"
+        " if (!place?.coscribe) return false;"
+        " const text = place.coscribe.view.state.doc.toString(), { status } = place.coscribe.document;"
+        f" return {condition}; }})()",
+    )
+
+
+async def shows(page: Page, text: str) -> None:
+    await in_file(page, f"text === {json.dumps(text)} && status.isSaved")
+
+
+async def names(page: Page) -> list[str]:
+    """What the tree shows, by depth."""
+    shown: list[str] = await page.evaluate(
+        "[...document.querySelectorAll('[role=tree] [role=treeitem]')].map((item) =>"
+        " '/'.repeat(item.ariaLevel - 1) + item.textContent)"
+    )
+    return shown
+
+
+FILES = {"notes.md": "# Notes\n", "src/lamp.py": "on = True\n", "src/rooms/stairs.py": "steps = 191\n"}
+
+
+async def test_a_workspace_from_nothing(place: Place, visitors: Visitors) -> None:
+    """Made from the list; files and folders by keyboard alone, which all arrive, and are there after a reload."""
+    page = await visitors.page("ada")
+    await page.goto(place.http)
+    await button(page, "New workspace").click()
+    await field(dialog(page), "Name").fill("Harbour")
+    await button(dialog(page), "Create").click()
+    await page.wait_for_url("**/w/*")
+    await button(page, "New folder").click()
+    await page.keyboard.type("docs\n")
+    await row(page, "docs").wait_for()
+    await button(page, "New file").click()
+    await page.keyboard.type("plan.md\n")
+    await in_file(page, "status.state === 'live'")
+    await page.keyboard.type("- oil")
+    await shows(page, "- oil")
+    assert await names(page) == ["docs", "/plan.md"]
+
+    await tree(page).focus()
+    await page.keyboard.press("F2")
+    await page.keyboard.type("list")  # what is before the ending is selected
+    await page.keyboard.press("Enter")
+    await row(page, "list.md").wait_for()
+    await tab(page, "list.md").wait_for()
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("ArrowLeft")
+    assert await names(page) == ["docs"]
+    await page.keyboard.press("Delete")
+    await see(page, "Trash (1)")
+    await see(page, "This file is in the trash.")
+    await button(page, "Put it back").click()
+    await row(page, "docs").wait_for()
+    await shows(page, "- oil")
+    await page.reload()
+    await shows(page, "- oil")
+    await link(page, "To the documents").click()
+    await link(page, "Harbour").click()
+    await tree(page).press("Home")
+    await tree(page).press("ArrowRight")
+    assert await names(page) == ["docs", "/list.md"]
+
+
+async def test_one_rearranges_what_another_types_in(place: Place, visitors: Visitors) -> None:
+    """A rename and a move of its folder while somebody types, and a deletion that is taken back: nothing is lost, both
+    have the same tree, and whoever types is told who did it."""
+    ada, ben = await visitors.account("adele", "Adele"), await visitors.account("bert", "Bert")
+    workspace_id = await visitors.workspace(ada, "Lighthouse", FILES, editor=ben)
+    one, other = await visitors.page("adele"), await visitors.page("bert")
+    for page in (one, other):
+        await page.goto(f"{place.http}/w/{workspace_id}")
+        await row(page, "src").click()
+        await row(page, "lamp.py").click()
+        await shows(page, "on = True\n")
+    await one.keyboard.press("Control+End")
+    await one.keyboard.type("a = 1\n")
+
+    await row(other, "lamp.py").click(button="right")
+    await other.get_by_role("menuitem", name="Rename").click()
+    await other.keyboard.type("lantern")
+    await other.keyboard.press("Enter")
+    await one.keyboard.type("b = 2\n")
+    await see(one, "Bert has renamed “lamp.py” to “lantern.py”.")
+    await row(other, "src").drag_to(row(other, "notes.md"))  # which is at the top: nothing is to be done
+    await button(other, "New folder").click()
+    await other.keyboard.type("old\n")
+    await row(other, "old").wait_for()
+    await row(other, "rooms").drag_to(row(other, "old"))
+    await other.keyboard.press("Escape")
+    await one.keyboard.type("c = 3\n")
+    await shows(other, "on = True\na = 1\nb = 2\nc = 3\n")
+    await row(one, "lantern.py").wait_for()
+
+    await row(other, "src").click()
+    await row(other, "src").wait_for()
+    await tree(other).press("Delete")
+    await see(one, "This file was deleted by Bert.")
+    await one.locator(".co-file:not([hidden]) .cm-content").focus()
+    await one.keyboard.press("Control+End")
+    await one.keyboard.type("d = 4\n")
+    await button(one, "Put it back").click()
+    await shows(other, "on = True\na = 1\nb = 2\nc = 3\nd = 4\n")
+    await shows(one, "on = True\na = 1\nb = 2\nc = 3\nd = 4\n")
+    listed = await ada.done("GET", f"/workspace/{workspace_id}/fs/list?path=src")
+    assert [entry["name"] for entry in listed["items"]] == ["lantern.py", "old"]
+    for page in (one, other):
+        await page.reload()
+        await row(page, "lantern.py").wait_for()
+    assert await names(one) == await names(other) == ["src", "/old", "/lantern.py", "notes.md"]
+
+
+async def test_files_are_made_without_a_connection(place: Place, visitors: Visitors) -> None:
+    """Typed into at once, in two tabs; all of it is there for everybody when the network is."""
+    ada = await visitors.account("anna", "Anna")
+    workspace_id = await visitors.workspace(ada, "Island", FILES)
+    page = await visitors.page("anna")
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "notes.md").click()
+    await shows(page, "# Notes\n")
+    await page.context.set_offline(True)
+    await button(page, "State: Offline").wait_for()
+    await page.keyboard.type("far ")
+    await button(page, "New file").click()
+    await page.keyboard.type("birds.md\n")
+    await in_file(page, "text === ''")
+    await page.keyboard.type("gulls")
+    await see(tab(page, "notes.md"), "Offline – ")
+    await page.context.set_offline(False)
+    await shows(page, "gulls")
+    await tab(page, "notes.md").click()
+    await shows(page, "far # Notes\n")
+    found = await ada.ask("GET", f"/workspace/{workspace_id}/fs/read?path=birds.md")
+    assert found.text == "gulls"
+    await tab(page, "birds.md").click(button="middle")
+    await tab(page, "birds.md").wait_for(state="detached")
+    await shows(page, "far # Notes\n")
+
+
+async def test_text_files_are_uploaded(place: Place, visitors: Visitors) -> None:
+    """With their line ends; what is no text is refused by name."""
+    ada = await visitors.account("alma", "Alma")
+    workspace_id = await visitors.workspace(ada, "Archive", FILES)
+    page = await visitors.page("alma")
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "notes.md").wait_for()
+    async with page.expect_file_chooser() as chooser:
+        await button(page, "Upload text files").click()
+    sent = {"a.txt": b"one\r\ntwo\r\n", "b.bin": b"\xff\xfe\0", "c.md": "\ufeffthree".encode()}
+    await (await chooser.value).set_files(
+        [FilePayload(name=name, mimeType="text/plain", buffer=content) for name, content in sent.items()]
+    )
+    await see(page, "b.bin: it is no text in UTF-8")
+    assert await names(page) == ["src", "a.txt", "c.md", "notes.md"]
+    await row(page, "a.txt").click()
+    await shows(page, "one\ntwo\n")
+    listed = await ada.done("GET", f"/workspace/{workspace_id}/fs/list")
+    properties = {entry["name"]: entry["properties"] for entry in listed["items"]}
+    assert properties["a.txt"] == {"eol": "crlf"} and properties["c.md"] == {"bom": "yes"}
+
+
+async def test_viewers_only_look_and_a_small_screen_has_a_drawer(place: Place, visitors: Visitors) -> None:
+    ada, eva = await visitors.account("abel", "Abel"), await visitors.account("vera", "Vera")
+    workspace_id = await visitors.workspace(ada, "Museum", FILES, viewer=eva)
+    page = await visitors.page("vera", viewport={"width": 360, "height": 640})
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await button(page, "Show the files").click()
+    await row(page, "notes.md").wait_for()
+    await tree(page).focus()
+    await page.keyboard.press("Delete")
+    await page.keyboard.press("F2")
+    assert await names(page) == ["src", "notes.md"]
+    assert await button(page, "New file").count() == 0
+    await row(page, "notes.md").click()
+    await in_file(page, "text === '# Notes\\n' && !status.canEdit")
+    await button(page, "State: View only").wait_for()
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width == 360
+    await page.goto(f"{place.http}/d/{workspace_id}")  # as a link in a mail says it
+    await page.wait_for_url("**/w/*")
+
+
+async def test_what_is_found_opens_at_its_place(place: Place, visitors: Visitors) -> None:
+    """Names and texts, with options; a place behind signs of two units is selected to the letter."""
+    ada = await visitors.account("ida", "Ida")
+    files = {
+        "log/a.md": "\n" * 300 + "🙂 the Lamp is out\n",
+        "log/lamp.txt": "nothing\n",
+        "src/b.py": "lamplight = 1\n",
+    }
+    workspace_id = await visitors.workspace(ada, "Finding", files)
+    page = await visitors.page("ida")
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "log").wait_for()
+    await page.keyboard.press("Control+Shift+F")
+    await page.keyboard.type("lamp")
+    await see(page, "2 places in 3 files")
+    await button(page, "Whole words").click()
+    await see(page, "1 place in 2 files")
+    await field(page, "Only files like").fill("*.md")
+    await see(page, "1 place in 1 file")
+    await page.get_by_role("list", name="In log/a.md").get_by_role("button").click()
+    await in_file(page, "place.coscribe.view.state.sliceDoc(...SELECTED) === 'Lamp'".replace("SELECTED", SELECTED))
+    await page.get_by_text("the Lamp is out").last.wait_for()
+    await page.get_by_role("searchbox", name="Search in names and texts").fill("(")
+    await button(page, "Regular expression").click()
+    await see(page, "That is no regular expression")
+    await button(page, "Search in files").click()
+    await row(page, "a.md").wait_for()
+
+
+async def test_a_workspace_goes_back_in_time(place: Place, visitors: Visitors) -> None:
+    """The slider shows tree and text as they were; a folder that was deleted comes back, and a fork has it all."""
+    ada = await visitors.account("ines", "Ines")
+    workspace_id = await visitors.workspace(ada, "Clock", {"log/a.md": "one\n", "b.md": "two\n"})
+    await ada.done("POST", f"/workspace/{workspace_id}/fs/delete", {"path": "log"})
+    page = await visitors.page("ines")
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "b.md").wait_for()
+    await choose(page, "More", "History")
+    past = page.get_by_role("navigation", name="Files, as they were")
+    await button(past, "b.md").click()
+    await page.get_by_test_id("past-text").get_by_text("two").wait_for()
+    assert await button(past, "log").count() == 0
+    await button(page, "One change back").click()
+    await button(past, "log").click()
+    await button(past, "a.md").click()
+    await page.get_by_test_id("past-text").get_by_text("one").wait_for()
+    await choose(page, "This moment", "Fork into a new workspace…")
+    await button(dialog(page), "Fork").click()
+    await page.wait_for_url(re.compile(f"/w/(?!{workspace_id})"))
+    await row(page, "log").wait_for()
+    await page.go_back()
+    await choose(page, "This moment", "Restore everything…")
+    await button(dialog(page), "Restore").click()
+    await page.wait_for_url(f"**/w/{workspace_id}")
+    await row(page, "log").click()
+    await row(page, "a.md").click()
+    await shows(page, "one\n")
+
+
+SELECTED = "(({from, to}) => [from, to])(place.coscribe.view.state.selection.main)"

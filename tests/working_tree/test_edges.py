@@ -1,0 +1,373 @@
+"""What disks and programs do that is out of the ordinary: nothing is lost, nothing ends the working tree, and it comes
+to rest.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from coscribe.working_tree.disk import Lost
+from tests.working_tree.bench import ANN, WS, Workbench, workbench
+
+RESTS = 10
+"""Passes within which it comes to rest, a second apart; what is told after 5 s among them."""
+
+
+async def passes(bench: Workbench) -> int:
+    """How many there were until there was nothing left to do."""
+    for number in range(1, RESTS + 1):
+        if await bench.tree.pass_():
+            return number
+        bench.ahead += 1.0
+    raise AssertionError(f"no rest after {RESTS} passes")
+
+
+# ---- what is in a file
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        (b"one\r\ntwo\r\n", b"one\r\ntwo\r\nthree\n", b"one\r\ntwo\r\nthree\r\n"),
+        (b"one\ntwo\n", b"one\ntwo\nthree\r\n", b"one\ntwo\nthree\n"),
+    ],
+)
+async def test_a_text_whose_line_ends_get_mixed_stays_one(
+    tmp_path: Path, before: bytes, after: bytes, kept: bytes
+) -> None:
+    """It is not closed for all who have it open: the lines get the ends that the file has."""
+    async with workbench(tmp_path) as bench:
+        (bench.path / "a.txt").write_bytes(before)
+        await bench.settle()
+        (bench.path / "a.txt").write_bytes(after)
+        await bench.settle()
+        assert await bench.text("a.txt") == "one\ntwo\nthree\n"
+        assert (bench.path / "a.txt").read_bytes() == kept
+
+
+async def test_what_is_new_and_mixed_stays_bit_for_bit(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        (bench.path / "a.txt").write_bytes(b"one\r\ntwo\n")
+        await bench.settle()
+        assert (await bench.files.stat(ANN, WS, "a.txt")).kind == "binary"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"), ("latin-1", b""), ("utf-8", b"\xef\xbb\xbf")],
+)
+async def test_both_sides_edit_in_an_encoding(tmp_path: Path, encoding: str, mark: bytes) -> None:
+    async with workbench(tmp_path) as bench:
+        path = bench.path / "a.txt"
+        path.write_bytes(mark + "önë\r\ntwo\r\n".encode(encoding))
+        await bench.settle()
+        await bench.type("a.txt", "önë", "önë é")
+        path.write_bytes(mark + "önë\r\nzwei\r\n".encode(encoding))
+        await bench.settle()
+        assert path.read_bytes() == mark + "önë é\r\nzwei\r\n".encode(encoding)
+
+
+async def test_a_text_becomes_binary_and_is_one_again(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        await bench.write("a.txt", "one\ntwo\n")
+        await bench.settle()
+        before = await bench.id("a.txt")
+        (bench.path / "a.txt").write_bytes(b"\0\1\2")
+        await bench.settle()
+        assert (await bench.files.stat(ANN, WS, "a.txt")).kind == "binary"
+        (bench.path / "a.txt").write_bytes(b"one\nthree\n")
+        await bench.settle()
+        assert await bench.id("a.txt") == before
+        assert await bench.text("a.txt") == "one\nthree\n"
+
+
+async def test_more_text_than_one_operation_takes(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        await bench.write("a.txt", "one\ntwo\n")
+        await bench.settle()
+        long = "".join(f"line {number}\n" for number in range(200_000))
+        (bench.path / "a.txt").write_text(f"one\n{long}")
+        await bench.tree.pass_()
+        await bench.type("a.txt", "one", "one TYPED")
+        await bench.settle()
+        assert await bench.text("a.txt") == f"one TYPED\n{long}"
+        assert bench.tree.notices == []
+        await bench.same()
+
+
+async def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    """One that the tree has is what it was again, and what was written is kept; told once."""
+    async with workbench(tmp_path) as bench:
+        await bench.write("a", "x\n")
+        await bench.settle()
+        for name in ("a", "new"):
+            os.truncate(bench.path / name, 70_000_000) if name == "a" else None
+        with (bench.path / "new").open("wb") as file:
+            file.truncate(70_000_000)
+        await passes(bench)
+        for _ in range(3):
+            await bench.tree.pass_()
+        assert (bench.path / "a").read_text() == "x\n"
+        assert await bench.paths() == ["a"]
+        told = {notice.path: notice for notice in bench.tree.notices}
+        assert len(bench.tree.notices) == 2
+        assert {notice.code for notice in told.values()} == {"file_too_large"}
+        assert Path(told["a"].kept).stat().st_size == 70_000_000
+
+
+# ---- what is at a path
+
+
+async def test_links_are_not_followed(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        os.symlink("loop", bench.path / "loop")
+        os.symlink(".", bench.path / "self")
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "x").write_text("theirs\n")
+        await bench.folders("folder")
+        await bench.write("folder/x", "ours\n")
+        await bench.settle()
+        shutil.rmtree(bench.path / "folder")
+        os.symlink("../outside", bench.path / "folder")
+        await bench.settle()
+        await bench.same()
+        assert (await bench.files.stat(ANN, WS, "folder")).content == "../outside"
+        assert (outside / "x").read_text() == "theirs\n"
+
+
+async def test_a_link_to_what_is_not_utf_8_stays_on_the_disk(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        os.symlink(b"caf\xe9", os.fsencode(bench.path) + b"/link")
+        (bench.path / "a").write_text("a\n")
+        await passes(bench)
+        await bench.tree.pass_()
+        assert await bench.paths() == ["a"]
+        assert [(notice.path, notice.code) for notice in bench.tree.notices] == [("link", "invalid_text")]
+        assert os.path.lexists(bench.path / "link")
+
+
+async def test_what_is_in_the_way_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        (bench.path / ".gitignore").write_text("*.o\n")
+        (bench.path / "a.o").write_text("ignored\n")
+        os.mkfifo(bench.path / "fifo")
+        with socket.socket(socket.AF_UNIX) as listening:
+            here = os.open(bench.path, os.O_RDONLY)
+            listening.bind(f"/proc/self/fd/{here}/socket")
+            os.close(here)
+        await bench.settle()
+        assert await bench.paths() == [".gitignore"]
+        await bench.write("a.o", "a person's\n")
+        await bench.write("fifo", "a person's\n")
+        await bench.write("b", "b\n")
+        await passes(bench)
+        assert (bench.path / "b").read_text() == "b\n"
+        assert (bench.path / "a.o").read_text() == "ignored\n"
+        assert sorted((notice.path, notice.code) for notice in bench.tree.notices) == [
+            ("a.o", "not_put"),
+            ("fifo", "not_put"),
+        ]
+        os.unlink(bench.path / "fifo")
+        os.unlink(bench.path / "a.o")
+        await passes(bench)
+        assert (bench.path / "fifo").read_text() == (bench.path / "a.o").read_text() == "a person's\n"
+
+
+async def test_names_of_all_sorts(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        names = ("n" * 255, "a\nb", "a\\b", "a\x01b", " ", "...", "CON", "é" * 127, "Readme", "README")
+        for name in names:
+            (bench.path / name).write_text("1\n")
+        await bench.settle()
+        await bench.same()
+        assert len(await bench.paths()) == len(names)
+
+
+async def test_folders_too_deep_stay_on_the_disk(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        os.makedirs(bench.path.joinpath(*["d"] * 900))
+        (bench.path / "a").write_text("a\n")
+        await passes(bench)
+        assert "a" in await bench.paths()
+        assert [notice.code for notice in bench.tree.notices] == ["not_looked_at"]
+
+
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """A folder, and nobody's rights to it."""
+    folder = Path(tempfile.mkdtemp())
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, 65_534, 65_534)
+        os.seteuid(65_534)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        subprocess.run(["chmod", "-R", "u+rwx", str(folder)], check=True)
+        shutil.rmtree(folder)
+
+
+async def test_what_is_not_permitted_is_told_and_the_rest_goes_on() -> None:
+    with unprivileged() as root:
+        async with workbench(root) as bench:
+            await bench.folders("closed", "full")
+            for path in ("closed/x", "full/x", "file", "other"):
+                await bench.write(path, "x\n")
+            await bench.settle()
+            (bench.path / "closed").chmod(0)
+            (bench.path / "file").chmod(0)
+            (bench.path / "full").chmod(0o500)
+            await bench.write("full/new", "new\n")
+            await bench.type("other", "x", "y")
+            await passes(bench)
+            assert (bench.path / "other").read_text() == "y\n"
+            assert {"closed/x", "full/x", "full/new", "file"} <= set(await bench.paths())
+            assert {notice.path: notice.code for notice in bench.tree.notices} == {
+                "closed": "not_looked_at",
+                "file": "not_looked_at",
+                "full/new": "not_put",
+            }
+            for name in ("closed", "full"):
+                (bench.path / name).chmod(0o700)
+            (bench.path / "file").chmod(0o600)
+            await bench.settle()
+            await bench.same()
+
+
+async def test_what_something_is_mounted_on_is_not_deleted(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        await bench.folders("folder")
+        await bench.write("folder/x", "x\n")
+        await bench.settle()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "none", str(bench.path / "folder")], check=False, capture_output=True
+        )
+        if mounted.returncode != 0:
+            pytest.skip("nobody here may mount anything")
+        try:
+            (bench.path / "folder/other").write_text("not ours\n")
+            for _ in range(3):
+                await bench.tree.pass_()
+                bench.ahead += 1.0
+            assert await bench.paths() == ["folder/", "folder/x"]
+        finally:
+            subprocess.run(["umount", str(bench.path / "folder")], check=True)
+        await bench.settle()
+        await bench.same()
+
+
+async def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """What does not fit waits, nothing of it is left lying about, and it goes on by itself."""
+    async with workbench(tmp_path) as bench:
+        await bench.settle()
+        await bench.write("a", "a" * 300_000)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        try:
+            for _ in range(3):
+                with pytest.raises(OSError, match="too large"):
+                    await bench.tree.pass_()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert os.listdir(tmp_path / ".coscribe" / WS / "staged") == []
+        await bench.settle()
+        await bench.same()
+
+
+# ---- what is ignored
+
+
+async def test_rules_within_rules(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        (bench.path / ".gitignore").write_text("*.log\n!keep.log\n/d/e/\n")
+        (bench.path / "d/e").mkdir(parents=True)
+        (bench.path / "d/.gitignore").write_text("!a.log\n")
+        for name in ("a.log", "keep.log", "d/a.log", "d/b.log", "d/e/keep.log"):
+            (bench.path / name).write_text("x")
+        await bench.settle()
+        tracked = [".gitignore", "d/", "d/.gitignore", "d/a.log", "keep.log"]
+        assert sorted(await bench.paths()) == tracked
+        (bench.path / ".gitignore").write_text("*\n")
+        (bench.path / "keep.log").write_text("y")
+        await bench.settle()
+        assert sorted(await bench.paths()) == tracked
+        assert await bench.text("keep.log") == "y"
+
+
+async def test_rules_that_make_no_sense_say_nothing(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        (bench.path / ".gitignore").write_bytes(b"!\n/\n//\n[\n\\\nfoo[a-\n\xff\n***/x\n  \n*.o\n")
+        for name in ("a", "a.o"):
+            (bench.path / name).write_text("x")
+        await bench.settle()
+        assert await bench.paths() == [".gitignore", "a"]
+
+
+async def test_the_git_file_of_a_worktree_is_ignored(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        (bench.path / "sub").mkdir()
+        for folder in (bench.path, bench.path / "sub"):
+            (folder / ".git").write_text("gitdir: /somewhere\n")
+        (bench.path / "sub/a").write_text("a\n")
+        await bench.settle()
+        assert await bench.paths() == ["sub/", "sub/a"]
+
+
+# ---- the folder itself
+
+
+async def test_a_folder_that_vanishes_is_not_everything_deleted(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        for number in range(5):
+            await bench.write(f"a{number}", "a\n")
+        (bench.path / ".git").mkdir(exist_ok=True)
+        (bench.path / ".git/index").write_text("")
+        (bench.path / ".git/HEAD").write_text("")
+        await bench.settle()
+        shutil.rmtree(bench.path)
+        for remade in (False, True):
+            if remade:
+                bench.path.mkdir()
+            with pytest.raises(Lost):
+                await bench.tree.pass_()
+            bench.ahead += 1.0
+        assert bench.tree.notices[0].code == "working_tree_lost"
+        await bench.tree.close()
+        bench.open()
+        await bench.settle()
+        assert len(await bench.paths()) == 5
+        await bench.same()
+
+
+async def test_without_what_is_kept_beside_it_nothing_is_doubled(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        await bench.write("a", "a\n")
+        await bench.write("edited", "e\n")
+        os.symlink("a", bench.path / "link")
+        (bench.path / "picture").write_bytes(b"\0\1")
+        await bench.settle()
+        before = {name: await bench.id(name) for name in ("a", "edited", "link", "picture")}
+        shutil.rmtree(tmp_path / ".coscribe")
+        with pytest.raises(Lost):
+            await bench.tree.pass_()
+        await bench.tree.close()
+        (bench.path / "edited").write_text("f\n")
+        bench.open()
+        await bench.settle()
+        await bench.same()
+        assert sorted(await bench.paths()) == ["a", "edited", "edited (2)", "link", "picture"]
+        assert {name: await bench.id(name) for name in before} == before
+        assert sorted([await bench.text("edited"), await bench.text("edited (2)")]) == ["e\n", "f\n"]

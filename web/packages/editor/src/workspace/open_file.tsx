@@ -1,0 +1,145 @@
+/** One open file: its text, and what one has to know before one writes into it. Hidden ones stay as they are. */
+
+import type { Document, Workspace } from "@coscribe/client";
+import { Button } from "@mantine/core";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { TextEditor } from "../editor/editor_view";
+import type { FollowedPerson } from "../editor/followed_person";
+import { Patches } from "../editor/patches";
+import { Printed } from "../editor/printed";
+import type { Spot } from "../editor/spot";
+import { useStatusOf } from "../editor/use_document";
+import { Notice } from "../parts/notice";
+import { NotOnThisDevice } from "../states/not_on_this_device";
+import { Opening } from "../states/opening";
+import { putBack } from "./acts";
+import { type Doing, doingText } from "./doings";
+import { useTree } from "./use_workspace";
+
+interface Props {
+  readonly workspace: Workspace;
+  readonly fileId: string;
+  /** Undefined: it is no text. */
+  readonly document: Document | undefined;
+  readonly name: string;
+  readonly isShown: boolean;
+  readonly followed: FollowedPerson;
+  readonly doing: Doing | undefined;
+  readonly whoOf: (userId: string) => string;
+  /** What is to be seen of it. */
+  readonly spot: Spot | null;
+  readonly onDismiss: () => void;
+  readonly onAgain: () => void;
+}
+
+export function OpenFile(props: Props) {
+  const { workspace, fileId, document, name, isShown } = props;
+  const place = useRef<HTMLElement>(null);
+  const wasShown = useRef(false);
+  wasShown.current ||= isShown;
+  useEffect(() => {
+    if (isShown) place.current?.querySelector<HTMLElement>(".cm-content")?.focus({ preventScroll: true });
+  }, [isShown]);
+  const kind = useTree(workspace, () => workspace.node(fileId)?.kind ?? "");
+  return (
+    <section ref={place} className="co-file" aria-label={name} hidden={!isShown}>
+      <Told {...props} />
+      {wasShown.current && document !== undefined && <Text {...props} document={document} />}
+      {document === undefined && kind !== "" && kind !== "text" && <NoText {...props} kind={kind} />}
+    </section>
+  );
+}
+
+function Text({ document, name, isShown, followed, spot, onAgain }: Props & { document: Document }) {
+  const state = useStatusOf(document, (status) => status.state);
+  const hasText = useStatusOf(document, (status) => status.hasText);
+  const error = useStatusOf(document, (status) => status.error);
+  const giveBack = useCallback(
+    (error: unknown, edits: readonly { insert: string }[]) => {
+      const text = edits.map((edit) => edit.insert).join("\n");
+      void document.takePatches([{ code: "not_taken", detail: `It was not taken in: ${error}.`, edits: [], text }]);
+    },
+    [document],
+  );
+  if (state === "ended") {
+    return (
+      <>
+        <Patches document={document} name={name} />
+        <div className="co-file-said">
+          <p>
+            {error?.code === "file_not_found" ? "This file is not there any more." : (error?.detail ?? "It is closed.")}
+          </p>
+          <Button variant="default" onClick={onAgain}>
+            Open it again
+          </Button>
+        </div>
+      </>
+    );
+  }
+  return (
+    <>
+      <Patches document={document} name={name} />
+      {hasText ? (
+        <TextEditor document={document} name={name} followed={followed} onRefused={giveBack} spot={spot} />
+      ) : state === "offline" ? (
+        <NotOnThisDevice />
+      ) : (
+        <Opening />
+      )}
+      {isShown && <Printed document={document} name={name} />}
+    </>
+  );
+}
+
+/** What others have done with the file; while it is in the trash, the way back. */
+function Told({ workspace, fileId, doing, whoOf, onDismiss }: Props) {
+  const isTrashed = useTree(workspace, () => workspace.isTrashed(fileId));
+  const canEdit = useTree(workspace, () => workspace.status.canEdit);
+  if (isTrashed) {
+    return (
+      <Notice kind="warning" role="status">
+        <p>
+          {doing?.what === "deleted" ? (
+            <>This file was deleted by {whoOf(doing.by)}. </>
+          ) : (
+            "This file is in the trash. "
+          )}
+          {canEdit && "What you type is kept with it."}
+        </p>
+        {canEdit && (
+          <div className="actions">
+            <Button size="compact-sm" onClick={() => putBack(workspace, fileId)}>
+              Put it back
+            </Button>
+          </div>
+        )}
+      </Notice>
+    );
+  }
+  if (doing === undefined) return null;
+  return (
+    <Notice role="status">
+      <div className="co-told">
+        <bdi>{doingText(doing, whoOf(doing.by))}</bdi>
+        <Button size="compact-sm" variant="default" onClick={onDismiss}>
+          OK
+        </Button>
+      </div>
+    </Notice>
+  );
+}
+
+function NoText({ workspace, fileId, name, kind }: Props & { kind: string }) {
+  const [content] = useState(() => workspace.node(fileId)?.content ?? "");
+  return (
+    <div className="co-file-said">
+      {kind === "symlink" ? (
+        <p>
+          “{name}” is a link to <code>{content}</code>.
+        </p>
+      ) : (
+        <p>“{name}” is no text, so it cannot be shown here. Its content is kept byte for byte.</p>
+      )}
+    </div>
+  );
+}
