@@ -10,7 +10,6 @@ at last, and that is taken in as any other late write (`taking`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from coscribe.model import content_hash
 from coscribe.working_tree.disk import Gone, Names, Seen, Signature, Taken
 from coscribe.working_tree.record import Displaced, Node, Putting
 from coscribe.working_tree.states import State, followed, kept
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import (
     FOLDER_MODE,
     WATCHED_SECONDS,
@@ -69,13 +69,13 @@ class Putter:
 
     async def recover(self) -> None:
         """Finds out what became of what was announced when the process died."""
-        await asyncio.to_thread(self._recover)
+        await in_thread(self._recover)
 
     async def put(self, nodes: Mapping[str, NodeState], texts: Iterable[str]) -> None:
         """Makes the disk what the tree is. ``nodes``: all that is live, folders before what is in them. ``texts``:
         those that may have another version than the disk shows."""
         self.left = set()
-        await asyncio.to_thread(self._arrange, nodes)
+        await in_thread(self._arrange, nodes)
         record, changed = self._place.record, set(texts)
         batch: list[_Content] = []
         size = 0
@@ -93,10 +93,10 @@ class Putter:
             batch.append(content)
             size += len(content.content)
             if len(batch) >= BATCH or size >= BATCH_BYTES:
-                await asyncio.to_thread(self._put, batch)
+                await in_thread(self._put, batch)
                 batch, size = [], 0
         if batch:
-            await asyncio.to_thread(self._put, batch)
+            await in_thread(self._put, batch)
         self._tell_stuck(nodes)
 
     def _tell_stuck(self, nodes: Mapping[str, NodeState]) -> None:
@@ -124,7 +124,7 @@ class Putter:
                 if len(at.text) < LONG:
                     content = encode(at.text, properties)
                 else:
-                    content = await asyncio.to_thread(encode, at.text, properties)
+                    content = await in_thread(encode, at.text, properties)
                 state = State(at.version, content_hash(at.text).hex())
             elif wanted.kind == "binary":
                 content, state = await engine.blob(wanted.content), None

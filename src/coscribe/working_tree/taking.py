@@ -8,7 +8,6 @@ What is refused is undone on the disk by the next putting; its content is kept, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, cast
@@ -23,6 +22,7 @@ from coscribe.working_tree.record import Displaced, Left, Node, Taking, TreeTaki
 from coscribe.working_tree.scanning import Content, Found, moved, renamed
 from coscribe.working_tree.states import State, is_alike
 from coscribe.working_tree.texts import MAY_BE_LATER, Texts, Written
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import (
     RESTLESS_NANOSECONDS,
     TEXT_PROPERTIES,
@@ -98,7 +98,7 @@ class Taker:
         place = self._place
         for of_tree in place.record.tree_takings():
             done = await place.engine.place_of(place.engine.workspace_id, f"{of_tree.series}:1")
-            await asyncio.to_thread(self._tree_taken if done else self._not_taken, of_tree)
+            await in_thread(self._tree_taken if done else self._not_taken, of_tree)
         await self._texts.recover()
 
     # ---- the main path
@@ -113,14 +113,14 @@ class Taker:
             path: seen for path, seen in found.appeared.items() if path in same or not self._is_refused(path, seen)
         }
         fresh = self._first({path: seen for path, seen in appeared.items() if path not in same})
-        reads = await asyncio.to_thread(self._read_all, {**fresh, **self._paths(found.touched)})
+        reads = await in_thread(self._read_all, {**fresh, **self._paths(found.touched)})
         contents = {
             path: Content(read.content, read.digest, read.seen.signature.inode)
             for path, read in reads.items()
             if path in fresh
         }
         lost = [each for each in vanished if each not in same.values()]
-        same |= await asyncio.to_thread(renamed, record, lost, contents, await self._texts_of(lost, contents))
+        same |= await in_thread(renamed, record, lost, contents, await self._texts_of(lost, contents))
         here = {path: seen for path, seen in appeared.items() if path in same or path in fresh}
         deleted: list[str] = []
         if len(here) == len(appeared):  # else what has vanished may be among what is still to come
@@ -137,7 +137,7 @@ class Taker:
         now = self._place.clock()
         watched: list[Displaced] = []
         ended: list[str] = []
-        for displaced, read in await asyncio.to_thread(self._read_displaced, now):
+        for displaced, read in await in_thread(self._read_displaced, now):
             if read is not None and read.digest != displaced.digest:
                 await self._take_late(displaced, read)
             elif read is None or now >= displaced.until:
@@ -145,7 +145,7 @@ class Taker:
             else:
                 watched.append(self._watched(displaced, read))
         if watched or ended:
-            await asyncio.to_thread(self._watch, watched, ended)
+            await in_thread(self._watch, watched, ended)
 
     def _read_displaced(self, now: float) -> list[tuple[Displaced, Read | None]]:
         """What does not look as it was, cannot be told to be, or has been watched for long enough. None: it is gone."""
@@ -408,7 +408,7 @@ class Taker:
         """Kind and content of a file in the tree, and its text where it is one; ``eol`` as of `decode`."""
         if read.seen.kind == "symlink":
             return "symlink", read.content.decode(), None
-        text = await asyncio.to_thread(decode, read.content, eol)
+        text = await in_thread(decode, read.content, eol)
         if text is not None:
             return "text", "", text
         return "binary", await self._place.engine.keep(read.content), None
@@ -426,7 +426,7 @@ class Taker:
         properties = dict(state.properties)
         if state.kind == "text" and read.seen.kind == "file":
             at = await self._place.engine.text(file_id)
-            is_same = await asyncio.to_thread(encode, at.text, properties) == read.content
+            is_same = await in_thread(encode, at.text, properties) == read.content
             unit.taking.states.update({file_id: [State(at.version, content_hash(at.text).hex())]} if is_same else {})
         elif state.kind == "binary" and read.seen.kind == "file":
             is_same = state.content == read.digest
@@ -447,16 +447,16 @@ class Taker:
         """Whether it was done. What is refused is tried in small pieces, so that one does not hold up the others."""
         place, taking = self._place, unit.taking
         if unit.edits:
-            await asyncio.to_thread(self._announce, taking)
+            await in_thread(self._announce, taking)
             try:
                 await place.engine.edit_tree(taking.series, unit.edits, unit.texts)
             except CoscribeError as error:
                 self.waits = True
                 if error.code not in MAY_BE_LATER:  # else it is found out before anything else is done
-                    await asyncio.to_thread(self._refuse_unit, unit, error)
+                    await in_thread(self._refuse_unit, unit, error)
                 return False
         if taking.nodes or taking.gone:
-            await asyncio.to_thread(self._tree_taken, taking)
+            await in_thread(self._tree_taken, taking)
         self._alone = max(0, self._alone - 1)
         return True
 
@@ -530,18 +530,18 @@ class Taker:
         if edits:
             after = place.known(after, read.seen) if text is None else after
             taking = TreeTaking(place.series(), [after], {}, [])
-            await asyncio.to_thread(self._announce, taking)
+            await in_thread(self._announce, taking)
             await place.engine.edit_tree(taking.series, edits)
-            await asyncio.to_thread(self._tree_taken, taking)
+            await in_thread(self._tree_taken, taking)
         elif text is None:
-            await asyncio.to_thread(self._note, place.known(after._replace(digest=read.digest), read.seen))
+            await in_thread(self._note, place.known(after._replace(digest=read.digest), read.seen))
         return None if text is None else text.text
 
     async def _refused_content(self, file_id: str, read: Read, error: CoscribeError) -> None:
         if error.code in MAY_BE_LATER:
             self.waits = True
         else:
-            await asyncio.to_thread(self._refuse, self._place.record.nodes[file_id], read, error)
+            await in_thread(self._refuse, self._place.record.nodes[file_id], read, error)
 
     def _properties(
         self, node: Node, kind: messages.Kind, content: str, text: Decoded | None, read: Read
@@ -577,7 +577,7 @@ class Taker:
         """Somebody has written to a file after it was taken out of the tree. A text is an edit like any other; of a
         content that is kept whole the tree has a newer one, and this one is kept beside it."""
         watched = self._watched(displaced, read)
-        text = await asyncio.to_thread(decode, read.content) if read.seen.kind == "file" else None
+        text = await in_thread(decode, read.content) if read.seen.kind == "file" else None
         try:
             if text is None or not displaced.states:
                 raise CoscribeError(Code.CONFLICT, "it was written to when another content had taken its place")
@@ -588,9 +588,9 @@ class Taker:
             if error.code in MAY_BE_LATER:
                 self.waits = True
                 return
-            kept_as = await asyncio.to_thread(self._keep, displaced.name, read)
+            kept_as = await in_thread(self._keep, displaced.name, read)
             self._tell((displaced.file_id.encode(),), error.code.value.code, str(error), kept_as)
-            await asyncio.to_thread(self._watch, [watched])
+            await in_thread(self._watch, [watched])
 
     def _watched(self, displaced: Displaced, read: Read) -> Displaced:
         now = int(self._place.clock() * 1e9)

@@ -14,6 +14,7 @@ from coscribe.core.operation import Operation, apply, changes, from_edits, to_ed
 from coscribe.model import content_hash
 from coscribe.working_tree.record import Displaced, Taking
 from coscribe.working_tree.states import Candidate, Choice, State, beginning, bridged, choose, followed, kept, to_submit
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import Read, Workplace, to_be_read
 
 BATCH = 100
@@ -55,7 +56,7 @@ class Texts:
         for taking in self._place.record.takings():
             at = await self._place.engine.place_of(taking.file_id, f"{taking.series}:1")
             if at is None:
-                await asyncio.to_thread(self._drop, [taking])
+                await in_thread(self._drop, [taking])
             else:
                 await self._record([(taking, at.document_version)])
 
@@ -91,7 +92,7 @@ class Texts:
         submitted = [ready for ready in prepared if changes(ready.operation)]
         done = [(ready.taking, ready.taking.base.version) for ready in prepared if not changes(ready.operation)]
         if submitted:
-            await asyncio.to_thread(self._announce, [ready.taking for ready in submitted])
+            await in_thread(self._announce, [ready.taking for ready in submitted])
         dropped: list[Taking] = []
         answers = await asyncio.gather(*map(self._submit, submitted))
         for ready, answer in zip(submitted, answers, strict=True):
@@ -102,7 +103,7 @@ class Texts:
             if answer.code not in MAY_BE_LATER:
                 dropped.append(ready.taking)
         if dropped:
-            await asyncio.to_thread(self._drop, dropped)
+            await in_thread(self._drop, dropped)
         await self._record(done)
         return refused
 
@@ -112,7 +113,7 @@ class Texts:
         place, file_id, displaced = self._place, written.file_id, written.displaced
         states = place.record.states.get(file_id) or (displaced.states if displaced is not None else [])
         candidates = await self._candidates(file_id, states)
-        choice = await asyncio.to_thread(choose, candidates, written.text, newest_only=by_git)
+        choice = await in_thread(choose, candidates, written.text, newest_only=by_git)
         text, read, node = written.text, written.read, None
         if displaced is None:
             node = place.known(place.record.nodes[file_id]._replace(digest=read.digest), read.seen)
@@ -157,13 +158,13 @@ class Texts:
         since = await engine.operations(taking.file_id, base.version, version, f"{taking.series}:1")
         at = await engine.text(taking.file_id, version)
         choice = Choice(base, taking.base_text, from_edits(taking.edits))
-        bridge = await asyncio.to_thread(bridged, choice, taking.text, since, at.text)
+        bridge = await in_thread(bridged, choice, taking.text, since, at.text)
         return State(version, digest, bridge, None, True, taking.text if bridge else None)
 
     async def _record(self, done: Sequence[tuple[Taking, int]]) -> None:
         shown = [(taking, await self._state_behind(taking, version)) for taking, version in done]
         if shown:
-            await asyncio.to_thread(self._note, shown)
+            await in_thread(self._note, shown)
             self.stale.update(taking.file_id for taking, _ in shown)
 
     def _announce(self, takings: Sequence[Taking]) -> None:

@@ -28,6 +28,7 @@ from coscribe.working_tree.putting import Putter
 from coscribe.working_tree.record import Overtaken, Record
 from coscribe.working_tree.scanning import scan
 from coscribe.working_tree.taking import Taker
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import Notice, Workplace
 
 log = structlog.get_logger(__name__)
@@ -91,7 +92,7 @@ class WorkingTree:
                 news = alarm.take()
                 folders = None if news is None or folders is None else folders | news
                 is_done = await self._try(folders)
-                alarm.follow(await asyncio.to_thread(self._folders))
+                alarm.follow(await in_thread(self._folders))
                 folders = set() if is_done else folders
                 if is_done and not await self._rest(DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS):
                     folders = None
@@ -117,7 +118,7 @@ class WorkingTree:
         except Lost as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the working tree is lost: {error}") from error
         async with self._turn:
-            await asyncio.to_thread(self._disk.sync)
+            await in_thread(self._disk.sync)
 
     @asynccontextmanager
     async def at_rest(self, sequence: int) -> AsyncIterator[int]:
@@ -206,7 +207,7 @@ class WorkingTree:
             await self._look_at_engine()
             assert self._nodes is not None
             looked_at = None if self._by_git else folders  # what git has done is taken in as one
-            found = await asyncio.to_thread(scan, self._disk, self._record, self._ignores, looked_at)
+            found = await in_thread(scan, self._disk, self._record, self._ignores, looked_at)
             self._check()
             await self._taker.take(found, self._nodes, by_git=self._by_git)
             self._by_git &= self._taker.waits  # what git has left behind may not all be ready yet
@@ -221,7 +222,7 @@ class WorkingTree:
             self._texts = self._putter.left | self._taker.take_stale()
             is_done = not (self._texts | self._putter.left) - self._putter.stuck and not self._taker.waits
             if not self._texts:
-                await asyncio.to_thread(self._come_to, self._sequence, await self._engine.incarnation())
+                await in_thread(self._come_to, self._sequence, await self._engine.incarnation())
             return is_done
 
     async def close(self) -> None:
