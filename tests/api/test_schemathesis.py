@@ -64,7 +64,8 @@ REAL = ("secret", "currentPassword", "refreshToken", "to", "giver", "who", "path
 
 COVERED_BY = ("nobody", "outsider", "viewer", "editor", "owner", "administrator")
 """Each operation goes through every combination of values at the bounds once: as the first of these who may use it.
-The others get the examples, random requests and sequences; whoever may not use it meets the door in the same place."""
+The others who may use it get the examples, random requests and sequences; whoever may not meets the door in the same
+place, whatever the request, and gets the examples."""
 
 KINDS = sorted((kind for kind in CALLERS if kind != "token of one"), key=lambda kind: kind not in COVERED_BY)
 
@@ -79,6 +80,11 @@ FS_ROUTES = [
     *(("GET", what) for what in ("stat", "list", "read")),
     ("PUT", "write"),
     *(("POST", what) for what in ("mkdir", "rename", "copy", "delete", "restore", "save", "link")),
+]
+
+GIT_ROUTES = [
+    *(("GET", what) for what in ("log", "conflict")),
+    *(("POST", what) for what in ("branches", "switch", "commit", "fetch", "pull", "push")),
 ]
 
 PAST_ROUTES = ("timeline", "differences", "difference", "sessions", "blame", "archive")
@@ -106,6 +112,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "POST /api/documents/{documentId}/operations": ("413", "422"),
     # 400: a name is . or .., or something is no folder. 422: a name is .git, or too long.
     **{f"{method} /api/workspace/{{workspaceId}}/fs/{what}": ("400", "422") for method, what in FS_ROUTES},
+    # 400: what is no name of a branch, a revision or a remote.
+    **{f"{method} /api/workspace/{{workspaceId}}/git/{what}": ("400", "422") for method, what in GIT_ROUTES},
     # 400: a sequence that is not there yet, the later one before the earlier; a path that is no folder, or no text.
     **{f"GET /api/workspace/{{workspaceId}}/history/{what}": ("400", "422") for what in PAST_ROUTES},
     # 400: it is no regular expression, or one that takes too long.
@@ -258,7 +266,10 @@ def configuration(kind: str, seed: int) -> SchemathesisConfig:
             "operations": [
                 {
                     "include-name": f"{method} {path}",
-                    "phases": {"coverage": {"enabled": is_covered_by(kind, row)}},
+                    "phases": {
+                        "coverage": {"enabled": is_covered_by(kind, row)},
+                        "fuzzing": {"enabled": row.answers[kind] is None},
+                    },
                     "generation": {"max-examples": EXAMPLES_EACH if row.answers[kind] is None else 1},
                     "checks": {
                         **checks,
