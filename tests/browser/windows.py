@@ -88,6 +88,10 @@ class Window:
     async def saved(self) -> None:
         await self.until("status.isSaved")
 
+    async def kept(self) -> None:
+        """Waits until what is unsent is stored on the device: a moment after it shows."""
+        await self.page.evaluate("() => document.querySelector('.co-editor').coscribe.document.flush()")
+
     async def type(self, text: str) -> None:
         """As by keyboard, key by key, where the caret is."""
         await self.page.keyboard.type(text)
