@@ -356,6 +356,7 @@ async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: A
     await button(page, "New file").click()
     await page.keyboard.type("oil.md\n")
     await page.keyboard.type("Two barrels.")
+    await see(page.locator(".co-file:not([hidden]) .cm-content"), "Two barrels.")
     await page.get_by_role("button", name=re.compile("^State: Offline – .* kept on this device")).wait_for()
     await look.at(page, "workspace-offline")
     await page.context.set_offline(False)

@@ -170,6 +170,44 @@ async def test_files_are_made_without_a_connection(place: Place, visitors: Visit
     await shows(page, "far # Notes\n")
 
 
+SLOW_STORAGE = """
+const request = navigator.locks.request.bind(navigator.locks);
+navigator.locks.request = async (...asked) => {
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  return request(...asked);
+};"""
+
+
+async def test_what_is_typed_before_a_file_shows_is_in_it(place: Place, visitors: Visitors) -> None:
+    """Keys do not wait for a slow device: not for a new file, not for one of others. None goes to the tree, which would
+    delete what it hits, and a name that is being typed keeps the focus when a text comes late."""
+    ada = await visitors.account("ester", "Ester")
+    workspace_id = await visitors.workspace(ada, "Haste", {"a.md": "one\n", "b.md": "two\n"})
+    page = await visitors.page("ester")
+    await page.add_init_script(SLOW_STORAGE)
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "b.md").wait_for()
+    await button(page, "New file").click()
+    await page.keyboard.type("c.md\n- oilx")
+    await page.keyboard.press("Backspace")
+    await page.keyboard.type("\n- bread")
+    await shows(page, "- oil\n- bread")
+    await page.keyboard.type("!")
+    await shows(page, "- oil\n- bread!")
+    await row(page, "a.md").click()
+    await page.keyboard.type("zero\n")
+    await shows(page, "zero\none\n")
+    await tab(page, "c.md").click()
+    await row(page, "b.md").click()
+    await button(page, "New file").click()
+    await page.keyboard.type("d")
+    await shows(page, "two\n")
+    await page.keyboard.type(".md\n")
+    await page.keyboard.type("- salt")
+    await shows(page, "- salt")
+    assert await names(page) == ["a.md", "b.md", "c.md", "d.md"]
+
+
 async def test_text_files_are_uploaded(place: Place, visitors: Visitors) -> None:
     """With their line ends; what is no text is refused by name."""
     ada = await visitors.account("alma", "Alma")

@@ -8,6 +8,7 @@ import type { Document } from "@coscribe/client";
 import { useEffect, useRef } from "react";
 import { collaborate, type OnRefused } from "./binding";
 import { othersCarets } from "./carets";
+import { type EarlyKeys, isWritingElsewhere } from "./early_keys";
 import { follow } from "./follow";
 import type { FollowedPerson } from "./followed_person";
 import { isProse, languageOf } from "./language";
@@ -22,9 +23,13 @@ interface Props {
   readonly onRefused: OnRefused;
   /** What is to be seen: another object is gone to, however often it says the same. */
   readonly spot?: Spot | null;
+  /** Another one takes the focus; null: others are in front of it. */
+  readonly visit?: string | null;
+  /** What was typed before this was in front. */
+  readonly early?: EarlyKeys;
 }
 
-export function TextEditor({ document, name, followed, onRefused, spot = null }: Props) {
+export function TextEditor({ document, name, followed, onRefused, spot = null, visit = "", early }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(null);
   const named = useRef(new Compartment());
@@ -47,12 +52,21 @@ export function TextEditor({ document, name, followed, onRefused, spot = null }:
     view.current = made;
     // For whoever looks at a page from outside: browser tests, and people with the console open.
     Object.assign(place.current, { coscribe: { view: made, document } });
-    made.focus();
     return () => {
       made.destroy();
       view.current = null;
     };
   }, [document, followed, onRefused]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants the focus too
+  useEffect(() => {
+    if (view.current === null || visit === null) return;
+    const typed = early?.take(document.fileId) ?? "";
+    if (typed !== "" && !view.current.state.readOnly) {
+      view.current.dispatch(view.current.state.replaceSelection(typed), { userEvent: "input.type" });
+    }
+    if (!isWritingElsewhere()) view.current.focus();
+  }, [visit, document, followed, onRefused, early]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants its language too
   useEffect(() => {

@@ -3,6 +3,7 @@
 import type { Document, Workspace } from "@coscribe/client";
 import { Button } from "@mantine/core";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { type EarlyKeys, isWritingElsewhere } from "../editor/early_keys";
 import { TextEditor } from "../editor/editor_view";
 import type { FollowedPerson } from "../editor/followed_person";
 import { Patches } from "../editor/patches";
@@ -22,8 +23,10 @@ interface Props {
   /** Undefined: it is no text. */
   readonly document: Document | undefined;
   readonly name: string;
-  readonly isShown: boolean;
+  /** Another one each time that it is gone to; null: others are in front of it. */
+  readonly visit: string | null;
   readonly followed: FollowedPerson;
+  readonly early: EarlyKeys;
   readonly doing: Doing | undefined;
   readonly whoOf: (userId: string) => string;
   /** What is to be seen of it. */
@@ -33,16 +36,13 @@ interface Props {
 }
 
 export function OpenFile(props: Props) {
-  const { workspace, fileId, document, name, isShown } = props;
-  const place = useRef<HTMLElement>(null);
+  const { workspace, fileId, document, name, visit } = props;
+  const isShown = visit !== null;
   const wasShown = useRef(false);
   wasShown.current ||= isShown;
-  useEffect(() => {
-    if (isShown) place.current?.querySelector<HTMLElement>(".cm-content")?.focus({ preventScroll: true });
-  }, [isShown]);
   const kind = useTree(workspace, () => workspace.node(fileId)?.kind ?? "");
   return (
-    <section ref={place} className="co-file" aria-label={name} hidden={!isShown}>
+    <section className="co-file" aria-label={name} hidden={!isShown}>
       <Told {...props} />
       {wasShown.current && document !== undefined && <Text {...props} document={document} />}
       {document === undefined && kind !== "" && kind !== "text" && <NoText {...props} kind={kind} />}
@@ -50,7 +50,7 @@ export function OpenFile(props: Props) {
   );
 }
 
-function Text({ document, name, isShown, followed, spot, onAgain }: Props & { document: Document }) {
+function Text({ document, name, visit, followed, early, spot, onAgain }: Props & { document: Document }) {
   const state = useStatusOf(document, (status) => status.state);
   const hasText = useStatusOf(document, (status) => status.hasText);
   const error = useStatusOf(document, (status) => status.error);
@@ -61,6 +61,9 @@ function Text({ document, name, isShown, followed, spot, onAgain }: Props & { do
     },
     [document],
   );
+  useEffect(() => {
+    if (state === "ended") early.giveUp(document.fileId);
+  }, [state, early, document]);
   if (state === "ended") {
     return (
       <>
@@ -80,15 +83,36 @@ function Text({ document, name, isShown, followed, spot, onAgain }: Props & { do
     <>
       <Patches document={document} name={name} />
       {hasText ? (
-        <TextEditor document={document} name={name} followed={followed} onRefused={giveBack} spot={spot} />
-      ) : state === "offline" ? (
-        <NotOnThisDevice />
+        <TextEditor
+          document={document}
+          name={name}
+          followed={followed}
+          onRefused={giveBack}
+          spot={spot}
+          visit={visit}
+          early={early}
+        />
       ) : (
-        <Opening />
+        <Coming visit={visit} early={early} fileId={document.fileId}>
+          {state === "offline" ? <NotOnThisDevice /> : <Opening />}
+        </Coming>
       )}
-      {isShown && <Printed document={document} name={name} />}
+      {visit !== null && <Printed document={document} name={name} />}
     </>
   );
+}
+
+/** Takes the keys of somebody who does not wait for the text. */
+function Coming({
+  visit,
+  early,
+  fileId,
+  children,
+}: Pick<Props, "visit" | "early" | "fileId"> & React.PropsWithChildren) {
+  useEffect(() => {
+    if (visit !== null && !isWritingElsewhere()) early.expect(fileId);
+  }, [visit, early, fileId]);
+  return children;
 }
 
 /** What others have done with the file; while it is in the trash, the way back. */
@@ -129,7 +153,10 @@ function Told({ workspace, fileId, doing, whoOf, onDismiss }: Props) {
   );
 }
 
-function NoText({ workspace, fileId, name, kind }: Props & { kind: string }) {
+function NoText({ workspace, fileId, name, visit, early, kind }: Props & { kind: string }) {
+  useEffect(() => {
+    if (visit !== null) early.giveUp(fileId);
+  }, [visit, early, fileId]);
   const [content] = useState(() => workspace.node(fileId)?.content ?? "");
   return (
     <div className="co-file-said">

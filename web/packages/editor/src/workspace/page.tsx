@@ -16,6 +16,7 @@ import type { DocumentRow } from "../api/models";
 import { Problem } from "../api/problem";
 import { MoreButton, Name } from "../editor/bar";
 import { clientOf } from "../editor/connection";
+import { EarlyKeys } from "../editor/early_keys";
 import { FollowedPerson } from "../editor/followed_person";
 import { keepName, keptName } from "../editor/names";
 import { Notices } from "../editor/notices";
@@ -168,13 +169,15 @@ function Shown(props: ShownProps) {
 function Desk({ workspace, texts, outline, doings, item, name, children }: ShownProps & { children: React.ReactNode }) {
   const { workspaceId } = workspace;
   const [parameters] = useSearchParams();
-  const { state } = useLocation();
+  const { state, key } = useLocation();
   const navigate = useNavigate();
   const shownId = parameters.get("file") ?? "";
   const [tabs, setTabs] = useState<Tabs>(() => keptTabs(workspaceId));
   const documents = useSyncExternalStore(texts.subscribe, texts.open);
   const done = useSyncExternalStore(doings.subscribe, doings.all);
   const [followed] = useState(() => new FollowedPerson());
+  const [early] = useState(() => new EarlyKeys());
+  const desk = useRef<HTMLDivElement>(null);
   const [isDrawn, setDrawn] = useState(false);
   const isNarrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false });
   const hasTree = useTreeStatus(workspace, (status) => status.hasTree);
@@ -202,6 +205,7 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
     window.document.title = `${shownName === "" ? name : `${shownName} – ${name}`} · Coscribe`;
     if (shownId !== "" && shownName !== "File") keepName(shownId, shownName, workspaceId);
   }, [shownId, shownName, name, workspaceId]);
+  useEffect(() => (desk.current === null ? undefined : early.within(desk.current)), [early]);
   const around = useRef({ whoOf, shownId });
   around.current = { whoOf, shownId };
   useEffect(() => {
@@ -215,9 +219,10 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
   const show = useCallback(
     (fileId: string, spot?: Spot) => {
       setDrawn(false);
+      early.expect(fileId);
       navigate(addressOfWorkspace(workspaceId, fileId), { state: spot ? { spot } : null });
     },
-    [navigate, workspaceId],
+    [navigate, workspaceId, early],
   );
   const close = (fileId: string) => {
     const next = closed(tabs, fileId);
@@ -237,7 +242,7 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
         onFiles={isNarrow ? () => setDrawn(true) : undefined}
       />
       {children}
-      <div className="co-desk">
+      <div ref={desk} className="co-desk">
         {isNarrow ? (
           <Drawer opened={isDrawn} onClose={() => setDrawn(false)} title="Files" size={320} padding={0}>
             {side}
@@ -261,8 +266,9 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
               fileId={fileId}
               document={documents.get(fileId)}
               name={nameOf(fileId)}
-              isShown={fileId === shownId}
+              visit={fileId === shownId ? key : null}
               followed={followed}
+              early={early}
               doing={done.get(fileId)}
               spot={fileId === shownId ? spotIn(state) : null}
               whoOf={whoOf}

@@ -212,7 +212,7 @@ function NameInput({
     const name = input.current?.value.trim() ?? "";
     if (isTaken && name !== "" && name !== value) onNamed(naming, name);
     onNaming(null);
-    if (hasFocus) tree?.focus();
+    if (hasFocus && document.activeElement === input.current) tree?.focus(); // a new file has it already
   };
   return (
     <input
@@ -227,7 +227,10 @@ function NameInput({
       onBlur={() => end(true, false)}
       onKeyDown={(event) => {
         event.stopPropagation();
-        if (event.key === "Enter") end(true, true);
+        if (event.key === "Enter") {
+          event.preventDefault(); // else the line break goes to whatever has the focus by then
+          end(true, true);
+        }
         if (event.key === "Escape") end(false, true);
       }}
     />
