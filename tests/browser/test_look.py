@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -339,6 +341,21 @@ async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: A
     await look.at(page, "workspace-history")
     await link(page, "To the workspace").click()
     await row(page, "README.md").wait_for()
+    async with page.expect_file_chooser() as chooser:
+        await choose(page, "Upload", "Upload files…")
+    files = {"sea chart.png": chart(), "tides.csv": b"day,high,low\n"}
+    await (await chooser.value).set_files(
+        [FilePayload(name=n, mimeType="application/octet-stream", buffer=b) for n, b in files.items()]
+    )
+    await see(dialog(page), "tides.csv")
+    await look.at(page, "workspace-collision")
+    await button(dialog(page), "Skip it").click()
+    await see(page, "1 file uploaded. 1 file left out.")
+    await row(page, "sea chart.png").click()
+    await page.get_by_role("img", name="What “sea chart.png” shows").wait_for()
+    await look.at(page, "workspace-picture")
+    await button(page.get_by_role("region", name="Upload"), "OK").click()
+    await page.get_by_role("button", name="Close sea chart.png").click()
     await tab(page, "turning.py").click()
     small = await visitors.page("ben", viewport={"width": 360, "height": 640})
     await small.goto(address)
@@ -362,6 +379,14 @@ async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: A
     await page.context.set_offline(False)
     await button(page, "State: Saved").wait_for()
     await link(page, "To the documents").click()
+
+
+def chart() -> bytes:
+    """A picture of 320 by 200 dots, as PNG."""
+    dots = b"".join(b"\0" + bytes(v for x in range(320) for v in (x // 3, 90 + y // 3, 160)) for y in range(200))
+    parts = (b"IHDR", struct.pack(">IIBBBBB", 320, 200, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(dots)), (b"IEND", b"")
+    written = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
 def tab(page: Page, name: str) -> Locator:

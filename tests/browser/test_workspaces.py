@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from playwright.async_api import FilePayload, Locator, Page
@@ -208,26 +212,76 @@ async def test_what_is_typed_before_a_file_shows_is_in_it(place: Place, visitors
     assert await names(page) == ["a.md", "b.md", "c.md", "d.md"]
 
 
-async def test_text_files_are_uploaded(place: Place, visitors: Visitors) -> None:
-    """With their line ends; what is no text is refused by name."""
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+async def test_files_and_folders_are_uploaded(place: Place, visitors: Visitors, tmp_path: Path) -> None:
+    """Chosen and dropped, texts and others, byte for byte; what is there is asked about; downloads."""
     ada = await visitors.account("alma", "Alma")
     workspace_id = await visitors.workspace(ada, "Archive", FILES)
     page = await visitors.page("alma")
     await page.goto(f"{place.http}/w/{workspace_id}")
     await row(page, "notes.md").wait_for()
     async with page.expect_file_chooser() as chooser:
-        await button(page, "Upload text files").click()
-    sent = {"a.txt": b"one\r\ntwo\r\n", "b.bin": b"\xff\xfe\0", "c.md": "\ufeffthree".encode()}
+        await choose(page, "Upload", "Upload files…")
+    sent = {"a.txt": b"one\r\ntwo\r\n", "b.bin": b"\0\x01\xff" * 5_000, "notes.md": b"# Other notes\n"}
     await (await chooser.value).set_files(
         [FilePayload(name=name, mimeType="text/plain", buffer=content) for name, content in sent.items()]
     )
-    await see(page, "b.bin: it is no text in UTF-8")
-    assert await names(page) == ["src", "a.txt", "c.md", "notes.md"]
+    await see(dialog(page, "This file is there already"), "notes.md")
+    await button(dialog(page), "Keep both").click()
+    await see(page, "3 files uploaded.")
+    await row(page, "notes (2).md").wait_for()
     await row(page, "a.txt").click()
     await shows(page, "one\ntwo\n")
+    await row(page, "b.bin").click()
+    await see(page, "“b.bin” is binary, 15 KB. It cannot be shown here.")
+    async with page.expect_download() as downloading:
+        await link(page, "Download").click()
+    assert (await (await downloading.value).path()).read_bytes() == sent["b.bin"]
+
+    album = tmp_path / "album"
+    (album / "sea" / "nothing").mkdir(parents=True)
+    (album / "sea" / "dot.png").write_bytes(PICTURE)
+    (album / "list.md").write_text("a dot\n")
+    await drop(page, row(page, "src"), [album])
+    await see(page, "2 files uploaded.")
+    await row(page, "album").click()
+    await row(page, "sea").click()
+    await row(page, "dot.png").click()
+    await see(page, "“dot.png” is binary, 70 bytes.")
+    shown = page.get_by_role("img", name="What “dot.png” shows")
+    assert await shown.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 1
+    await row(page, "nothing").wait_for()
+    await row(page, "album").click(button="right")
+    async with page.expect_download() as downloading:
+        await page.get_by_role("menuitem", name="Download as a zip file").click()
+    packed = ZipFile(await (await downloading.value).path())
+    assert {"src/album/list.md", "src/album/sea/dot.png"} <= set(packed.namelist())
+
+    (album / "list.md").write_text("a dot, and the sea\n")
+    await drop(page, row(page, "src"), [album])
+    await see(dialog(page, "2 files are there already"), "album/sea/dot.png")
+    await button(dialog(page), "Replace").click()
+    await see(page, "2 files uploaded.")
+    await row(page, "list.md").click()
+    await shows(page, "a dot, and the sea\n")
     listed = await ada.done("GET", f"/workspace/{workspace_id}/fs/list")
     properties = {entry["name"]: entry["properties"] for entry in listed["items"]}
-    assert properties["a.txt"] == {"eol": "crlf"} and properties["c.md"] == {"bom": "yes"}
+    assert properties["a.txt"] == {"eol": "crlf"}
+
+
+async def drop(page: Page, on: Locator, paths: Sequence[Path]) -> None:
+    """As from the desktop."""
+    box = await on.bounding_box()
+    assert box is not None
+    devtools = await page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"type": kind, "x": box["x"] + 60, "y": box["y"] + box["height"] / 2, "data": data}
+        await devtools.send("Input.dispatchDragEvent", at)
 
 
 async def test_viewers_only_look_and_a_small_screen_has_a_drawer(place: Place, visitors: Visitors) -> None:

@@ -10,6 +10,10 @@ export interface Options {
   json?: unknown;
   /** Or this, as plain text. */
   text?: BodyInit;
+  /** Or this, as it is. */
+  bytes?: Blob;
+  /** Told how much of the body is on its way. */
+  sent?: (bytes: number) => void;
   headers?: Record<string, string>;
   /** Safe to send again, with this Idempotency-Key: sent again by itself while nobody knows whether it arrived. */
   once?: string;
@@ -92,10 +96,13 @@ async function attempt(method: Method, where: string, options: Options): Promise
   } else if (options.text !== undefined) {
     headers["Content-Type"] = "text/plain; charset=utf-8";
     init.body = options.text;
+  } else if (options.bytes !== undefined) {
+    headers["Content-Type"] = "application/octet-stream";
+    init.body = options.bytes;
   }
   let response: Response;
   try {
-    response = await fetch(`/api${where}`, init);
+    response = await (options.sent ? carried(`/api${where}`, init, options.sent) : fetch(`/api${where}`, init));
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new Problem(0, {
@@ -107,6 +114,32 @@ async function attempt(method: Method, where: string, options: Options): Promise
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
   throw new Problem(response.status, body, Number(response.headers.get("Retry-After") ?? 1));
+}
+
+/** As `fetch`, which says nothing of a body on its way. */
+function carried(where: string, init: RequestInit, sent: (bytes: number) => void): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(init.method ?? "GET", where);
+    for (const [name, value] of Object.entries((init.headers ?? {}) as Record<string, string>)) {
+      request.setRequestHeader(name, value);
+    }
+    request.upload.onprogress = ({ loaded }) => sent(loaded);
+    request.onload = () => {
+      const headers = new Headers();
+      for (const line of request.getAllResponseHeaders().split("\r\n")) {
+        const colon = line.indexOf(":");
+        if (colon > 0) headers.append(line.slice(0, colon), line.slice(colon + 1).trim());
+      }
+      const body = [204, 205, 304].includes(request.status) ? null : request.responseText;
+      resolve(new Response(body, { status: request.status, headers }));
+    };
+    request.onerror = () => reject(new TypeError("there was no answer"));
+    request.onabort = () => reject(new DOMException("given up", "AbortError"));
+    if (init.signal?.aborted) reject(init.signal.reason);
+    init.signal?.addEventListener("abort", () => request.abort(), { once: true });
+    if (!init.signal?.aborted) request.send(init.body as XMLHttpRequestBodyInit | null);
+  });
 }
 
 async function isStillMe(): Promise<boolean> {

@@ -5,9 +5,9 @@ import { textOf } from "../api/problem";
 import { askForText } from "../parts/dialogs";
 import { say } from "../shell/say";
 import { nameIn } from "./address";
+import { downloadAddress, folderArchiveAddress } from "./api";
 import { wayBack } from "./doings";
 import { TOP } from "./outline";
-import { upload } from "./uploading";
 
 /** Does something with the tree, or says why not. Undefined: it was not done. */
 export function act<Made>(action: () => Made): Made | undefined {
@@ -89,18 +89,14 @@ export async function askWhere(workspace: Workspace, fileId: string): Promise<vo
   });
 }
 
-export async function uploadInto(
-  workspace: Workspace,
-  folderId: string,
-  files: readonly File[],
-  isShown: (fileId: string) => boolean,
-): Promise<void> {
-  if (files.length === 0) return;
-  try {
-    const { made, refused } = await upload(workspace, folderId, files, isShown);
-    const count = made.length === 1 ? "1 file is" : `${made.length} files are`;
-    say([made.length > 0 ? `${count} here.` : "", ...refused].filter(Boolean).join("\n"));
-  } catch (error) {
-    say(wordsOf(error));
-  }
+/** A file as it is on the server; a folder as a zip file. */
+export function download(workspace: Workspace, fileId: string): void {
+  const path = workspace.path(fileId) ?? "";
+  const isFolder = workspace.node(fileId)?.kind === "directory";
+  const link = document.createElement("a");
+  link.href = isFolder
+    ? folderArchiveAddress(workspace.workspaceId, path)
+    : downloadAddress(workspace.workspaceId, path);
+  link.download = isFolder ? `${nameIn(path)}.zip` : nameIn(path);
+  link.click();
 }

@@ -2,7 +2,7 @@
 
 import type { Document, Workspace } from "@coscribe/client";
 import { Button } from "@mantine/core";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef } from "react";
 import { type EarlyKeys, isWritingElsewhere } from "../editor/early_keys";
 import { TextEditor } from "../editor/editor_view";
 import type { FollowedPerson } from "../editor/followed_person";
@@ -15,6 +15,7 @@ import { NotOnThisDevice } from "../states/not_on_this_device";
 import { Opening } from "../states/opening";
 import { putBack } from "./acts";
 import { type Doing, doingText } from "./doings";
+import { NoText } from "./no_text";
 import { useTree } from "./use_workspace";
 
 interface Props {
@@ -45,7 +46,7 @@ export function OpenFile(props: Props) {
     <section className="co-file" aria-label={name} hidden={!isShown}>
       <Told {...props} />
       {wasShown.current && document !== undefined && <Text {...props} document={document} />}
-      {document === undefined && kind !== "" && kind !== "text" && <NoText {...props} kind={kind} />}
+      {document === undefined && kind !== "" && kind !== "text" && <Untyped {...props} kind={kind} />}
     </section>
   );
 }
@@ -153,20 +154,9 @@ function Told({ workspace, fileId, doing, whoOf, onDismiss }: Props) {
   );
 }
 
-function NoText({ workspace, fileId, name, visit, early, kind }: Props & { kind: string }) {
+function Untyped({ workspace, fileId, visit, early, kind }: Props & { kind: string }) {
   useEffect(() => {
     if (visit !== null) early.giveUp(fileId);
   }, [visit, early, fileId]);
-  const [content] = useState(() => workspace.node(fileId)?.content ?? "");
-  return (
-    <div className="co-file-said">
-      {kind === "symlink" ? (
-        <p>
-          “{name}” is a link to <code>{content}</code>.
-        </p>
-      ) : (
-        <p>“{name}” is no text, so it cannot be shown here. Its content is kept byte for byte.</p>
-      )}
-    </div>
-  );
+  return <NoText workspace={workspace} fileId={fileId} kind={kind} isShown={visit !== null} />;
 }

@@ -41,6 +41,8 @@ import { TabBar } from "./tab_bar";
 import { closed, keepTabs, keptTabs, nextOf, opened, type Tabs } from "./tabs";
 import { Texts } from "./texts";
 import { TreePatches, TreeState } from "./tree_state";
+import { askAboutCollisions } from "./upload_panel";
+import { Uploads } from "./uploads";
 import { useTree, useTreeStatus } from "./use_workspace";
 
 const ShareDialog = lazy(() => import("../share/share_dialog").then((module) => ({ default: module.ShareDialog })));
@@ -101,6 +103,7 @@ interface Opened {
   readonly texts: Texts;
   readonly outline: Outline;
   readonly doings: Doings;
+  readonly uploads: Uploads;
 }
 
 function OpenWorkspace({ workspaceId, open, item, name }: OpenWorkspaceProps) {
@@ -112,6 +115,7 @@ function OpenWorkspace({ workspaceId, open, item, name }: OpenWorkspaceProps) {
       texts: new Texts(workspace),
       outline: new Outline(workspace),
       doings: new Doings(workspace),
+      uploads: new Uploads(workspace, askAboutCollisions),
     };
     const stops = [
       made.outline.follow(),
@@ -120,6 +124,7 @@ function OpenWorkspace({ workspaceId, open, item, name }: OpenWorkspaceProps) {
     setShown(made);
     return () => {
       for (const stop of stops) stop();
+      made.uploads.cancel();
       made.texts.show([]);
       void workspace.close();
     };
@@ -166,7 +171,16 @@ function Shown(props: ShownProps) {
 }
 
 /** Files, tabs and texts. Which file is in front is in the address. */
-function Desk({ workspace, texts, outline, doings, item, name, children }: ShownProps & { children: React.ReactNode }) {
+function Desk({
+  workspace,
+  texts,
+  outline,
+  doings,
+  uploads,
+  item,
+  name,
+  children,
+}: ShownProps & { children: React.ReactNode }) {
   const { workspaceId } = workspace;
   const [parameters] = useSearchParams();
   const { state, key } = useLocation();
@@ -215,7 +229,6 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
     });
   }, [doings]);
 
-  const isOpen = useCallback((fileId: string) => texts.open().has(fileId), [texts]);
   const show = useCallback(
     (fileId: string, spot?: Spot) => {
       setDrawn(false);
@@ -229,7 +242,7 @@ function Desk({ workspace, texts, outline, doings, item, name, children }: Shown
     setTabs(next);
     if (fileId === shownId) navigate(addressOfWorkspace(workspaceId, nextOf(next)), { replace: true });
   };
-  const side = <Sidebar workspace={workspace} outline={outline} shownId={shownId} onOpen={show} isShown={isOpen} />;
+  const side = <Sidebar workspace={workspace} outline={outline} uploads={uploads} shownId={shownId} onOpen={show} />;
   return (
     <div className="co-page">
       <WorkspaceBar

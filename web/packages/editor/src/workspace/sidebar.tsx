@@ -1,18 +1,21 @@
 /** Beside the text: the files, what can be made, and the trash. */
 
 import type { Workspace } from "@coscribe/client";
-import { ActionIcon, Button, FileButton } from "@mantine/core";
+import { ActionIcon, Button } from "@mantine/core";
 import { IconDots, IconFilePlus, IconFolderPlus, IconSearch, IconTrash, IconUpload } from "@tabler/icons-react";
-import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { Spot } from "../editor/spot";
 import { attempt } from "../parts/dialogs";
 import { say } from "../shell/say";
-import { act, askWhere, folderFor, remove, uploadInto } from "./acts";
+import { act, askWhere, download, folderFor, remove, wordsOf } from "./acts";
+import { type Gathered, gatherChosen } from "./gathering";
 import { type Outline, TOP } from "./outline";
 import type { RowMenuItem } from "./row_menu";
 import { SearchPanel } from "./search";
 import { Trash } from "./trash";
 import { type Naming, TreeView } from "./tree_view";
+import { UploadPanel } from "./upload_panel";
+import type { Uploads } from "./uploads";
 import { useTree, useTreeStatus } from "./use_workspace";
 
 const RowMenuAt = lazy(() => import("./row_menu"));
@@ -20,17 +23,18 @@ const RowMenuAt = lazy(() => import("./row_menu"));
 interface Props {
   readonly workspace: Workspace;
   readonly outline: Outline;
+  readonly uploads: Uploads;
   readonly shownId: string;
   readonly onOpen: (fileId: string, spot?: Spot) => void;
-  readonly isShown: (fileId: string) => boolean;
 }
 
 interface MenuAt {
-  readonly fileId: string;
+  /** null: what can be uploaded. */
+  readonly fileId: string | null;
   readonly at: { readonly x: number; readonly y: number };
 }
 
-export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props) {
+export function Sidebar({ workspace, outline, uploads, shownId, onOpen }: Props) {
   const rows = useSyncExternalStore(outline.subscribe, outline.rows);
   const canEdit = useTreeStatus(workspace, (status) => status.canEdit);
   const inTrash = useTree(workspace, () => workspace.trashed().length);
@@ -38,6 +42,8 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
   const [naming, setNaming] = useState<Naming | null>(null);
   const [menu, setMenu] = useState<MenuAt | null>(null);
   const [isTrash, setTrash] = useState(false);
+  const fileInput = useRef<HTMLInputElement>(null);
+  const folderInput = useRef<HTMLInputElement>(null);
   const [isSearching, setSearching] = useState(false);
   const chosenId = rows.some((row) => row.fileId === wantedId) ? wantedId : TOP;
   const activeId = chosenId === TOP ? (rows[0]?.fileId ?? TOP) : chosenId;
@@ -73,22 +79,64 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
     setActive(made);
     if (done.kind === "text") onOpen(made);
   };
-  const take = (folderId: string, files: readonly File[]) => {
-    if (folderId !== TOP) outline.setOpen(folderId, true);
-    void uploadInto(workspace, folderId, files, isShown);
+  const take = async (folderId: string, gathering: Gathered | Promise<Gathered>) => {
+    if (workspace.status.state !== "live") return say("Files can be uploaded when the server can be reached.");
+    if (uploads.state()?.isOver === false) return say("One upload at a time: this one is still under way.");
+    try {
+      const gathered = await gathering;
+      if (gathered.files.length + gathered.folders.length + gathered.refused.length === 0) return undefined;
+      if (folderId !== TOP) outline.setOpen(folderId, true);
+      await uploads.begin(folderId, gathered);
+    } catch (error) {
+      say(wordsOf(error));
+    }
+    return undefined;
   };
+  const input = (place: React.RefObject<HTMLInputElement | null>, isFolder: boolean) => (
+    <input
+      ref={place}
+      type="file"
+      hidden
+      multiple
+      // @ts-expect-error React does not know it
+      webkitdirectory={isFolder ? "" : undefined}
+      onChange={(event) => {
+        const files = [...(event.currentTarget.files ?? [])];
+        event.currentTarget.value = "";
+        void take(folderFor(workspace, chosenId), gatherChosen(files));
+      }}
+    />
+  );
 
-  const button = (label: string, Icon: typeof IconDots, action: () => void) => (
-    <ActionIcon variant="subtle" color="gray" size="lg" aria-label={label} title={label} onClick={action}>
+  type Press = (event: React.MouseEvent<HTMLElement>) => void;
+  const button = (label: string, Icon: typeof IconDots, action: Press, popup?: "menu") => (
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      size="lg"
+      aria-label={label}
+      title={label}
+      aria-haspopup={popup}
+      onClick={action}
+    >
       <Icon size={18} aria-hidden />
     </ActionIcon>
   );
-  const itemsOf = (fileId: string): RowMenuItem[] => {
+  const itemsOf = (fileId: string | null): RowMenuItem[] => {
+    if (fileId === null) {
+      return [
+        { text: "Upload files…", action: () => fileInput.current?.click() },
+        { text: "Upload a folder…", action: () => folderInput.current?.click() },
+      ];
+    }
     const isFolder = workspace.node(fileId)?.kind === "directory";
     const path = workspace.path(fileId) ?? "";
     const looking: RowMenuItem[] = [
       ...(isFolder ? [] : [{ text: "Open", keys: "Enter", action: () => onOpen(fileId) }]),
       { text: "Copy its path", action: () => void attempt(() => copy(path)) },
+      ...(isFolder && !canEdit
+        ? []
+        : [{ text: isFolder ? "Download as a zip file" : "Download", action: () => download(workspace, fileId) }]),
     ];
     if (!canEdit) return looking;
     return [
@@ -108,9 +156,9 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
           <>
             {button("New file", IconFilePlus, () => make("text"))}
             {button("New folder", IconFolderPlus, () => make("directory"))}
-            <FileButton multiple onChange={(files) => take(folderFor(workspace, chosenId), files)}>
-              {({ onClick }) => button("Upload text files", IconUpload, onClick)}
-            </FileButton>
+            {button("Upload", IconUpload, (event) => setMenu({ fileId: null, at: below(event.currentTarget) }), "menu")}
+            {input(fileInput, false)}
+            {input(folderInput, true)}
           </>
         )}
         <span className="co-side-gap">{isSearching && "Search in files"}</span>
@@ -125,27 +173,19 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
         >
           <IconSearch size={18} aria-hidden />
         </ActionIcon>
-        {activeId !== TOP && !isSearching && (
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            size="lg"
-            aria-label="Actions for the chosen file"
-            title="Actions for the chosen file"
-            aria-haspopup="menu"
-            onClick={(event) => {
-              const { left, bottom } = event.currentTarget.getBoundingClientRect();
-              setMenu({ fileId: activeId, at: { x: left, y: bottom } });
-            }}
-          >
-            <IconDots size={18} aria-hidden />
-          </ActionIcon>
-        )}
+        {activeId !== TOP &&
+          !isSearching &&
+          button(
+            "Actions for the chosen file",
+            IconDots,
+            (event) => setMenu({ fileId: activeId, at: below(event.currentTarget) }),
+            "menu",
+          )}
       </div>
       {isSearching && <SearchPanel workspaceId={workspace.workspaceId} onOpen={onOpen} />}
       {!isSearching && rows.length === 0 && naming === null && (
         <p className="co-side-empty">
-          {canEdit ? "No files yet. Make the first one, or drop text files here." : "No files yet."}
+          {canEdit ? "No files yet. Make the first one, or drop files and folders here." : "No files yet."}
         </p>
       )}
       {!isSearching && (
@@ -162,9 +202,10 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
           onNaming={setNaming}
           onNamed={named}
           onMenu={(fileId, at) => setMenu({ fileId, at })}
-          onFiles={take}
+          onDropped={(folderId, gathered) => void take(folderId, gathered)}
         />
       )}
+      <UploadPanel uploads={uploads} />
       <div className="co-side-foot">
         <Button
           size="compact-sm"
@@ -182,7 +223,7 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
         {menu !== null && (
           <RowMenuAt
             key={`${menu.fileId} ${menu.at.x} ${menu.at.y}`}
-            label={`Actions for ${workspace.path(menu.fileId)}`}
+            label={menu.fileId === null ? "Upload" : `Actions for ${workspace.path(menu.fileId)}`}
             at={menu.at}
             items={itemsOf(menu.fileId)}
             onClose={() => setMenu(null)}
@@ -191,6 +232,12 @@ export function Sidebar({ workspace, outline, shownId, onOpen, isShown }: Props)
       </Suspense>
     </nav>
   );
+}
+
+/** Where a menu of a button begins. */
+function below(button: HTMLElement): { x: number; y: number } {
+  const { left, bottom } = button.getBoundingClientRect();
+  return { x: left, y: bottom };
 }
 
 async function copy(path: string): Promise<void> {

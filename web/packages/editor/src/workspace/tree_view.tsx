@@ -7,6 +7,7 @@ import type { Workspace } from "@coscribe/client";
 import { IconChevronDown, IconChevronRight, IconFile, IconFileDigit, IconFolder, IconLink } from "@tabler/icons-react";
 import { type DragEvent, type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { folderFor, moveInto, remove } from "./acts";
+import { type Gathered, gatherDropped } from "./gathering";
 import { type Outline, type Row, stepOf, TOP, typedAhead } from "./outline";
 
 /** Pixels. All rows have it, so the place of each is known without drawing it. */
@@ -41,7 +42,7 @@ interface Props {
   readonly onNaming: (naming: Naming | null) => void;
   readonly onNamed: (naming: Naming, name: string) => void;
   readonly onMenu: (fileId: string, at: { x: number; y: number }) => void;
-  readonly onFiles: (folderId: string, files: readonly File[]) => void;
+  readonly onDropped: (folderId: string, gathered: Promise<Gathered>) => void;
 }
 
 type Line = Row | Extract<Naming, { what: "new" }>;
@@ -289,7 +290,7 @@ function useSight(place: React.RefObject<HTMLDivElement | null>, count: number) 
 }
 
 /** Rows that are dragged to another folder, and files from elsewhere. */
-function useDropping({ workspace, outline, canEdit, onFiles }: Props) {
+function useDropping({ workspace, outline, canEdit, onDropped }: Props) {
   const [over, setOver] = useState<string | null>(null);
   const waiting = useRef(0);
   const leave = () => {
@@ -319,7 +320,7 @@ function useDropping({ workspace, outline, canEdit, onFiles }: Props) {
       leave();
       const fileId = event.dataTransfer.getData(MINE);
       if (fileId !== "") moveInto(workspace, fileId, folderId);
-      else onFiles(folderId, [...event.dataTransfer.files]);
+      else onDropped(folderId, gatherDropped(event.dataTransfer));
     },
   });
   return { over, on };
