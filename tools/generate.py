@@ -70,6 +70,8 @@ MEANINGS = {
     "have": "what is left from before; without it the answer is a snapshot",
     "Resend.have": "where the replica is",
     "inFlight": "the ids that were sent and never acknowledged; the answer names the fate of each",
+    "lastCursor": "where my caret was when I last had the file open",
+    "Join.lastCursor": "whether `live` is to say where my caret was when I last had the file open",
     "snapshotSequenceId": "the sequence that the snapshot shows",
     "snapshotVersion": "the version that the snapshot shows",
     "incarnation": "which log it is; another one after a restore from a backup",

@@ -122,6 +122,7 @@ class Coscribe:
             quotas=settings.quotas,
             quota_source=self._people.quotas if self._people is not None else None,
             tracer=self._tracer,
+            cursors=storage,
         )
         if settings.policy.segments_per_sweep:
             self.collaboration.snapshots.compact_with(_compaction(storage, self.collaboration.router, settings.policy))

@@ -80,6 +80,9 @@ class Metrics:
         )
         self.snapshots_saving = Gauge("coscribe_snapshots_saving", "Snapshots on their way to disk", registry=registry)
         self.snapshots_failed = Counter("coscribe_snapshots_failed", "Snapshots not stored", registry=registry)
+        self.last_cursors_waiting = Gauge(
+            "coscribe_last_cursors_waiting", "Carets to be kept, not written yet", registry=registry
+        )
         self.references = Gauge("coscribe_references", "Users whose reference in the log is known", registry=registry)
         self.ready = Gauge("coscribe_ready", "1 where /readyz says so", registry=registry)
         self.disk_free = Gauge("coscribe_disk_free_bytes", "Room on the disk of the data folder", registry=registry)

@@ -755,3 +755,26 @@ async def test_where_too_many_connections_are_open_it_waits_and_comes_again(paus
         await pauses.happened(3)
         assert client.connects == 1
     assert [pause >= 5 for pause in pauses.seconds[:2]] == [True, True]
+
+
+async def test_the_caret_is_where_it_was_the_last_time(server: ServerProcess, file_id: str) -> None:
+    async with crew(server) as the:
+        ann, bob = the.join("ann"), the.join("bob")
+        notes, his = await ann.open(file_id), await bob.open(file_id)
+        notes.insert(0, "one two three")
+        await notes.synced()
+        await his.reached(notes.sequence)
+        assert notes.last_cursor is None
+        his.set_cursor(4, 7)
+        await ann.until(lambda: notes.participants[bob.connection_id].cursor is not None)
+        await his.close()
+        notes.insert(0, "zero ")
+        await notes.synced()
+        again = await bob.open(file_id)
+        assert again.last_cursor == (9, 12)
+
+        def where() -> messages.Cursor | None:
+            there = notes.participants.get(bob.connection_id)
+            return None if there is None else there.cursor
+
+        await ann.until(lambda: where() == messages.Cursor(9, 12))

@@ -151,7 +151,7 @@ async def test_joining_by_snapshot_then_by_tail() -> None:
     client = Scripted(Server("text"))
     notes = client.notes
     notes.connected()
-    assert client.sent == [messages.Join(FILE)]
+    assert client.sent == [messages.Join(FILE, last_cursor=True)]
     client.snapshot()
     assert client.sent == [messages.SnapshotApplied(FILE, 0)]
     client.live()

@@ -26,6 +26,7 @@ from coscribe.documents.ports import (
     AccessChange,
     Append,
     AppendResult,
+    CursorRepo,
     Identity,
     OpLog,
     PathRights,
@@ -49,8 +50,8 @@ PATIENCE = 5.0
 Json = Any
 
 
-class Storage(OpLog, SnapshotRepo, Protocol):
-    """What a server needs: both ports in one object."""
+class Storage(OpLog, SnapshotRepo, CursorRepo, Protocol):
+    """What a server needs: all ports in one object."""
 
 
 class HoldingLog:
@@ -195,6 +196,7 @@ class Server:
             now=lambda: self.time,
             salts=lambda wanted: [next(self._numbers).to_bytes(SALT_BYTES, "big") for _ in range(wanted)],
             budgets=budgets,
+            cursors=port,
         )
         context = Context(
             self.collaboration,

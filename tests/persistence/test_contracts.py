@@ -13,6 +13,7 @@ from coscribe.documents.ports import OpLog
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
+from tests.contracts.cursor_repo import AnyCursors, CursorRepoContract
 from tests.contracts.op_log import OpLogContract
 from tests.contracts.pruning import PruningContract
 from tests.contracts.snapshot_repo import AnyStorage, SnapshotRepoContract
@@ -49,3 +50,12 @@ class TestPruning(PruningContract):
 
 class TestSnapshotRepo(SnapshotRepoContract):
     pass
+
+
+class TestCursorRepo(CursorRepoContract):
+    @pytest.fixture(params=["memory", "sqlite"])
+    async def storage(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyCursors]:
+        migrate(tmp_path / "log.db")
+        made: AnyCursors = MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "log.db")
+        yield made
+        await made.close()

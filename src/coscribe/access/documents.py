@@ -40,6 +40,7 @@ from coscribe.persistence.schema import (
     group_members,
     heads,
     invitations,
+    last_cursors,
     link_visitors,
     log_segments,
     named_versions,
@@ -552,6 +553,7 @@ def _purge_rest(connection: Connection, key: int) -> None:
     of_file = select(files.c.file_key).where(files.c.workspace_key == key)
     connection.execute(delete(link_visitors).where(link_visitors.c.link_id.in_(links)))
     connection.execute(delete(file_snapshots).where(file_snapshots.c.file_key.in_(of_file)))
+    connection.execute(delete(last_cursors).where(last_cursors.c.file_key.in_(of_file)))
     connection.execute(update(api_tokens).where(api_tokens.c.workspace_key == key).values(revoked_at=now()))
     purge_project(connection, key)
     for table in (

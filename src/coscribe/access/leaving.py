@@ -27,6 +27,7 @@ from coscribe.persistence.schema import (
     group_members,
     groups,
     invitations,
+    last_cursors,
     link_visitors,
     named_versions,
     one_time_secrets,
@@ -163,6 +164,9 @@ def erase(connection: Connection, caller: Caller) -> Left:
     connection.execute(delete(path_rules).where(path_rules.c.member_kind == "user", path_rules.c.member_id == account))
     owned_groups = connection.execute(select(groups.c.group_id).where(groups.c.owner_id == account)).scalars().all()
     felt = [document_id for group_id in owned_groups for document_id in dissolve(connection, group_id)]
+    theirs = (authors.c.user_id == account) | authors.c.user_id.startswith(f"{account}+", autoescape=True)
+    refs = select(authors.c.author_ref).where(theirs)
+    connection.execute(delete(last_cursors).where(last_cursors.c.author_ref.in_(refs)))
     for signed in (authors.c.user_id, named_versions.c.named_by):
         by_them = (signed == account) | signed.startswith(f"{account}+", autoescape=True)
         connection.execute(update(signed.table).where(by_them).values({signed: None}))

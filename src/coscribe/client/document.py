@@ -71,6 +71,10 @@ class Document(Opened[Replica]):
         self._listeners: list[Callable[[Change], None]] = []
         self._check_wanted = False
         self._following = None if client.tracer is None else Following(client.tracer, replica.file_id)
+        self._wants_cursor = True
+        self.last_cursor: tuple[int, int] | None = None
+        """Anchor and head of our selection when we last had the file open, on whatever device; in the text as it is
+        when it gets live for the first time. The others are shown it there, until `set_cursor` says otherwise."""
         self.patches: list[Patch] = []
         self.path = ""
         self.is_trashed = False
@@ -301,8 +305,19 @@ class Document(Opened[Replica]):
 
     def _go_live(self, message: messages.Live) -> None:
         super()._go_live(message)
+        self._take_cursor(message)
         if self._check_wanted:
             self._ask_checksum()
+
+    def _take_cursor(self, message: messages.Live) -> None:
+        """The caret is where it was the last time. (We were told once; from now on we know better.)"""
+        self._wants_cursor = False
+        cursor = message.last_cursor
+        if isinstance(cursor, messages.Cursor):
+            anchor, head = (self._replica.position_in_text(at) for at in (cursor.anchor, cursor.head))
+            self.last_cursor = anchor, head
+            shown = messages.SetPresence(self.file_id, message.document_version, cursor)
+            self._client.send(codec.encode(shown))
 
     # ---- sending
 

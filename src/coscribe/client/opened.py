@@ -97,6 +97,7 @@ class Opened(Generic[_R]):
         self._to_save = 0
         self._saves_refused = 0
         self._save_refusal: CoscribeError | None = None
+        self._wants_cursor = False
         self.role: messages.Role = "viewer"
         self.participants: dict[str, messages.Participant] = {}
         self.heals = 0
@@ -254,7 +255,8 @@ class Opened(Generic[_R]):
             return
         self._state = State.JOINING
         have = None if self._afresh else self._have()
-        self._client.send(codec.encode(messages.Join(self.file_id, have, self._replica.ids_in_flight())))
+        ids = self._replica.ids_in_flight()
+        self._client.send(codec.encode(messages.Join(self.file_id, have, ids, self._wants_cursor)))
 
     def _leave_and_join(self) -> None:
         self._client.send(codec.encode(messages.Leave(self.file_id)))

@@ -35,6 +35,7 @@ from coscribe.core.operation import (
     growth,
     invert,
     know_deleted,
+    move_position,
     reach,
     simplify,
     transform,
@@ -176,6 +177,12 @@ class Replica:
 
     def lineage(self) -> messages.Lineage:
         return messages.Lineage(self.incarnation, self.sequence, self.chain_hash)
+
+    def position_in_text(self, position: int) -> int:
+        """Where a position in the server's text of now is in ours, which has what is pending on top."""
+        for pending in self.pending:
+            position = move_position(position, pending.operation, before_insert=True)
+        return position
 
     # ---- theirs
 

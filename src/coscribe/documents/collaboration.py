@@ -22,6 +22,7 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import structlog
+from msgspec import UNSET, UnsetType
 
 from coscribe.core.dedup import Answer, split_id
 from coscribe.core.document_state import Limits
@@ -31,12 +32,14 @@ from coscribe.documents.budget import AccountBuckets, Budgets
 from coscribe.documents.committer import Committer
 from coscribe.documents.differences import edits_between
 from coscribe.documents.document_router import DocumentRouter
+from coscribe.documents.last_cursors import KeptCursor, LastCursors
 from coscribe.documents.opened import Lineage, Opened, OpenFile, OpenTree, effect_of
 from coscribe.documents.past import TextAt, text_at
 from coscribe.documents.paths import is_shown, may_change, may_read
 from coscribe.documents.ports import (
     Access,
     Blob,
+    CursorRepo,
     Home,
     Identity,
     OpLog,
@@ -84,7 +87,7 @@ class Membership:
 
     ``role`` counts at once for whatever is still to be decided; ``generation`` says when it was asked for. ``ending``:
     access is gone; nothing new is taken in or answered, and in a moment this will be done and the member out.
-    ``rights``: in a tree, on its paths.
+    ``rights``: in a tree, on its paths. ``last_cursor``: where the caret was before, if that was asked for.
     """
 
     session: WorkspaceSession
@@ -96,6 +99,7 @@ class Membership:
     subscriber: Subscriber
     participant: Participant
     rights: PathRights | None = None
+    last_cursor: KeptCursor | None = None
     snapshot_sequence: int = -1
     live: bool = False
     ending: asyncio.Future[None] | None = None
@@ -169,7 +173,7 @@ class Collaboration:
     """The pipeline with its storage; made once, by the composition root.
 
     ``clock`` gives microseconds since 1970, ``now`` monotonic seconds, ``salts`` so many fresh 16-byte salts.
-    ``tracer`` None: operations are not traced.
+    ``tracer`` None: operations are not traced. ``cursors`` None: nobody's last cursor is kept.
     """
 
     def __init__(
@@ -188,6 +192,7 @@ class Collaboration:
         quotas: Quotas | None = None,
         quota_source: QuotaSource | None = None,
         tracer: Tracer | None = None,
+        cursors: CursorRepo | None = None,
     ) -> None:
         self.limits = limits
         self.generation = 0
@@ -204,6 +209,7 @@ class Collaboration:
             op_log, snapshots, limits, self._committer, now, self._budgets, quotas or Quotas(), quota_source
         )
         self.snapshots = SnapshotManager(snapshots, op_log, self.router, policy, self._committer.settled, clock, now)
+        self._last_cursors = None if cursors is None else LastCursors(cursors, op_log, clock)
         self._moved: dict[Opened, dict[Subscriber, None]] = {}
         self._news: dict[tuple[Opened, Subscriber], Participant] = {}
         self._references: dict[str, int] = {}
@@ -383,11 +389,14 @@ class Collaboration:
             # Nothing that is asked of a tree is based on a past: of the same log all fates are known.
             is_same_log = have is not None and have.incarnation == session.workspace.incarnation
             known = has_past or (is_same_log and isinstance(file, OpenTree))
+            last_cursor = await self._last_cursor(session, file, author) if message.last_cursor else None
             fates = await self._fates(session, file, user_id, message, evidence, known)
             if fates is not None and session.holds(file) and generation == self.generation:
                 break
         participant = Participant(connection_id, user_id, identity.display_name, identity.color, role)
-        member = Membership(session, file, identity, author, role, generation, subscriber, participant, rights)
+        member = Membership(
+            session, file, identity, author, role, generation, subscriber, participant, rights, last_cursor
+        )
         self._access.opened(identity, message.file_id)
         # From here to the end is one turn: the fates, the text and the tail are of one moment.
         file.participants[subscriber] = participant
@@ -550,6 +559,7 @@ class Collaboration:
             member.role,
             fates,
             list(file.participants.values()),
+            _cursor_in(file, member.last_cursor),
         )
         last_sequence = state.last_sequence
         tree = None if session.tree is None else session.tree.state.tree
@@ -1228,9 +1238,22 @@ class Collaboration:
         """Takes in a cursor; the others are told at the end of the interval."""
         member.participant.document_version = message.document_version
         member.participant.cursor = message.cursor
+        file = member.file
+        if self._last_cursors is not None and message.cursor is not None and isinstance(file, OpenFile):
+            self._last_cursors.moved(file, member.author.reference, message.document_version, message.cursor)
         if not self._moved:
             asyncio.get_running_loop().call_later(PRESENCE_INTERVAL, self._tell_moves)
         self._moved.setdefault(member.file, {})[member.subscriber] = None
+
+    async def _last_cursor(self, session: WorkspaceSession, file: Opened, author: Author) -> KeptCursor | None:
+        if self._last_cursors is None or not isinstance(file, OpenFile):
+            return None
+        return await self._last_cursors.of(file, author.user_id, author.reference, session.durable_sequence)
+
+    async def keep_cursors(self) -> None:
+        """Stores where carets are, for when somebody opens a file again."""
+        if self._last_cursors is not None:
+            await self._last_cursors.flush()
 
     def _tell_moves(self) -> None:
         moved, self._moved = self._moved, {}
@@ -1265,6 +1288,7 @@ class Collaboration:
         await self._committer.drain()
         await self.snapshots.settle()
         await self.router.settle()
+        await self.keep_cursors()
 
     async def forget(self, file_id: str) -> None:
         """Lets a document go whose rows are about to be deleted; nobody has the right to open it any more."""
@@ -1276,6 +1300,10 @@ class Collaboration:
 
     def _session_lost(self, session: WorkspaceSession) -> None:
         self.router.drop(session)
+
+
+def _cursor_in(file: Opened, cursor: KeptCursor | None) -> messages.Cursor | UnsetType:
+    return UNSET if cursor is None or not isinstance(file, OpenFile) else cursor.within(file.state)
 
 
 def _place(tree: Tree, file: OpenFile) -> bytes:

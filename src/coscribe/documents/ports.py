@@ -232,6 +232,32 @@ class SnapshotRepo(Protocol):
         ...
 
 
+class LastCursor(NamedTuple):
+    """Where the caret of an author was in a file: a selection in the text of ``version``. ``moved_at``: microseconds
+    since 1970."""
+
+    file_key: int
+    author_ref: int
+    version: int
+    anchor: int
+    head: int
+    moved_at: int
+
+
+class CursorRepo(Protocol):
+    """Last cursors. Adapters pass tests/contracts/cursor_repo.py."""
+
+    async def keep_cursors(self, cursors: Sequence[LastCursor], *, per_person: int, per_file: int) -> None:
+        """Stores cursors, each in the place of the one before of that author in that file, in one transaction. Of these
+        authors, and of these files, those that moved longest ago are forgotten beyond so many. A file that is not there
+        any more is passed over."""
+        ...
+
+    async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:
+        """The one that is stored."""
+        ...
+
+
 class BlobDraft(Protocol):
     """A blob that is being written."""
 

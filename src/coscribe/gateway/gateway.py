@@ -181,6 +181,8 @@ class Gateway:
                     watch.end(CoscribeError(Code.SESSION_ENDED))
             with _going_on("sweep"):
                 await self.context.collaboration.snapshots.sweep()
+            with _going_on("cursors"):
+                await self.context.collaboration.keep_cursors()
 
 
 def _is_about(change: AccessChange, watch: Watch) -> bool:

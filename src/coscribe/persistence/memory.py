@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from coscribe.core.dedup import Record, split_id
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.ports import Append, AppendResult, BlobUse, Home, Prunable, Retained, Segment, SegmentSize
+from coscribe.documents.ports import (
+    Append,
+    AppendResult,
+    BlobUse,
+    Home,
+    LastCursor,
+    Prunable,
+    Retained,
+    Segment,
+    SegmentSize,
+)
 from coscribe.model import GENESIS, NOTHING_PRUNED, File, FileSnapshot, LogEntry, Pruned, Workspace, file_key
 
 
@@ -36,7 +46,8 @@ class _Stored:
 
 
 class MemoryStorage:
-    """OpLog and SnapshotRepo in dictionaries. ``incarnation`` and ``secret`` are the same for all its workspaces."""
+    """OpLog, SnapshotRepo and CursorRepo in dictionaries. ``incarnation`` and ``secret`` are the same for all
+    workspaces."""
 
     def __init__(self, incarnation: str = "memory", secret: bytes = bytes(16)) -> None:
         self._incarnation = incarnation
@@ -47,6 +58,7 @@ class MemoryStorage:
         self._authors: dict[str, int] = {}
         self._snapshots: dict[int, list[FileSnapshot]] = {}
         self._saved: dict[int, int] = {}
+        self._cursors: dict[tuple[int, int], LastCursor] = {}
 
     async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
         if workspace_id not in self._by_id:
@@ -233,3 +245,16 @@ class MemoryStorage:
 
     async def saved(self, file_key: int) -> int:
         return self._saved.get(file_key, 0)
+
+    async def keep_cursors(self, cursors: Sequence[LastCursor], *, per_person: int, per_file: int) -> None:
+        there = {file.key for stored in self._by_key.values() for file in stored.files}
+        kept = self._cursors
+        kept.update({cursor[:2]: cursor for cursor in cursors if cursor.file_key in there})
+        for of, keep in (("author_ref", per_person), ("file_key", per_file)):
+            for key in {getattr(cursor, of) for cursor in cursors}:
+                theirs = sorted((c for c in kept.values() if getattr(c, of) == key), key=lambda c: -c.moved_at)
+                for cursor in theirs[keep:]:
+                    del kept[cursor[:2]]
+
+    async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:
+        return self._cursors.get((file_key, author_ref))

@@ -233,6 +233,26 @@ file_snapshots = Table(
     Index("ix_file_snapshots_file_key_sequence", "file_key", "sequence"),
 )
 
+last_cursors = Table(
+    "last_cursors",
+    metadata,
+    Column("author_ref", _Key, primary_key=True, autoincrement=False),
+    Column(
+        "file_key",
+        _Key,
+        ForeignKey("files.file_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("version", BigInteger, nullable=False, comment="of the text that the positions are in"),
+    Column("anchor", BigInteger, nullable=False, comment="code points"),
+    Column("head", BigInteger, nullable=False),
+    Column("moved_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("ix_last_cursors_author_ref_moved_at", "author_ref", "moved_at"),
+    Index("ix_last_cursors_file_key_moved_at", "file_key", "moved_at"),
+    sqlite_with_rowid=False,
+)
+
 file_blobs = Table(
     "file_blobs",
     metadata,

@@ -38,6 +38,7 @@ from coscribe.documents.ports import (
     Blob,
     BlobUse,
     Home,
+    LastCursor,
     Prunable,
     Retained,
     Segment,
@@ -69,6 +70,7 @@ from coscribe.persistence.schema import (
     file_snapshots,
     files,
     heads,
+    last_cursors,
     operation_series,
     workspaces,
 )
@@ -160,6 +162,29 @@ _BLOBS = _sql(
 )
 _IS_USED = _sql(select(file_blobs.c.hash).where(file_blobs.c.hash == bindparam("hash"))) + " LIMIT 1"
 _PUT_BLOB = "INSERT OR IGNORE INTO file_blobs (workspace_key, hash, file_key, size) VALUES (?, ?, ?, ?)"
+_CURSOR_COLUMNS = ", ".join(LastCursor._fields)
+_PUT_CURSOR = (
+    f"INSERT INTO last_cursors ({_CURSOR_COLUMNS}) SELECT :{_CURSOR_COLUMNS.replace(', ', ', :')}"
+    " WHERE EXISTS (SELECT 1 FROM files WHERE files.file_key = :file_key)"
+    " ON CONFLICT (author_ref, file_key) DO UPDATE SET version = excluded.version, anchor = excluded.anchor,"
+    " head = excluded.head, moved_at = excluded.moved_at"
+)
+_LAST_CURSOR = _sql(
+    select(*(last_cursors.c[name] for name in LastCursor._fields)).where(
+        last_cursors.c.file_key == bindparam("file"), last_cursors.c.author_ref == bindparam("author")
+    )
+)
+
+
+def _old_cursors(of: str) -> str:
+    """Deletes those of an author, or of a file, that moved before the last so many."""
+    return (
+        f"DELETE FROM last_cursors WHERE {of} = :{of} AND moved_at < (SELECT moved_at FROM last_cursors"
+        f" WHERE {of} = :{of} ORDER BY moved_at DESC LIMIT 1 OFFSET :keep - 1)"
+    )
+
+
+_OLD_CURSORS = {of: _old_cursors(of) for of in ("author_ref", "file_key")}
 _HOME = _sql(
     select(workspaces.c.workspace_id, workspaces.c.kind)
     .join(files, files.c.workspace_key == workspaces.c.workspace_key)
@@ -394,7 +419,7 @@ def _tell(
 
 
 class SqliteStorage:
-    """OpLog and SnapshotRepo over one SQLite file whose schema is up to date (see `migrate`).
+    """OpLog, SnapshotRepo and CursorRepo over one SQLite file whose schema is up to date (see `migrate`).
 
     ``turn`` is held while something is written: whoever else writes to the file in this process takes it, too. SQLite
     has one write lock, and who finds it taken sleeps for some milliseconds before it looks again.
@@ -532,6 +557,20 @@ class SqliteStorage:
     async def saved(self, file_key: int) -> int:
         row = await self._reader.run(lambda db: db.execute(_SAVED, {"file": file_key}).fetchone())
         return 0 if row is None else int(row[0])
+
+    async def keep_cursors(self, cursors: Sequence[LastCursor], *, per_person: int, per_file: int) -> None:
+        def job(db: sqlite3.Connection) -> None:
+            db.executemany(_PUT_CURSOR, [cursor._asdict() for cursor in cursors])
+            for of, keep in (("author_ref", per_person), ("file_key", per_file)):
+                concerned = {getattr(cursor, of) for cursor in cursors}
+                db.executemany(_OLD_CURSORS[of], [{of: key, "keep": keep} for key in concerned])
+
+        await self._writer.run(lambda db: _in_transaction(db, lambda: job(db)))
+
+    async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:
+        arguments = {"file": file_key, "author": author_ref}
+        row = await self._reader.run(lambda db: db.execute(_LAST_CURSOR, arguments).fetchone())
+        return None if row is None else LastCursor(*row)
 
     async def close(self) -> None:
         await self._reader.stop()

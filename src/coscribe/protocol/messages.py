@@ -256,11 +256,12 @@ class Hello(Message):
 class Join(Message):
     """Open a file, or, by the workspace's id, the tree of a workspace. ``have``: what is left from before, for a tail
     instead of a snapshot. ``inFlight``: the ids of operations that were sent and never acknowledged; the answer names
-    the fate of each."""
+    the fate of each. ``lastCursor``: `live` is to say where my caret was when I last had the file open."""
 
     file_id: FileId
     have: Have | None = None
     in_flight: list[OperationId] = []
+    last_cursor: bool = False
 
 
 class SnapshotApplied(Message):
@@ -455,7 +456,9 @@ class TreeNotes(Message):
 
 
 class Live(Message):
-    """The tail is through: from here on operations come as they are committed."""
+    """The tail is through: from here on operations come as they are committed. ``lastCursor``: where my caret was when
+    I last had the file open, on whatever device, in the text of ``documentVersion``; where it was asked for and is
+    known. Nobody else is told."""
 
     file_id: str
     server_sequence_id: int
@@ -464,6 +467,7 @@ class Live(Message):
     role: Role
     fates: list[OperationFate]
     participants: list[Participant]
+    last_cursor: Cursor | msgspec.UnsetType = msgspec.UNSET
 
 
 class Ack(Message):

@@ -164,6 +164,7 @@ export class Document implements Kept {
   #afresh = false;
   #holdsRefused = false;
   #joinsRefused = 0;
+  #hasBeenLive = false;
   #failed: CoscribeError | null = null;
   #removed: CoscribeError | null = null;
   #checkWanted = false;
@@ -223,6 +224,12 @@ export class Document implements Kept {
   /** Who has the file open, by connection; another map after each change. */
   get participants(): ReadonlyMap<string, Participant> {
     return this.#presence.participants;
+  }
+
+  /** Where we are: what `setCursor` has said; before that, once we are live, where we were when we last had the file open,
+   * on whatever device; null: nowhere. It moves along with the text. */
+  get cursor(): { readonly anchor: number; readonly head: number } | null {
+    return this.#presence.cursor;
   }
 
   /** The text between two UTF-16 positions. Errors: RangeError, also inside a surrogate pair. */
@@ -519,6 +526,7 @@ export class Document implements Kept {
       fileId: this.fileId,
       ...(isKnown ? { have: { ...replica.lineage(), documentVersion: replica.version } } : {}),
       inFlight: replica.inFlight.map((pending) => pending.operationId),
+      ...(this.#hasBeenLive ? {} : { lastCursor: true }),
     });
   }
 
@@ -727,6 +735,10 @@ export class Document implements Kept {
     this.#removed = null;
     this.#failed = null;
     this.#presence.replace(message.participants);
+    if (!this.#hasBeenLive && message.lastCursor !== undefined) {
+      this.#presence.comeBack(message.documentVersion, message.lastCursor);
+    }
+    this.#hasBeenLive = true;
     if (replica.inFlight.length > 0) this.#sendFrozen();
     else this.#sendNext();
     this.#presence.tell();

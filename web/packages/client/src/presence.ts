@@ -69,6 +69,19 @@ export class Presence {
     this.tell();
   }
 
+  /** Our selection, in UTF-16 units of our text; null: nobody has said. */
+  get cursor(): { readonly anchor: number; readonly head: number } | null {
+    return this.#cursor === null ? null : this.#inUnits(this.#cursor);
+  }
+
+  /** Where we were the last time, at a version that the replica has; it counts unless we are somewhere by now. */
+  comeBack(version: number, { anchor, head }: Cursor): void {
+    if (this.#cursor !== null) return;
+    const { userId } = this.#replica;
+    const [from, to] = [anchor, head].map((at) => this.#replica.cursorToLocal(version, at, userId));
+    if (from != null && to != null) this.#cursor = { anchor: from, head: to };
+  }
+
   /** The text is another one: what we had selected is not there any more. */
   forgetCursor(): void {
     this.#cursor = null;
@@ -156,13 +169,17 @@ export class Presence {
 
   #participant({ wire, cursor }: Present): Participant {
     const { connectionId, userId, displayName, color, role } = wire;
-    const buffer = this.#replica.buffer;
-    const place = (position: number) => buffer?.toUtf16(Math.min(position, buffer.lengthCodePoints)) ?? 0;
     return {
       ...{ connectionId, userId, displayName, color, role },
       isSelf: connectionId === this.#around.connectionId,
-      cursor: cursor === null ? null : { anchor: place(cursor.anchor), head: place(cursor.head) },
+      cursor: cursor === null ? null : this.#inUnits(cursor),
     };
+  }
+
+  #inUnits({ anchor, head }: Cursor): { anchor: number; head: number } {
+    const buffer = this.#replica.buffer;
+    const place = (position: number) => buffer?.toUtf16(Math.min(position, buffer.lengthCodePoints)) ?? 0;
+    return { anchor: place(anchor), head: place(head) };
   }
 
   #touch(): void {

@@ -578,3 +578,32 @@ test("a closed document takes nothing more in, and the file can be opened anew",
   await clock.until(() => again.status.state === "live");
   expect(again.text).toBe("ab");
 });
+
+test("the caret is where it was the last time, unless it has been put elsewhere", async () => {
+  const { clock, server, person } = scene("one 🙂 two");
+  const bob = await person("bob");
+  server.lastCursors.set("ann", { anchor: 4, head: 6 });
+  const ann = await person("ann");
+  expect(ann.document.cursor).toEqual({ anchor: 4, head: 7 });
+  bob.document.edit(insert(0, "zero "));
+  await clock.until(() => ann.document.text === "zero one 🙂 two");
+  expect(ann.document.cursor).toEqual({ anchor: 9, head: 12 });
+  await clock.until(() => [...bob.document.participants.values()].some(({ cursor }) => cursor?.head === 12));
+
+  ann.network.cut();
+  await clock.until(() => ann.document.status.state !== "live");
+  await clock.until(() => ann.document.status.state === "live");
+  expect(ann.document.cursor).toEqual({ anchor: 9, head: 12 });
+  expect(server.received.filter((message) => message.type === "join").map((join) => join.lastCursor)).toEqual([
+    true,
+    true,
+    undefined,
+  ]);
+
+  const second = new Client({ transport: ann.network, credential: async () => "ann", clock }).open(FILE);
+  second.onStatus(() => {
+    if (second.status.hasText && second.cursor === null) second.setCursor(1, 1);
+  });
+  await clock.until(() => second.status.state === "live");
+  expect(second.cursor).toEqual({ anchor: 1, head: 1 });
+});

@@ -11,6 +11,7 @@ import {
   type Chain,
   type ClientMessage,
   type CommittedOperation,
+  type Cursor,
   compileOperation,
   decodeClient,
   encode,
@@ -45,6 +46,7 @@ export interface Seat {
   hangUp(): void;
   state: "out" | "joining" | "live";
   presence: Participant | null;
+  asksForCursor?: boolean;
 }
 
 export class OrderingServer {
@@ -57,6 +59,8 @@ export class OrderingServer {
   readonly entries: Entry[] = [];
   readonly texts: string[];
   readonly limits = { ...LIMITS };
+  /** Where people were the last time, in the text of now. */
+  readonly lastCursors = new Map<string, Cursor>();
   readonly roles = new Map<string, Role | null>();
   /** What is refused, by operation id or else by content: the code of the error, or null. */
   refuse: (message: SentOperation | Chain) => string | null = () => null;
@@ -107,6 +111,7 @@ export class OrderingServer {
         });
         break;
       case "join":
+        seat.asksForCursor = message.lastCursor === true;
         this.#join(seat, message.have ?? null, message.inFlight ?? []);
         break;
       case "snapshotApplied":
@@ -283,6 +288,7 @@ export class OrderingServer {
     seat.state = "live";
     if (after < this.sequence) this.#send(seat, this.#committed(after));
     const participants = this.#live().flatMap((other) => (other.presence === null ? [] : [other.presence]));
+    const lastCursor = this.lastCursors.get(seat.userId);
     this.#send(seat, {
       type: "live",
       fileId: FILE,
@@ -292,6 +298,7 @@ export class OrderingServer {
       role: this.#role(seat) ?? "viewer",
       fates,
       participants,
+      ...(lastCursor !== undefined && seat.asksForCursor ? { lastCursor } : {}),
     });
     for (const other of this.#live()) {
       if (other !== seat && seat.presence !== null) {

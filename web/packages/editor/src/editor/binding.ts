@@ -57,6 +57,9 @@ class Binding implements PluginValue {
   readonly #typing = new TypingRun();
   /** A view takes no change while it is being updated; what the document does then is shown right behind it. */
   #isUpdating = false;
+  /** Whether the caret is where somebody wants it. Until then it is nowhere; then it is where it was the last time. */
+  #isPlaced = false;
+  #isOver = false;
 
   constructor(view: EditorView, document: Document, onRefused: OnRefused) {
     this.#view = view;
@@ -64,14 +67,21 @@ class Binding implements PluginValue {
     this.#onRefused = onRefused;
     this.#stop = [
       document.onChange((change) => this.#show(change)),
-      document.onStatus(() => this.#setWritable(document.status.canEdit)),
+      document.onStatus(() => {
+        this.#setWritable(document.status.canEdit);
+        this.#place();
+      }),
     ];
+    queueMicrotask(() => this.#place());
   }
 
   update(update: ViewUpdate): void {
     this.#isUpdating = true;
     for (const transaction of update.transactions) {
-      if (transaction.annotation(fromDocument) === undefined) this.#send(transaction);
+      if (transaction.annotation(fromDocument) === undefined) {
+        this.#send(transaction);
+        this.#isPlaced ||= transaction.selection !== undefined || transaction.docChanged;
+      }
       this.#typing.follow(transaction);
     }
     this.#isUpdating = false;
@@ -79,6 +89,7 @@ class Binding implements PluginValue {
   }
 
   destroy(): void {
+    this.#isOver = true;
     for (const stop of this.#stop) stop();
   }
 
@@ -124,7 +135,21 @@ class Binding implements PluginValue {
     }
   }
 
+  /** Nobody has put the caret anywhere yet, and it is known where it was the last time. */
+  #place(): void {
+    if (this.#isPlaced || this.#isOver || this.#document.status.state !== "live") return;
+    if (this.#isUpdating) {
+      queueMicrotask(() => this.#place());
+      return;
+    }
+    this.#isPlaced = true;
+    const { cursor } = this.#document;
+    if (cursor === null) this.#tellCaret();
+    else this.#view.dispatch({ selection: cursor, effects: EditorView.scrollIntoView(cursor.head, { y: "center" }) });
+  }
+
   #tellCaret(): void {
+    if (!this.#isPlaced) return;
     const { anchor, head } = this.#view.state.selection.main;
     this.#document.setCursor(anchor, head);
   }

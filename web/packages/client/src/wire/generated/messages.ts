@@ -56,7 +56,7 @@ export interface Hello {
 /**
  * Open a file, or, by the workspace's id, the tree of a workspace. `have`: what is left from before, for a tail
  * instead of a snapshot. `inFlight`: the ids of operations that were sent and never acknowledged; the answer names
- * the fate of each.
+ * the fate of each. `lastCursor`: `live` is to say where my caret was when I last had the file open.
  */
 export interface Join {
   type: "join";
@@ -72,6 +72,10 @@ export interface Join {
    * the ids that were sent and never acknowledged; the answer names the fate of each
    */
   inFlight?: string[];
+  /**
+   * whether `live` is to say where my caret was when I last had the file open
+   */
+  lastCursor?: boolean;
 }
 /**
  * What a reconnecting client has of a file: the lineage of the last operation it saw, and that version.
@@ -911,7 +915,9 @@ export interface TreeNote {
   why: "already" | "cycle" | "kept" | "moved_up" | "numbered" | "too_deep" | "trashed_folder";
 }
 /**
- * The tail is through: from here on operations come as they are committed.
+ * The tail is through: from here on operations come as they are committed. `lastCursor`: where my caret was when
+ * I last had the file open, on whatever device, in the text of `documentVersion`; where it was asked for and is
+ * known. Nobody else is told.
  */
 export interface Live {
   type: "live";
@@ -943,6 +949,7 @@ export interface Live {
    * who has the file open, oneself included
    */
   participants: Participant[];
+  lastCursor?: Cursor;
 }
 /**
  * Somebody who has the file open. `connectionId` tells two windows of one person apart.
