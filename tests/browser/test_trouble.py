@@ -11,6 +11,8 @@ from tests.browser.windows import Room, Window, eventually
 
 pytestmark = pytest.mark.slow
 
+_DOCUMENT = "document.querySelector('.co-editor').coscribe.document"
+
 
 async def test_a_reload_with_pending_edits(room: Room) -> None:
     """Typed while the server is away, reloaded while it is away, delivered when it is back."""
@@ -74,6 +76,35 @@ async def test_a_thousand_edits_offline(room: Room) -> None:
     await ada.page.context.set_offline(False)
     text = await room.agree()
     assert text.replace("ben was here. ", "") == "".join(f"{count}," for count in range(1_000))
+
+
+async def test_undo_and_the_caret_survive_the_tab_and_the_server(room: Room) -> None:
+    """The tab is closed, the server restarted, others write: undo takes back one's own, the caret is where it was."""
+    context = await room.context("ada")
+    window = await room.join("ada", context=context)
+    await window.type("mine.\nalso mine.")
+    await window.saved()
+    await window.caret(4)
+    await window.until("status.isSaved")
+    ben = await room.join("ben")
+    await ben.until(f"[...{_DOCUMENT}.participants.values()].some((each) => each.cursor?.head === 4)")
+    room.windows.remove(window)
+    await window.page.close()
+    room.server.stop()
+    room.server.start()
+    await ben.until("status.state === 'live'")
+    await ben.caret(0)
+    await ben.type("ben: ")
+    await ben.saved()
+    again = await room.join("ada", context=context)
+    await again.until("text === 'ben: mine.\\nalso mine.' && status.state === 'live'")
+    await again.until(f"{_DOCUMENT}.cursor?.head === 9")
+    await again.type("!")
+    assert await room.agree() == "ben: mine!.\nalso mine."
+    await again.press("Control+z", "Control+z")
+    assert await room.agree() == "ben: mine.\n"
+    await again.press("Control+z", "Control+z", "Control+z")
+    assert await room.agree() == "ben: "
 
 
 async def test_a_crash_of_the_browsers_tab(room: Room) -> None:

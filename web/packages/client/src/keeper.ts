@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 import { fromEdits, NOTHING, toEdits } from "./core/operation.ts";
 import { TextBuffer } from "./core/text_buffer.ts";
 import { type Deferred, deferred } from "./deferred.ts";
-import type { Pending, Remains, Replica } from "./replica.ts";
+import type { Pending, Remains, Replica, Undoable } from "./replica.ts";
 import type {
   RecordKey,
   Save,
@@ -18,9 +18,12 @@ import type {
   StoredFile,
   StoredPending,
   StoredRecord,
+  StoredStep,
   StoredTree,
+  StoredUndo,
 } from "./store.ts";
 import { type PendingChange, pendingChange, type TreeReplica } from "./tree_replica.ts";
+import type { KeptStep } from "./undo.ts";
 import { decodeClient, operationOf } from "./wire/codec.ts";
 import type { CommittedOperation } from "./wire/messages.ts";
 import type { TreePatch } from "./workspace.ts";
@@ -30,6 +33,9 @@ export const MAX_BEHIND_BASE = 1_000;
 
 /** Operations that wait to be stored, or lie behind a base with never an idle moment; beyond it the base is dropped. */
 const MAX_OPERATIONS = 10_000;
+
+/** UTF-16 units and edits of the steps of undo that are kept; the oldest are not. They are written with every edit. */
+const MAX_UNDO_LENGTH = 20_000;
 
 const LAZY_MS = 1_000;
 const STORE_TIMEOUT_MS = 5_000;
@@ -190,15 +196,60 @@ export class Keeper {
   }
 }
 
-/** A replica's pending edits as they are stored. */
-export function storedPending(replica: Replica): Pick<StoredRecord, "message" | "inFlight" | "queue"> {
+/** A replica's pending edits as they are stored, and what can be undone in it. */
+export function storedPending(replica: Replica): Pick<StoredRecord, "message" | "inFlight" | "queue" | "undo"> {
   const stored = (item: Pending): StoredPending => ({
     operationId: item.operationId,
     change: toEdits(item.operation),
     edits: item.edits,
     restores: item.restores.map(({ operationId, sequence }) => ({ operationId, sequence })),
   });
-  return { message: replica.message, inFlight: replica.inFlight.map(stored), queue: replica.queue.map(stored) };
+  const { undo, redo } = replica.undoable;
+  const canUndo = undo.length > 0 || redo.length > 0;
+  return {
+    message: replica.message,
+    inFlight: replica.inFlight.map(stored),
+    queue: replica.queue.map(stored),
+    ...(canUndo ? { undo: JSON.stringify({ undo: storedSteps(undo), redo: storedSteps(redo) }) } : {}),
+  };
+}
+
+/** The newest ones, as many as there is room for. */
+function storedSteps(kept: Undoable["undo"]): StoredStep[] {
+  const stored: StoredStep[] = [];
+  let room = MAX_UNDO_LENGTH;
+  for (const { operation, of, foreign } of kept.toReversed()) {
+    const step = {
+      change: toEdits(operation),
+      of: of.map(({ operationId, sequence }) => ({ operationId, sequence })),
+      foreign: foreign.map(toEdits),
+    };
+    for (const edits of [step.change, ...step.foreign]) {
+      for (const [, , text] of edits) room -= 1 + text.length;
+    }
+    if (room < 0) break;
+    stored.push(step);
+  }
+  return stored.toReversed();
+}
+
+/** What could be undone, for pending edits that are known by their ids. What cannot be read is nothing that anybody would
+ * miss. */
+function undoableOf({ undo = "" }: StoredRecord, known: Map<string, Pending>): Undoable {
+  const step = ({ change, of, foreign }: StoredStep): KeptStep<readonly Pending[]> => {
+    const about = of.map((each) => {
+      const pending = known.get(each.operationId) ?? { ...each, operation: NOTHING, restores: [], edits: 0 };
+      known.set(each.operationId, pending);
+      return pending;
+    });
+    return { operation: fromEdits(change), of: about, foreign: foreign.map((edits) => fromEdits(edits)) };
+  };
+  try {
+    const stored: StoredUndo = undo === "" ? { undo: [], redo: [] } : JSON.parse(undo);
+    return { undo: stored.undo.map(step), redo: stored.redo.map(step) };
+  } catch {
+    return { undo: [], redo: [] };
+  }
 }
 
 /** A tree's pending changes as they are stored. */
@@ -261,7 +312,8 @@ export function remainsOf({ record, base, operations }: StoredFile): Remains {
     throw new RangeError("the message is not the one that is in flight");
   }
   const text = base === null ? null : textOf(base, operations, record);
-  return { text, version: record.version, lineage: record.lineage, message: record.message, inFlight, queue };
+  const { version, lineage, message } = record;
+  return { text, version, lineage, message, inFlight, queue, undoable: undoableOf(record, known) };
 }
 
 function pendingOf(stored: StoredPending): Pending {

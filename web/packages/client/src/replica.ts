@@ -42,7 +42,7 @@ import {
 import { pieces } from "./core/pieces.ts";
 import { lengthInCodePoints } from "./core/positions.ts";
 import { TextBuffer } from "./core/text_buffer.ts";
-import { UndoStack } from "./undo.ts";
+import { type KeptStep, UndoStack } from "./undo.ts";
 import { type CommittedOperation, encode, type Lineage, operationOf, type Snapshot, wireForm } from "./wire/codec.ts";
 
 /** Committed operations over which a caret of an older version can be carried. */
@@ -79,7 +79,13 @@ export interface Applied {
   readonly author: string;
 }
 
-/** What an earlier replica left: the server's text, if it was kept, and what is pending on it. */
+/** What can be taken back, and what can be done again, the oldest step first: as of the text with what is pending. */
+export interface Undoable {
+  readonly undo: readonly KeptStep<readonly Pending[]>[];
+  readonly redo: readonly KeptStep<readonly Pending[]>[];
+}
+
+/** What an earlier replica left: the server's text, if it was kept, what is pending on it, and what can be undone. */
 export interface Remains {
   readonly text: string | null;
   readonly version: number;
@@ -87,6 +93,7 @@ export interface Remains {
   readonly message: string;
   readonly inFlight: Pending[];
   readonly queue: Pending[];
+  readonly undoable: Undoable;
 }
 
 /** The replica and the server have come apart; join again from a snapshot. */
@@ -163,6 +170,11 @@ export class Replica {
   get unsent(): number {
     const waiting = this.queue.filter((item) => changes(item.operation));
     return [...this.inFlight, ...waiting].reduce((sum, item) => sum + item.edits, 0);
+  }
+
+  /** What can be undone now, for another replica to go on with. */
+  get undoable(): Undoable {
+    return { undo: this.#undo.dump(), redo: this.#redo.dump() };
   }
 
   get canUndo(): boolean {
@@ -275,6 +287,8 @@ export class Replica {
     this.queue = queue;
     if (text === null) this.#place(version, lineage);
     else this.#takeText(text, version, lineage);
+    this.#undo.load(remains.undoable.undo);
+    this.#redo.load(remains.undoable.redo);
   }
 
   /** Forgets what is pending and what could be undone; the edits go back to their author. */

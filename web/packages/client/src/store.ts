@@ -31,6 +31,20 @@ export interface StoredPending {
   readonly restores: readonly { readonly operationId: string; readonly sequence: number }[];
 }
 
+/** A step of undo or redo: what it does, what it is about (sequence 0 while that is pending), and what others have done
+ * since. */
+export interface StoredStep {
+  readonly change: readonly CodePointEdit[];
+  readonly of: readonly { readonly operationId: string; readonly sequence: number }[];
+  readonly foreign: readonly (readonly CodePointEdit[])[];
+}
+
+/** As of the record's lineage, with what is pending on top; the oldest step first. */
+export interface StoredUndo {
+  readonly undo: readonly StoredStep[];
+  readonly redo: readonly StoredStep[];
+}
+
 export interface StoredRecord extends RecordKey {
   /** When it was saved, in milliseconds. */
   readonly savedAt: number;
@@ -41,6 +55,8 @@ export interface StoredRecord extends RecordKey {
   readonly inFlight: readonly StoredPending[];
   readonly queue: readonly StoredPending[];
   readonly patches: readonly Patch[];
+  /** What can be undone: JSON of `StoredUndo`, for a string is stored many times faster than what it says. */
+  readonly undo?: string;
   /** Of the tree of a workspace, instead of `inFlight`, `queue` and `patches`. */
   readonly tree?: StoredTree;
 }

@@ -30,6 +30,11 @@ interface Remembered<T> extends Step<T> {
   foreign: Operation[];
 }
 
+/** A step as it lies in the stack, and what others have done since, which it has not been carried over yet. */
+export interface KeptStep<T> extends Step<T> {
+  readonly foreign: readonly Operation[];
+}
+
 /** At most `depth` steps; the oldest are forgotten. */
 export class UndoStack<T> {
   readonly #depth: number;
@@ -65,6 +70,19 @@ export class UndoStack<T> {
     }
     this.#remember(others);
     return { operation, of: top.of };
+  }
+
+  /** All of it, the oldest step first. */
+  dump(): readonly KeptStep<T>[] {
+    return this.#steps;
+  }
+
+  /** What `dump` gave, perhaps without the oldest ones; for the text that it was about then. */
+  load(kept: readonly KeptStep<T>[]): void {
+    this.clear();
+    for (const { operation, of, foreign } of kept.slice(-this.#depth)) {
+      this.#steps.push({ operation, of, foreign: [...foreign] });
+    }
   }
 
   clear(): void {

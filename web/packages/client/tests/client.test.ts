@@ -6,6 +6,7 @@ import { compileOperation, encode } from "../src/wire/codec.ts";
 import { Device } from "./device.ts";
 import { type Faults, FaultyNetwork } from "./faulty_network.ts";
 import { FILE, OrderingServer } from "./ordering_server.ts";
+import { seeded } from "./random.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 function insert(at: number, text: string): TextEdit[] {
@@ -616,3 +617,116 @@ test("closing stores what is pending, and the next client sends it", async () =>
   await clock.until(() => again.status.isSaved);
   expect(server.text).toBe("kept");
 });
+
+test("what was done before a reload can be taken back behind it, among the edits of others", async () => {
+  const { clock, server, device } = scene("text");
+  const tab = device.openTab();
+  const before = tab.open();
+  await clock.until(() => before.status.isSaved);
+  before.edit(insert(0, "one "));
+  await clock.until(() => before.status.isSaved);
+  before.edit(insert(4, "two "));
+  await clock.until(() => before.status.isSaved);
+  before.edit(insert(8, "three "));
+  before.undo();
+  await clock.until(() => before.status.isSaved);
+  server.commit({ position: 2, deleted: 0, inserted: "<>" });
+  await clock.pass(2_000);
+  tab.crash();
+  server.commit({ position: 0, deleted: 0, inserted: "away " });
+
+  const again = device.openTab().open();
+  await clock.until(() => again.status.isSaved);
+  expect(again.text).toBe("away on<>e two text");
+  expect([again.canUndo, again.canRedo]).toEqual([true, true]);
+  again.undo();
+  again.undo();
+  expect(again.text).toBe("away <>text");
+  expect(again.undo()).toBe(false);
+  again.redo();
+  await clock.until(() => again.status.isSaved);
+  expect(server.text).toBe("away on<>e text");
+  const sent = server.received.filter((message) => message.type === "operation");
+  expect(sent.slice(-1)[0]?.restores?.length).toBeGreaterThan(0);
+});
+
+test("so it is where the server has to send a snapshot, and where the text was not kept", async () => {
+  const { clock, server, device } = scene("text");
+  const tab = device.openTab();
+  const before = tab.open();
+  await clock.until(() => before.status.isSaved);
+  before.edit(insert(4, " mine"));
+  await clock.until(() => before.status.isSaved);
+  await clock.pass(2_000);
+  tab.crash();
+  for (let at = 0; at < 3 * server.window; at += 1) server.commit({ position: 0, deleted: 0, inserted: "x" });
+  const [record] = await device.records();
+  if (record === undefined) throw new Error("nothing was kept");
+  await device.store.save({ record, base: null, operations: [] });
+
+  const again = device.openTab().open();
+  await clock.until(() => again.status.isSaved);
+  expect(again.text).toContain("text mine");
+  expect(again.undo()).toBe(true);
+  await clock.until(() => again.status.isSaved);
+  expect(server.text).toBe(`${"x".repeat(3 * server.window)}text`);
+});
+
+test("steps that cannot be read, or of another log, are forgotten; what is pending is not", async () => {
+  const { clock, server, network, device, offline } = scene("text");
+  const tab = device.openTab();
+  const before = tab.open();
+  await clock.until(() => before.status.isSaved);
+  offline();
+  before.edit(insert(0, "kept "));
+  await clock.pass(100);
+  tab.crash();
+  const [record] = await device.records();
+  if (record === undefined) throw new Error("nothing was kept");
+  await device.store.save({ record: { ...record, undo: '{"undo": [7]}' }, operations: [] });
+  const second = device.openTab();
+  const again = second.open();
+  await clock.pass(100);
+  expect([again.text, again.canUndo]).toEqual(["kept text", false]);
+  again.edit(insert(0, "more "));
+  await clock.pass(100);
+  second.crash();
+  server.restoreBackup("another");
+  network.isUp = true;
+  const third = device.openTab().open();
+  await clock.until(() => third.status.state === "live");
+  expect([third.text, third.canUndo]).toEqual(["another", false]);
+  expect(third.status.patches).toMatchObject([{ text: expect.stringContaining("kept ") }]);
+});
+
+test.each(Array.from({ length: 5 }, (_, at) => at + 1))(
+  "others write and the tab dies: all steps together take back what is ours alone (seed %i)",
+  async (seed) => {
+    const random = seeded(seed);
+    const { clock, server, device } = scene("");
+    let tab = device.openTab();
+    let document = tab.open();
+    let theirs = 0;
+    await clock.until(() => document.status.isSaved);
+    for (let step = 0; step < 150; step += 1) {
+      const dice = random();
+      if (dice < 0.5) document.edit(insert(Math.floor(random() * (document.length + 1)), "o"));
+      else if (dice < 0.55) document.undo();
+      else if (dice < 0.6) document.redo();
+      else if (dice < 0.9) {
+        server.commit({ position: Math.floor(random() * (server.text.length + 1)), deleted: 0, inserted: "T" });
+        theirs += 1;
+      } else {
+        tab.crash();
+        tab = device.openTab();
+        document = tab.open();
+        await clock.until(() => document.status.hasText);
+      }
+      await clock.pass(Math.floor(random() * 1_500));
+    }
+    await clock.until(() => document.status.isSaved);
+    while (document.undo());
+    await clock.until(() => document.status.isSaved);
+    expect(server.text).toBe("T".repeat(theirs));
+  },
+);
