@@ -37,6 +37,31 @@ def test_a_checkpoint_is_taken_and_kept(person: Person, inhabited: Inhabited, tm
     assert ann.done("audit", "key").strip() != public.read_text().strip()
 
 
+def test_checkpoints_are_kept_and_the_server_is_held_to_them(person: Person, tmp_path: Path) -> None:
+    ann, folder = person("keeping-ann"), tmp_path / "kept"
+    document_id = ann.json("documents", "create", "To be held to")["documentId"]
+    ann.done("documents", "create", "Without any")
+    ann.done("audit", "checkpoint", "To be held to")
+    found = {row["name"]: row for row in ann.json("audit", "keep", folder)["items"]}
+    assert [found[name]["new"] for name in ("To be held to", "Without any")] == [1, 0]
+    file = folder / f"{document_id}.checkpoints"
+    (one,) = json.loads(file.read_bytes())["items"]
+    assert ann.json("audit", "keep", folder, "To be held to")["items"][0]["new"] == 0
+    ann.done("documents", "rename", "To be held to", "Held to")
+    ann.done("audit", "checkpoint", "Held to")
+    ann.done("audit", "keep", folder)
+    kept = json.loads(file.read_bytes())["items"]
+    assert [each["number"] for each in kept] == [2, 1]
+    assert kept[1] == one
+
+    forged = json.dumps({"items": [{**kept[0], "chainHash": "7" * 64}, one]})
+    file.write_text(forged)
+    assert "does not stand by what it has said" in ann.refused("audit", "keep", folder, "Held to")
+    assert file.read_text() == forged
+    file.write_text("{}")
+    assert "cannot be read" in ann.refused("audit", "keep", folder, "Held to", code=2)
+
+
 def test_a_bundle_is_exported_and_verified_elsewhere(person: Person, tmp_path: Path) -> None:
     ann, bob = person("bundle-ann"), person("bundle-bob")
     ann.done("documents", "create", "In a bundle")

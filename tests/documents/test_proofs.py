@@ -15,6 +15,7 @@ from coscribe.documents.proofs import (
     Ring,
     break_between,
     checkpoint_at,
+    parted,
     read_checkpoint,
 )
 from coscribe.persistence.signing import SigningKey, has_signed
@@ -111,3 +112,23 @@ def test_a_log_is_held_to_what_was_kept() -> None:
     assert "forks at an entry from 1 to 2" in hold({2: 9, 4: 9}, [1, 2, 3, 4])
     assert "forks at entry 4" in hold({3: 3, 4: 9}, [1, 2, 3, 4])
     assert "ends at sequence 3, checkpoint 4 says 4: its end was cut off" in hold({2: 2, 4: 4}, [1, 2, 3])
+
+
+def test_a_server_stands_by_what_was_kept() -> None:
+    first = taken(1)
+    second = taken(2, first)
+    third = taken(3, second)
+    for kept in (first, second, third):
+        assert parted(kept, iter((third, second, first))) == ""
+
+
+def test_where_a_server_does_not_stand_by_what_was_kept() -> None:
+    first = taken(1)
+    second = taken(2, first)
+    third = taken(3, second)
+    other = taken(9, first)  # signed with the same key
+    assert parted(second, (taken(10, other), other, first)) == "checkpoint 2 is another one than was kept"
+    assert parted(second, (taken(10, other), second, first)).startswith("checkpoint 3: it does not hang on number 2")
+    assert parted(third, (second, first)) == "checkpoint 3 is another one than was kept"
+    assert parted(third, ()) == "there is no checkpoint 3 any more"
+    assert parted(first, (third, first)).startswith("checkpoint 3: it comes behind number 1")

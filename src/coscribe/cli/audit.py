@@ -9,10 +9,10 @@ from typing import IO, Annotated
 
 import typer
 
-from coscribe.cli.api import At, Given, Limit, Operator, Row, opened
+from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, opened
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail, print_json, written
 from coscribe.cli.documents import NOT_DELETED, Which
-from coscribe.cli.naming import document_path
+from coscribe.cli.naming import document, document_path
 from coscribe.cli.show import Columns, show_done, show_list
 
 app = typer.Typer(
@@ -31,6 +31,15 @@ _CHECKPOINTS: Columns = {
     "chain hash": lambda row: row["chainHash"][:16],
     "access events": lambda row: row["ownEvents"],
     "key": lambda row: row["keyId"],
+}
+
+
+_KEPT: Columns = {
+    "document": lambda row: row["name"],
+    "kept": lambda row: row["kept"],
+    "new": lambda row: row["new"],
+    "trouble": lambda row: row["trouble"],
+    "file": lambda row: row["file"],
 }
 
 
@@ -121,6 +130,39 @@ def checkpoints(
     show_list(found, _CHECKPOINTS, json=json, nothing="There is none yet: coscribe audit checkpoint takes one.")
 
 
+@app.command("keep")
+def keep(
+    folder: Annotated[Path, typer.Argument(help="Where they are kept: not on the server.", file_okay=False)],
+    which: Annotated[
+        list[str] | None, typer.Argument(help="Documents; left out: all that you may read.", metavar="[DOCUMENT]...")
+    ] = None,
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """Keep the audit checkpoints of documents and workspaces in a folder, and hold the server to those that are there
+    already. Ends with code 1 where the server does not stand by one: its history was rewritten, or a backup was
+    restored. What was kept stays as it is, for `coscribe verify --checkpoint FILE`. Run it once a day, elsewhere.
+
+    Examples:
+
+        coscribe audit keep ~/checkpoints
+
+        coscribe audit keep ~/checkpoints "Release notes" --server https://coscribe.example.org --json
+    """
+    from coscribe.cli.keeping import keep_newer  # here, as below: it takes long to import
+
+    with opened(server, token, data) as api:
+        found = [
+            keep_newer(folder, row, api.pages(f"/documents/{row['documentId']}/checkpoints"))
+            for row in _documents(api, which)
+        ]
+    show_list((kept._asdict() for kept in found), _KEPT, json=json, nothing="There is no document that you may read.")
+    if any(kept.trouble for kept in found):
+        fail("the server does not stand by what it has said", "Show the kept files to whoever audits it.", code=1)
+
+
 @app.command("export")
 def export(
     which: Which,
@@ -152,6 +194,12 @@ def export(
                 fail("the bundle is not whole", "Was the right to it taken away meanwhile? Try again.", code=1)
     if out is not None:
         show_done({"file": str(out), "lines": lines.count}, f"{lines.count:,} lines are in {out}.", json=json)
+
+
+def _documents(api: Api, which: list[str] | None) -> Iterable[Row]:
+    if which:
+        return [document(api, name, *NOT_DELETED) for name in which]
+    return api.pages("/documents" if api.who["userId"] else "/admin/documents")
 
 
 class _Lines:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from coscribe.cli.common import fail
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.bundle_audit import digests_of
-from coscribe.documents.proofs import AuditCheckpoint, read_checkpoint
+from coscribe.documents.proofs import AuditCheckpoint, parted, read_checkpoint
 
 BUNDLE = b'{"type":"head"'
 """How a bundle begins."""
@@ -69,6 +69,46 @@ def read_kept(paths: Sequence[Path]) -> KeptAll:
         if entries:
             found.entries.append((source, checkpoints[0].workspace_id, entries))
     return found
+
+
+class Holding(NamedTuple):
+    """What is kept of a document or workspace: how many checkpoints, how many of them were new, in which file; and
+    where the server does not stand by it."""
+
+    document_id: str
+    name: str
+    kept: int
+    new: int
+    file: str
+    trouble: str
+
+
+def keep_newer(folder: Path, document: dict[str, Any], said: Iterable[dict[str, Any]]) -> Holding:
+    """Keeps what is newer than what a folder has. ``said``: what the server says now, the newest first; it is read as
+    far as what is kept. Nothing is written where it does not fit that. Ends with advice where a file is damaged."""
+    path = folder / f"{document['documentId']}.checkpoints"
+    before = [kept.checkpoint for kept in read_kept([path]).checkpoints] if path.exists() else []
+    read: list[AuditCheckpoint] = []
+    for one in said:
+        read.append(msgspec.convert(one, AuditCheckpoint))
+        if before and read[-1].number <= before[0].number:
+            break
+    trouble = parted(before[0], read) if before else ""
+    newer = [] if trouble else [one for one in read if not before or one.number > before[0].number]
+    if newer:
+        _replace(path, msgspec.json.encode({"items": [*newer, *before]}))
+    count = len(newer) + len(before)
+    return Holding(document["documentId"], document["name"], count, len(newer), str(path) if count else "", trouble)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}", "Give a folder that you may write to.")
 
 
 def is_bundle(path: Path) -> bool:

@@ -217,6 +217,21 @@ def break_between(before: AuditCheckpoint | None, after: AuditCheckpoint) -> str
     return ""
 
 
+def parted(kept: AuditCheckpoint, said: Iterable[AuditCheckpoint]) -> str:
+    """Where a server does not stand by a checkpoint that somebody has kept; empty if it does. ``said``: its checkpoints
+    of that workspace now, the newest first, as far back as the kept one: they hang together, so whatever is before that
+    is what it was. (Whether the log is what they say, the audits of logs and bundles find.)"""
+    after: AuditCheckpoint | None = None
+    for one in said:
+        broken = "" if after is None else break_between(one, after)
+        if after is not None and broken:
+            return f"checkpoint {after.number}: {broken}"
+        if one.number <= kept.number:
+            return "" if one == kept else f"checkpoint {kept.number} is another one than was kept"
+        after = one
+    return f"there is no checkpoint {kept.number} any more"
+
+
 class Parting(NamedTuple):
     """A log and what somebody has kept of it are not the same from ``sequence`` on, or from some entry before that."""
 
