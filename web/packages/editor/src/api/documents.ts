@@ -1,6 +1,6 @@
 /** Documents and workspaces: make, find, rename, duplicate, import, export, archive, trash, delete. */
 
-import type { DocumentRow, Page, Removal } from "./models";
+import type { Checkpoint, DocumentRow, Page, Removal } from "./models";
 import { change, get, newKey, path, query, send } from "./request";
 
 export interface Listing {
@@ -45,6 +45,10 @@ export const setStatus = (documentId: string, what: "archive" | "trash" | "resto
 
 export const deleteForGood = (documentId: string) => change("DELETE", path("documents", documentId));
 export const leaveDocument = (documentId: string) => change<Removal>("POST", path("documents", documentId, "leave"));
+
+/** What the server has signed of its history, the newest first. */
+export const listCheckpoints = (documentId: string, cursor: string, limit: number) =>
+  get<Page<Checkpoint>>(`${path("documents", documentId, "checkpoints")}${query({ cursor, limit })}`);
 
 /** The text of a document as a file. */
 export const exportDocument = async (documentId: string) =>

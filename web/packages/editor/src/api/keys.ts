@@ -11,6 +11,7 @@ export const keys = {
   list: (list: string, search: string) => ["documents", "list", list, search],
   newest: ["documents", "newest"],
   document: (documentId: string) => ["documents", "one", documentId],
+  held: (documentId: string) => ["held", documentId],
   sharing: (documentId: string) => ["sharing", documentId],
   members: (documentId: string) => ["sharing", documentId, "members"],
   invitations: (documentId: string) => ["sharing", documentId, "invitations"],

@@ -10,6 +10,7 @@ export type {
   AdminUser,
   BanRow as Ban,
   Begun,
+  Checkpoint,
   Document as DocumentRow,
   Elsewhere as Provider,
   EntryRow as InvitedEntry,
