@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from coscribe.client import PendingFile, pending
 from coscribe.client.replica import Batching, Replica
+from coscribe.client.undo import MAX_FOREIGN
 from coscribe.core.operation import Splice
 from tests.client.crew import left_in
 from tests.client.network import FILE, Server, delivered, opened
@@ -308,6 +310,37 @@ def test_what_can_be_undone_goes_with_one_state_of_what_is_pending(path: Path) -
     assert PendingFile(path).load(later)
     later.adopt(server.snapshot())
     assert (later.text, later.undo()) == ("batext", None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_steps_that_were_written_before_are_not_made_out_anew_and_are_the_same(path: Path, seed: int) -> None:
+    """Whatever happens between two writes: the file is what another one that starts now would write."""
+    rng = random.Random(seed)
+    server = Server("some text to begin with")
+    ann, ben = opened(server, "ann"), opened(server, "ben")
+    file, other = PendingFile(path), path.with_name("other.json")
+    for _ in range(60):
+        for _ in range(rng.choice((0, 1, 1, 3, MAX_FOREIGN))):
+            at = rng.randint(0, len(ben.text))
+            typed(server, ben, (at, min(rng.randint(0, 2), len(ben.text) - at), rng.choice(("x", "yz"))))
+        delivered(ann, server.frame_after(ann.sequence))
+        action = rng.choice(("edit", "edit", "edit", "undo", "redo", "send", "none"))
+        if action == "edit":
+            ann.edit([(rng.randint(0, len(ann.text)), 0, "a")])
+        elif action == "undo":
+            ann.undo()
+        elif action == "redo":
+            ann.redo()
+        while action == "send" and (message := ann.outgoing()):
+            delivered(ann, server.submit(message) or b"")
+            delivered(ben, server.frame_after(ben.sequence))
+        delivered(ben, server.frame_after(ben.sequence))
+        file.save(ann)
+        PendingFile(other).save(ann)
+        assert path.exists() == other.exists()
+        written = [each.with_name(f"{each.name}.undo") for each in (path, other)]
+        assert written[0].exists() == written[1].exists()
+        assert not written[0].exists() or written[0].read_bytes() == written[1].read_bytes()
 
 
 @pytest.mark.parametrize("harm", ["{", '{"user_id":"ben"}', ""])

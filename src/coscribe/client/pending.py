@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -30,7 +30,7 @@ from coscribe.client.replica import Pending, Replica
 from coscribe.client.tree_replica import PendingChange, TreeReplica
 from coscribe.client.undo import Kept, Step
 from coscribe.core.errors import CoscribeError
-from coscribe.core.operation import NOTHING, from_edits, to_edits
+from coscribe.core.operation import NOTHING, Operation, from_edits, to_edits
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Edit, Lineage, TreeEdit
 
@@ -78,6 +78,17 @@ class _StoredUndo(msgspec.Struct):
     redo: list[_StoredStep]
 
 
+class _WrittenUndo(msgspec.Struct):
+    """The same with its steps encoded already."""
+
+    user_id: str
+    file_id: str
+    lineage: Lineage
+    pending: str
+    undo: list[msgspec.Raw]
+    redo: list[msgspec.Raw]
+
+
 class _StoredChange(msgspec.Struct, array_like=True):
     operation_id: str
     edits: list[TreeEdit]
@@ -119,6 +130,7 @@ class PendingFile:
         self._undo_path = path.with_name(f"{path.name}.undo")
         self._written: bool | None = None
         self._undo_written: bool | None = None
+        self._undo, self._redo = _Steps(), _Steps()
 
     @classmethod
     def in_folder(cls, folder: Path, user_id: str, file_id: str) -> PendingFile:
@@ -135,7 +147,7 @@ class PendingFile:
             pending = msgspec.json.encode(stored)
         self._written = _put(self._path, pending, exists=self._written)
         if isinstance(replica, Replica):
-            undo = msgspec.json.encode(_undo_stored(replica, pending)) if replica.can_take_back else b""
+            undo = msgspec.json.encode(self._undo_stored(replica, pending)) if replica.can_take_back else b""
             self._undo_written = _put(self._undo_path, undo, exists=self._undo_written)
 
     def load(self, replica: Replica | TreeReplica) -> bool:
@@ -190,6 +202,12 @@ class PendingFile:
         self._written = True
         return True
 
+    def _undo_stored(self, replica: Replica, pending: bytes) -> _WrittenUndo:
+        undo, redo = replica.undoable()
+        names = replica.user_id, replica.file_id
+        steps = self._undo.stored(undo), self._redo.stored(redo)
+        return _WrittenUndo(*names, replica.lineage(), _hash_of(pending), *steps)
+
     def _put_aside(self, reason: str) -> None:
         """Out of our way, but kept: there may be somebody's typing in it."""
         names = (f"{self._path}.damaged{number or ''}" for number in count())
@@ -216,23 +234,52 @@ def _hash_of(pending: bytes) -> str:
     return blake2b(pending, digest_size=16).hexdigest() if pending else ""
 
 
-def _undo_stored(replica: Replica, pending: bytes) -> _StoredUndo:
-    undo, redo = replica.undoable()
-    names = replica.user_id, replica.file_id
-    return _StoredUndo(*names, replica.lineage(), _hash_of(pending), _steps_to_stored(undo), _steps_to_stored(redo))
+class _Encoded(NamedTuple):
+    """A step as it was written, what it was made of, and its code points and edits. A step that is not on top stays as
+    it is, but for the sequence of what it is about."""
+
+    step: Step[Pending]
+    sequence: int
+    foreign: int
+    newest: Operation | None
+    length: int
+    raw: msgspec.Raw
 
 
-def _steps_to_stored(kept: Sequence[Kept[Pending]]) -> list[_StoredStep]:
-    """The newest ones, as many as there is room for."""
-    stored: list[_StoredStep] = []
-    room = MAX_UNDO_LENGTH
-    for (operation, of), foreign in reversed(kept):
+class _Steps:
+    """The steps of one stack as they are stored. All are written with every edit, so what was encoded is kept."""
+
+    def __init__(self) -> None:
+        self._encoded: dict[str, _Encoded] = {}
+
+    def stored(self, kept: Sequence[Kept[Pending]]) -> list[msgspec.Raw]:
+        """The newest ones, as many as there is room for."""
+        found: dict[str, _Encoded] = {}
+        room = MAX_UNDO_LENGTH
+        for each in reversed(kept):
+            encoded = self._of(each)
+            room -= encoded.length
+            if room < 0:
+                break
+            found[each.step.of.operation_id] = encoded
+        self._encoded = found
+        return [encoded.raw for encoded in reversed(found.values())]
+
+    def _of(self, kept: Kept[Pending]) -> _Encoded:
+        (operation, of), foreign = kept
+        newest = foreign[-1] if foreign else None
+        known = self._encoded.get(of.operation_id)
+        if (
+            known is not None
+            and known.step.operation is operation
+            and known.newest is newest
+            and (known.sequence, known.foreign) == (of.sequence, len(foreign))
+        ):
+            return known
         parts = [to_edits(operation), *map(to_edits, foreign)]
-        room -= sum(1 + len(text) for edits in parts for _, _, text in edits)
-        if room < 0:
-            break
-        stored.append(_StoredStep(parts[0], _Restored(of.operation_id, of.sequence), parts[1:]))
-    return stored[::-1]
+        length = sum(1 + len(text) for edits in parts for _, _, text in edits)
+        step = _StoredStep(parts[0], _Restored(of.operation_id, of.sequence), parts[1:])
+        return _Encoded(kept.step, of.sequence, len(foreign), newest, length, msgspec.Raw(msgspec.json.encode(step)))
 
 
 def _steps_from_stored(steps: Sequence[_StoredStep], known: dict[str, Pending]) -> list[Kept[Pending]]:
