@@ -98,6 +98,28 @@ async def test_what_was_done_and_what_differs(town: Town) -> None:
     assert (blame["version"], sum(run["length"] for run in blame["runs"])) == (2, 6)
 
 
+async def test_a_file_is_followed_by_its_id(town: Town) -> None:
+    """Through renames of it and of the folder above, until it is not there yet, or in the trash."""
+    ann, ben = await town.person("ann"), await town.person("ben")
+    workspace_id = await lived(ann)
+    (entry,) = (await ann.get(fs(workspace_id, "list"), params={"path": "src", "at": 4}))["items"]
+    then = past(workspace_id, "file")
+    found = {}
+    for at in (3, 4, 5):
+        answer = await ann.get(then, params={"fileId": entry["fileId"], "at": at})
+        found[at] = (answer["entry"]["path"], answer["text"], answer["documentVersion"])
+    assert found == {
+        3: ("src/main.py", "one\ntwo\n", 1),
+        4: ("src/main.py", "one\n2\n", 2),
+        5: ("lib/main.py", "one\n2\n", 2),
+    }
+    for at in (0, 8):
+        await ann.refused("GET", then, "file_not_found", params={"fileId": entry["fileId"], "at": at})
+    await ann.refused("GET", then, "file_not_found", params={"fileId": "f" * 26})
+    await join(ann, workspace_id, ben, "viewer")
+    await ben.refused("GET", then, "permission_denied", params={"fileId": entry["fileId"], "at": 7})
+
+
 async def test_a_moment_is_downloaded_bit_for_bit_the_same(town: Town) -> None:
     ann = await town.person("ann")
     workspace_id = await lived(ann)

@@ -434,6 +434,15 @@ plain("GET", f"{PAST}/difference", params={"path": "plan"})
 plain("GET", f"{PAST}/sessions", params={"path": "plan"})
 plain("GET", f"{PAST}/blame", params={"path": "plan"})
 plain("GET", f"{PAST}/archive")
+
+
+@example("GET", f"{PAST}/file")
+async def _(scene: Scene) -> Request:
+    listed = await scene.owner.ask("GET", f"/workspace/{scene.document_id}/fs/list", params={"at": 3})
+    file_id = next((entry["fileId"] for entry in listed.json().get("items", ()) if entry["name"] == "plan"), "f" * 26)
+    return scene.of_document(params={"fileId": file_id, "at": 3})
+
+
 plain("POST", f"{PAST}/restore", json={"path": "plan", "sequence": 3})
 plain("POST", f"{PAST}/fork", 201, json={"name": "Fork", "sequence": 3})
 

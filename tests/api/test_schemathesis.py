@@ -87,7 +87,7 @@ GIT_ROUTES = [
     *(("POST", what) for what in ("branches", "switch", "commit", "fetch", "pull", "push")),
 ]
 
-PAST_ROUTES = ("timeline", "differences", "difference", "sessions", "blame", "archive")
+PAST_ROUTES = ("timeline", "differences", "difference", "file", "sessions", "blame", "archive")
 
 RULES: dict[str, tuple[str, ...]] = {
     # The secret is used up, or made up.

@@ -289,6 +289,7 @@ TREE = {
 async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: Account, ben: Account) -> None:
     """A workspace: in front of a text, beside somebody who moves and deletes, on a small screen, without a network."""
     workspace_id = await visitors.workspace(ada, "Lighthouse works", TREE, editor=ben)
+    begun = (await ada.done("GET", f"/workspace/{workspace_id}/fs/list"))["serverSequenceId"]
     address = f"{place.http}/w/{workspace_id}"
     await page.goto(address)
     await row(page, "README.md").wait_for()
@@ -335,10 +336,22 @@ async def files(page: Page, place: Place, visitors: Visitors, look: Look, ada: A
     await choose(page, "More", "History")
     past = page.get_by_role("navigation", name="Files, as they were")
     await button(page, "One change back").click()
-    for name in ("src", "lamp", "horn.py"):  # the other one is in the trash at that moment
-        await button(past, name).click()
+    await see(page, "This file was in the trash at that moment.")
+    await button(past, "horn.py").click()  # beside it: its folders are open
     await page.get_by_test_id("past-text").get_by_text("booo").wait_for()
     await look.at(page, "workspace-history")
+    await button(page, "To the end").click()
+    await button(past, "turning.py").click()
+    await button(page, "Who wrote this").click()
+    await page.locator(".co-blame-who").get_by_text("Ben Okafor").wait_for()
+    await look.at(page, "workspace-blame")
+    await button(page, "Compare").click()
+    differing = page.get_by_role("navigation", name="Files that differ")
+    await field(page, "After change").fill(str(begun))
+    await button(page.get_by_role("region", name="Compare two moments"), "Compare").click()
+    await differing.get_by_role("button", name="horn.py").click()
+    await page.locator(".co-sides").wait_for()
+    await look.at(page, "workspace-compare")
     await link(page, "To the workspace").click()
     await row(page, "README.md").wait_for()
     async with page.expect_file_chooser() as chooser:

@@ -105,6 +105,14 @@ class FileDifference(Outgoing):
     )
 
 
+class FileThen(Outgoing):
+    """``text`` is missing where it was none."""
+
+    entry: Entry = Field(description="with the path that it had")
+    text: str | None
+    document_version: int | None
+
+
 class FileSession(Outgoing):
     """Consecutive operations of one author in a file, with pauses under five minutes."""
 
@@ -192,6 +200,23 @@ async def show_difference(
         from_version=one.version,
         to_version=other.version,
         edits=[(position, one.text[position : position + deleted], text) for position, deleted, text in edits],
+    )
+
+
+@router.get(f"{PAST}/file", openapi_extra=action(Action.READ_HISTORY))
+async def read_file_then(
+    workspace_id: WorkspaceId,
+    caller: ACaller,
+    services: AServices,
+    file_id: Annotated[str, Query(alias="fileId", max_length=128, examples=["fabcdefghijklmnopqrstuvwxy"])],
+    at: AnAt = None,
+) -> FileThen:
+    """A file as it was, by its id, wherever it was: it stays the same file when it is renamed or moved."""
+    found = await services.past.read_file(caller.identity, workspace_id, file_id, at)
+    return FileThen(
+        entry=Entry.model_validate(found.entry),
+        text=None if found.text is None else found.text.text,
+        document_version=None if found.text is None else found.text.version,
     )
 
 

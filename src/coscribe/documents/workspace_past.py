@@ -127,9 +127,21 @@ class WorkspacePast:
     async def read(self, identity: Identity, workspace_id: str, path: str, sequence: int) -> Contents:
         """A file as it was. Errors: ``invalid_path``: it was a folder."""
         moment = await self.moment(identity, workspace_id, sequence)
-        entry = moment.entry(moment.find(path))
+        return await self._contents(moment, moment.find(path))
+
+    async def read_file(self, identity: Identity, workspace_id: str, file_id: str, sequence: int | None) -> Contents:
+        """Likewise by its id, wherever it was. Errors: ``file_not_found``, too, where it was in the trash."""
+        moment = await self.moment(identity, workspace_id, sequence)
+        if file_id not in moment.tree:
+            raise CoscribeError(Code.FILE_NOT_FOUND, "it was not there", file_id=file_id)
+        if not moment.tree.is_live(file_id):
+            raise CoscribeError(Code.FILE_NOT_FOUND, "it was in the trash", file_id=file_id)
+        return await self._contents(moment, file_id)
+
+    async def _contents(self, moment: Moment, file_id: str) -> Contents:
+        entry = moment.entry(file_id)
         if entry.kind == "directory":
-            raise CoscribeError(Code.INVALID_PATH, f"{path!r} was a folder", file_id=entry.file_id)
+            raise CoscribeError(Code.INVALID_PATH, f"{entry.path!r} was a folder", file_id=entry.file_id)
         if entry.kind != "text":
             return Contents(entry, None)
         return Contents(entry, await self.text(moment, entry.file_id))

@@ -1,23 +1,28 @@
 /** The past of a workspace: who worked when, the tree and the texts at a sequence, and the way back. */
 
 import type {
+  DifferenceList,
+  Differing,
   Coscribe_Api_Workspaces__EntryList as EntryList,
-  FileContent,
+  FileThen,
   RestoredPast,
   Work,
   WorkList,
 } from "../api/generated/models";
 import type { DocumentRow, Page } from "../api/models";
-import { change, get, newKey, path, query, send } from "../api/request";
+import { change, get, newKey, path, query } from "../api/request";
+import type { Blame } from "../history/api";
 
-export type { EntryList, FileContent, Work };
+export type { DifferenceList, Differing, EntryList, FileThen, Work };
 
 /** The names under which answers are kept; the past does not change. */
 export const pastKeys = {
   present: (workspaceId: string) => ["past", workspaceId, "present"],
   work: (workspaceId: string) => ["past", workspaceId, "work"],
   folder: (workspaceId: string, folder: string, at: number) => ["past", workspaceId, "folder", folder, at],
-  file: (workspaceId: string, file: string, at: number) => ["past", workspaceId, "file", file, at],
+  file: (workspaceId: string, fileId: string, at: number) => ["past", workspaceId, "file", fileId, at],
+  blame: (workspaceId: string, fileId: string, at: number) => ["past", workspaceId, "blame", fileId, at],
+  differing: (workspaceId: string, from: number, to: number) => ["past", workspaceId, "differing", from, to],
 } as const;
 
 const below = (workspaceId: string, ...parts: string[]) => path("workspace", workspaceId, ...parts);
@@ -30,16 +35,17 @@ export async function seePresent(workspaceId: string, signal?: AbortSignal): Pro
 export const listFolder = (workspaceId: string, folder: string, at: number, signal?: AbortSignal) =>
   get<EntryList>(`${below(workspaceId, "fs", "list")}${query({ path: folder, at })}`, signal);
 
-/** What there is to say about a file, and its text if it is one. */
-export async function readFile(
-  workspaceId: string,
-  file: string,
-  at: number,
-  signal: AbortSignal,
-): Promise<FileContent> {
-  const where = `${below(workspaceId, "fs", "read")}${query({ path: file, at })}`;
-  return (await send("GET", where, { headers: { Accept: "application/json" }, signal })).json();
-}
+/** A file as it was, by its id, wherever it was: its path, and its text if it is one. */
+export const readFile = (workspaceId: string, fileId: string, at: number, signal?: AbortSignal) =>
+  get<FileThen>(`${below(workspaceId, "history", "file")}${query({ fileId, at })}`, signal);
+
+/** Of a text, by the path that it had at that moment. */
+export const seeBlame = (workspaceId: string, file: string, at: number, signal?: AbortSignal) =>
+  get<Blame>(`${below(workspaceId, "history", "blame")}${query({ path: file, at })}`, signal);
+
+/** Which files are others at the later of two moments. */
+export const listDiffering = (workspaceId: string, from: number, to: number, signal?: AbortSignal) =>
+  get<DifferenceList>(`${below(workspaceId, "history", "differences")}${query({ from, to })}`, signal);
 
 /** The newest first; the cursor is a sequence. */
 export async function listWork(workspaceId: string, cursor: string, signal?: AbortSignal): Promise<Page<Work>> {

@@ -21,11 +21,13 @@ import { NoAccess } from "../states/no_access";
 import { Opening } from "../states/opening";
 import { State } from "../states/state";
 import { Trashed } from "../states/trashed";
-import { addressOfWorkspace } from "../workspace/address";
+import { addressOfWorkspace, folderIn, nameIn } from "../workspace/address";
 import { archiveAddress, forkPast, pastKeys, restorePast, seePresent } from "./api";
+import { CompareMoments, type Moments } from "./compare_moments";
 import { MomentBar } from "./moment_bar";
 import { PastFile } from "./past_file";
 import { PastTree } from "./past_tree";
+import { useFile } from "./use_file";
 import { WorkTimeline } from "./work_timeline";
 
 export default function WorkspaceHistoryPage() {
@@ -75,16 +77,25 @@ function Shown({ item, length }: { readonly item: DocumentRow; readonly length: 
   const [parameters, setParameters] = useSearchParams();
   const [moment, setMoment] = useState(() => sequenceIn(parameters.get("at"), length));
   const [at] = useDebouncedValue(moment, 150);
-  const file = parameters.get("file") ?? "";
-  const put = (change: Record<string, string>) => {
+  const fileId = parameters.get("file") ?? "";
+  const [folder, setFolder] = useState("");
+  const file = useFile(workspaceId, fileId, at);
+  const path = file.isError ? "" : (file.data?.entry.path ?? "");
+  const moments = momentsIn(parameters.get("compare"), length);
+  const put = (change: Record<string, string | null>) => {
     const next = new URLSearchParams(parameters);
-    for (const [key, value] of Object.entries(change)) next.set(key, value);
+    for (const [key, value] of Object.entries(change)) {
+      if (value === null) next.delete(key);
+      else next.set(key, value);
+    }
     setParameters(next, { replace: true });
   };
+  const show = (shown: string) => put({ file: shown, at: String(moment) });
+  const compare = (next: Moments | null) => put({ compare: next && `${next.from}..${next.to}` });
   const go = (sequence: number) => {
     const wanted = Math.min(length, Math.max(0, sequence));
     setMoment(wanted);
-    put({ at: String(wanted) });
+    put({ at: String(wanted), compare: null });
   };
   return (
     <Page
@@ -94,22 +105,48 @@ function Shown({ item, length }: { readonly item: DocumentRow; readonly length: 
           <Button component={Link} to={addressOfWorkspace(workspaceId)} variant="default">
             To the workspace
           </Button>
-          <MomentMenu item={item} sequence={moment} file={file} />
+          <Button
+            variant={moments ? "filled" : "default"}
+            aria-pressed={moments !== null}
+            onClick={() => compare(moments ? null : { from: moment < length ? moment : 0, to: length })}
+          >
+            Compare
+          </Button>
+          <MomentMenu item={item} sequence={moment} file={path} folder={folder || folderIn(path)} />
         </>
       }
     >
       <div className="co-history">
         <div className="co-past">
-          <div className="co-moment">
-            <PastTree
+          {moments ? (
+            <CompareMoments
               workspaceId={workspaceId}
-              at={at}
-              shown={file}
-              onShow={(path) => put({ file: path, at: String(moment) })}
+              moments={moments}
+              length={length}
+              fileId={fileId}
+              onMoments={compare}
+              onShow={show}
+              onClose={() => compare(null)}
             />
-            <PastFile workspaceId={workspaceId} file={file} at={at} />
-          </div>
-          <MomentBar sequence={moment} length={length} onGo={go} />
+          ) : (
+            <>
+              <div className="co-moment">
+                <PastTree
+                  workspaceId={workspaceId}
+                  at={at}
+                  shownId={fileId}
+                  shownPath={path}
+                  onShow={(shown) => {
+                    setFolder("");
+                    show(shown);
+                  }}
+                  onFolder={setFolder}
+                />
+                <PastFile workspaceId={workspaceId} fileId={fileId} at={at} />
+              </div>
+              <MomentBar sequence={moment} length={length} onGo={go} />
+            </>
+          )}
         </div>
         <WorkTimeline workspaceId={workspaceId} sequence={moment} onGo={go} />
       </div>
@@ -117,8 +154,16 @@ function Shown({ item, length }: { readonly item: DocumentRow; readonly length: 
   );
 }
 
+interface MomentProps {
+  readonly item: DocumentRow;
+  readonly sequence: number;
+  /** Paths at that moment; "": none is chosen. */
+  readonly file: string;
+  readonly folder: string;
+}
+
 /** What can be done with the moment that is shown. */
-function MomentMenu({ item, sequence, file }: { item: DocumentRow; sequence: number; file: string }) {
+function MomentMenu({ item, sequence, file, folder }: MomentProps) {
   const { documentId: workspaceId, name } = item;
   const navigate = useNavigate();
   const queries = useQueryClient();
@@ -149,6 +194,9 @@ function MomentMenu({ item, sequence, file }: { item: DocumentRow; sequence: num
       </Menu.Target>
       <Menu.Dropdown>
         {file !== "" && <Menu.Item onClick={() => void restore(file)}>Restore this file…</Menu.Item>}
+        {folder !== "" && (
+          <Menu.Item onClick={() => void restore(folder)}>{`Restore the folder “${nameIn(folder)}”…`}</Menu.Item>
+        )}
         <Menu.Item onClick={() => void restore("")}>Restore everything…</Menu.Item>
         <Menu.Item component="a" href={archiveAddress(workspaceId, sequence)} download>
           Download as a zip file
@@ -162,4 +210,12 @@ function MomentMenu({ item, sequence, file }: { item: DocumentRow; sequence: num
 /** A sequence in the address; the last one where there is none. */
 function sequenceIn(text: string | null, length: number): number {
   return text !== null && /^\d{1,15}$/.test(text) ? Math.min(Number(text), length) : length;
+}
+
+/** `3..12` in the address; null: nothing is compared. */
+function momentsIn(text: string | null, length: number): Moments | null {
+  const [, from, to] = /^(\d{1,15})\.\.(\d{1,15})$/.exec(text ?? "") ?? [];
+  if (from === undefined || to === undefined) return null;
+  const [one, other] = [sequenceIn(from, length), sequenceIn(to, length)];
+  return { from: Math.min(one, other), to: Math.max(one, other) };
 }

@@ -2,24 +2,30 @@
 
 import { IconChevronDown, IconChevronRight, IconFile, IconFolder } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { textOf } from "../api/problem";
 import { listFolder, pastKeys } from "./api";
 
 interface Props {
   readonly workspaceId: string;
   readonly at: number;
-  /** The path of the file that is shown. */
-  readonly shown: string;
-  readonly onShow: (path: string) => void;
+  readonly shownId: string;
+  /** Where the file that is shown was; "": that is not known. */
+  readonly shownPath: string;
+  readonly onShow: (fileId: string) => void;
+  /** A folder was opened, or closed. */
+  readonly onFolder: (path: string) => void;
 }
 
 export function PastTree(props: Props) {
-  const [open, setOpen] = useState<ReadonlySet<string>>(() => foldersAbove(props.shown));
+  const { shownPath, onFolder } = props;
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  useEffect(() => setOpen((before) => new Set([...before, ...foldersAbove(shownPath)])), [shownPath]);
   const toggle = (folder: string) => {
     const next = new Set(open);
     if (!next.delete(folder)) next.add(folder);
     setOpen(next);
+    onFolder(folder);
   };
   return (
     <nav className="co-past-tree" aria-label="Files, as they were">
@@ -35,7 +41,7 @@ interface FolderProps extends Props {
 }
 
 function Folder(props: FolderProps) {
-  const { workspaceId, folder, at, shown, open, onShow, onToggle } = props;
+  const { workspaceId, folder, at, shownId, open, onShow, onToggle } = props;
   const found = useQuery({
     queryKey: pastKeys.folder(workspaceId, folder, at),
     queryFn: ({ signal }) => listFolder(workspaceId, folder, at, signal),
@@ -54,7 +60,7 @@ function Folder(props: FolderProps) {
         if (kind !== "directory") {
           return (
             <li key={fileId}>
-              <button type="button" aria-current={path === shown} onClick={() => onShow(path)}>
+              <button type="button" aria-current={fileId === shownId} onClick={() => onShow(fileId)}>
                 <span className="co-past-twist" />
                 <IconFile size={16} aria-hidden />
                 <bdi>{name}</bdi>
@@ -79,7 +85,7 @@ function Folder(props: FolderProps) {
   );
 }
 
-function foldersAbove(path: string): Set<string> {
+function foldersAbove(path: string): string[] {
   const names = path.split("/");
-  return new Set(names.slice(0, -1).map((_, index) => names.slice(0, index + 1).join("/")));
+  return names.slice(0, -1).map((_, index) => names.slice(0, index + 1).join("/"));
 }

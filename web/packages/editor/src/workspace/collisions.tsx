@@ -28,7 +28,7 @@ export function Collisions({ paths, close }: Props) {
       </Text>
       <Group justify="flex-end">
         <Button variant="default" onClick={() => close()}>
-          Cancel the upload
+          Cancel
         </Button>
         <Button variant="default" onClick={() => close("skip")}>
           {isOne ? "Skip it" : "Skip them"}

@@ -14,6 +14,7 @@ import { keys } from "../api/keys";
 import { listMembers } from "../api/members";
 import type { DocumentRow } from "../api/models";
 import { Problem } from "../api/problem";
+import { query } from "../api/request";
 import { MoreButton, Name } from "../editor/bar";
 import { clientOf } from "../editor/connection";
 import { EarlyKeys } from "../editor/early_keys";
@@ -250,6 +251,7 @@ function Desk({
         document={shown}
         item={item}
         name={name}
+        fileId={shownId}
         fileName={shownName}
         followed={followed}
         onFiles={isNarrow ? () => setDrawn(true) : undefined}
@@ -312,13 +314,15 @@ interface BarProps {
   readonly document: Document | undefined;
   readonly item: DocumentRow | null;
   readonly name: string;
+  /** "": none is in front. */
+  readonly fileId: string;
   readonly fileName: string;
   readonly followed: FollowedPerson;
   /** Shows the files, where they are in a drawer. */
   readonly onFiles: (() => void) | undefined;
 }
 
-function WorkspaceBar({ workspace, document, item, name, fileName, followed, onFiles }: BarProps) {
+function WorkspaceBar({ workspace, document, item, name, fileId, fileName, followed, onFiles }: BarProps) {
   const { account } = useSession();
   const role = useTreeStatus(workspace, (status) => status.role);
   const [dialog, setDialog] = useState<"share" | "report" | null>(null);
@@ -364,7 +368,7 @@ function WorkspaceBar({ workspace, document, item, name, fileName, followed, onF
       <MoreButton
         document={document}
         name={fileName}
-        history={isMember && role !== "viewer" ? `/w/${workspace.workspaceId}/history` : ""}
+        history={isMember && role !== "viewer" ? historyOf(workspace.workspaceId, fileId) : ""}
         onReport={() => open("report")}
       />
       <Suspense>
@@ -400,6 +404,10 @@ function useNames(
     const member = members.data?.find(({ memberId }) => memberId === userId);
     return member === undefined ? "somebody" : member.name + bot;
   };
+}
+
+function historyOf(workspaceId: string, fileId: string): string {
+  return `/w/${encodeURIComponent(workspaceId)}/history${query({ file: fileId })}`;
 }
 
 /** What the page was asked to show with the address. */

@@ -12,7 +12,7 @@ const NAMED = 50;
 /** What to do with files that are there already. */
 export async function askAboutCollisions(paths: readonly string[]): Promise<Answer> {
   const title = paths.length === 1 ? "This file is there already" : `${paths.length} files are there already`;
-  return (await dialog(title, (close) => <Collisions paths={paths} close={close} />)) as Answer;
+  return (await dialog(title, (close) => <Collisions paths={paths} close={close} />, "lg")) as Answer;
 }
 
 export function UploadPanel({ uploads }: { readonly uploads: Uploads }) {

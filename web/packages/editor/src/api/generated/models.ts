@@ -501,6 +501,14 @@ export interface FileSessionList {
    */
   nextBefore: number | null;
 }
+/**
+ * ``text`` is missing where it was none.
+ */
+export interface FileThen {
+  entry: Entry;
+  text: string | null;
+  documentVersion: number | null;
+}
 export interface Forking {
   name: string;
   sequence: number;
