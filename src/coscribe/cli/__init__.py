@@ -11,6 +11,7 @@ from coscribe.cli import (
     doctor,
     documents,
     events,
+    files,
     git,
     members,
     past,
@@ -59,6 +60,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(documents.app, name="documents")
 app.add_typer(projects.app, name="project")
+app.add_typer(files.app, name="fs")
 app.add_typer(past.app, name="past")
 app.add_typer(git.app, name="git")
 app.add_typer(members.app, name="members")
