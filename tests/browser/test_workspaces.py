@@ -305,6 +305,63 @@ async def test_viewers_only_look_and_a_small_screen_has_a_drawer(place: Place, v
     await page.wait_for_url("**/w/*")
 
 
+async def test_the_tree_by_keyboard_alone(place: Place, visitors: Visitors) -> None:
+    """Arrows, the beginning of a name, Enter, the menu and a dialog: the focus is always somewhere that makes sense. On
+    a small screen, too, what is chosen in the drawer has the focus."""
+    ada = await visitors.account("kim", "Kim")
+    workspace_id = await visitors.workspace(ada, "Keys", FILES)
+    page = await visitors.page("kim")
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "src").wait_for()
+    await tree(page).focus()
+    for keys, active in (("End", "notes.md"), ("Home", "src"), ("n", "notes.md"), ("ArrowUp", "src")):
+        await page.keyboard.press(keys)
+        await is_active(page, active)
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("ArrowRight")
+    await is_active(page, "rooms")
+    await page.keyboard.type("la")
+    await is_active(page, "lamp.py")
+    await page.keyboard.press("Shift+F10")
+    await page.get_by_role("menuitem", name="Rename").wait_for()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("menuitem", name="Rename").wait_for(state="detached")
+    await eventually(page, "document.activeElement.role === 'tree'")
+    await page.keyboard.press("Shift+F10")
+    await page.get_by_role("menuitem", name="Move…").press("Enter")
+    await field(dialog(page), "Path").fill("lamp.py")
+    await page.keyboard.press("Enter")
+    await dialog(page).wait_for(state="hidden")
+    await eventually(page, "document.activeElement.role === 'tree'")
+    assert await names(page) == ["src", "/rooms", "lamp.py", "notes.md"]
+    await page.keyboard.press("F2")
+    await page.keyboard.press("Escape")
+    await eventually(page, "document.activeElement.role === 'tree'")
+    await page.keyboard.press("Enter")
+    await shows(page, "on = True\n")
+    await page.keyboard.type("#")
+    await shows(page, "#on = True\n")
+
+    small = await visitors.page("kim", viewport={"width": 360, "height": 640})
+    await small.goto(f"{place.http}/w/{workspace_id}")
+    await button(small, "Show the files").click()
+    await row(small, "notes.md").click()
+    await small.keyboard.type("far ")
+    await shows(small, "far # Notes\n")
+    await dialog(small).wait_for(state="hidden")
+    await small.keyboard.type("out ")
+    await shows(small, "far out # Notes\n")
+
+
+async def is_active(page: Page, name: str) -> None:
+    """Waits until keys are about this row."""
+    await eventually(
+        page,
+        "document.getElementById(document.querySelector('[role=tree]').getAttribute('aria-activedescendant'))"
+        f"?.textContent === {json.dumps(name)}",
+    )
+
+
 async def test_what_is_found_opens_at_its_place(place: Place, visitors: Visitors) -> None:
     """Names and texts, with options; a place behind signs of two units is selected to the letter."""
     ada = await visitors.account("ida", "Ida")

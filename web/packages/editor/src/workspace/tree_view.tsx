@@ -67,11 +67,13 @@ export function TreeView(props: Props) {
     const index = Math.max(0, rows.indexOf(rows.find((row) => row.fileId === activeId) as Row));
     const row = rows[index];
     if (row === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isBegun = typed.current.text !== "";
+    if (event.key.length > 1) typed.current = { text: "", at: 0 }; // what is typed behind another key begins anew
     const step = stepOf(event.key, rows, index, sight.page);
     if (step !== null) {
       if (step.to !== undefined) go(step.to);
       if (step.open !== undefined) outline.setOpen(row.fileId, step.open);
-    } else if (event.key === "Enter" || (event.key === " " && typed.current.text === "")) {
+    } else if (event.key === "Enter" || (event.key === " " && !isBegun)) {
       openRow(row);
     } else if (event.key === "F2" && canEdit) props.onNaming({ what: "rename", fileId: row.fileId });
     else if (event.key === "Delete" && canEdit) {
