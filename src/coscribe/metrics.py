@@ -61,6 +61,12 @@ class Metrics:
         self.over_quota = Counter(
             "coscribe_over_quota", "Edits refused as too much, by what", ["of"], registry=registry
         )
+        self.withheld = Gauge(
+            "coscribe_withheld", "Workspaces of which it is remembered what was redacted", registry=registry
+        )
+        self.withheld_refused = Counter(
+            "coscribe_withheld_refused", "Edits refused as they would bring back what was redacted", registry=registry
+        )
         self.long_logs = Counter("coscribe_long_logs", "Documents whose log grew past the warning", registry=registry)
 
         self.commit_seconds = Histogram(

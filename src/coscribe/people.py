@@ -37,6 +37,7 @@ from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
 from coscribe.access.projects import Projects
 from coscribe.access.quotas import StoredQuotas
+from coscribe.access.redactions import Redactions
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention, pruned_event
 from coscribe.access.sessions import Sessions
@@ -90,6 +91,7 @@ class People:
         hasher: PasswordHasher | None,
     ) -> None:
         self._settings = settings
+        self._turn = turn
         self.database = Database(settings.database, turn)
         self.keys = Keys(secret, self.database, now)
         self.notes = Notes(self.database)
@@ -148,6 +150,7 @@ class People:
             AccessRequests(database, changed, self._outbox.put, public_url=settings.url),
             NamedVersions(database),
             DocumentRetention(database, settings.retention_days),
+            Redactions(settings.database, self._turn, database, collaboration, blobs, trees, changed, past.forget, key),
             audits,
             Bundles(database, op_log, audits, key, lambda workspace_id: collaboration.save(None, workspace_id)),
             Links(database, changed, public_url=settings.url),

@@ -574,6 +574,9 @@ async def _(scene: Scene) -> Request:
     return scene.of_document()
 
 
+plain("POST", "/api/documents/{documentId}/redactions", json={"text": "not in there", "reason": "a case"})
+plain("POST", "/api/admin/redactions", json={"text": "not in there", "reason": "a case", "documentIds": []})
+
 # ---- the audit
 
 plain("GET", "/api/audit/key")

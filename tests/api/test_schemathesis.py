@@ -100,6 +100,9 @@ RULES: dict[str, tuple[str, ...]] = {
     # 422 above and here: a common password, or a name of characters that cannot be seen.
     "PUT /api/account/password": ("422",),
     "PATCH /api/account": ("412", "422"),
+    # 422: neither text nor expression or both, no reason, an expression that is none; 404: one of the documents.
+    "POST /api/documents/{documentId}/redactions": ("422",),
+    "POST /api/admin/redactions": ("404", "422"),
     # 412: it has changed since.
     "PATCH /api/documents/{documentId}": ("412",),
     "PUT /api/documents/{documentId}/rules": ("412", "422"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from collections.abc import Sequence
 
 import pytest
 
 from coscribe.core.errors import CoscribeError
-from coscribe.core.operation import Component, Delete, know_deleted, normalise
+from coscribe.core.operation import Component, Delete, from_edits, know_deleted, normalise
 from coscribe.core.text_buffer import TextBuffer
 from coscribe.core.tree import Create, Effect, Move, Tree
 from coscribe.core.tree import Delete as Trash
@@ -18,14 +17,20 @@ from coscribe.documents.redaction import (
     FILLER,
     SHADES,
     WIDE_FILLER,
+    ByteFinder,
     Finder,
+    Others,
+    Pattern,
     Rewriter,
+    brings,
     expression,
     fill,
+    fill_bytes,
     filled,
     literal,
     renamed,
 )
+from coscribe.documents.withheld import MAX_PATTERNS, Withheld
 from coscribe.model import LogEntry, decode_effect, decode_payload, encode_effect, encode_payload
 
 SEED = int(os.environ.get("COSCRIBE_SEED", "1"))
@@ -57,13 +62,13 @@ class Log:
     def delete(self, position: int, count: int) -> None:
         self.add((position, Delete(count)))
 
-    def redacted(self, pattern: re.Pattern[str]) -> tuple[list[str], list[LogEntry], Finder]:
+    def redacted(self, pattern: Pattern) -> tuple[list[str], list[LogEntry], Finder]:
         """Every text that the log has afterwards, its entries, and what was found."""
         finder = Finder(pattern, {KEY: str(self.text)})
         for entry in reversed(self.entries):
             finder.take_back(entry)
         assert finder.finish() == {}
-        rewriter = Rewriter(finder.marks, {}, {}, Tree())
+        rewriter = Rewriter(finder.marks, Others({}, {}), {}, Tree())
         text, texts, entries = TextBuffer(), [""], []
         for entry in self.entries:
             entries.append(entry._replace(payload=rewriter.entry(entry)))
@@ -209,7 +214,7 @@ def test_a_tree_goes_on_fitting() -> None:
         finder.take_back(entry)
     finder.finish()
     assert [place.sequence for place in finder.places] == [1, 2, 3, 5]
-    rewriter = Rewriter({}, renamed(pattern, finder.names), {}, Tree())
+    rewriter = Rewriter({}, Others(renamed(pattern, finder.names), {}), {}, Tree())
     again = Tree()
     for entry in entries:
         effect, _ = decode_effect(rewriter.entry(entry))
@@ -219,3 +224,63 @@ def test_a_tree_goes_on_fitting() -> None:
     assert len(again) == len(tree)
     assert again.state(ids[0]).name == "plain"
     assert filled(pattern, "a secret thing") == again.state(ids[1]).name
+
+
+ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_bytes_are_filled_wherever_they_begin(number: int) -> None:
+    random_ = random.Random(SEED * 1_000 + number)
+    encoding = random_.choice(ENCODINGS)
+    secret = random_.choice(["hunter2", "p\xe4ssword", "hunter2 \N{GRINNING FACE}" if encoding != "latin-1" else "x=y"])
+    pattern = literal(secret)
+    content, wanted = bytearray(), bytearray()
+    for _ in range(random_.randrange(6)):
+        noise = bytes(random_.randrange(1, 256) for _ in range(random_.randrange(40)))  # with a NUL it has two readings
+        raw = secret.encode(encoding)
+        content += noise + raw
+        wanted += noise + b"#" * len(raw)
+    content += b"\xff"
+    wanted += b"\xff"
+    finder, at, parts = ByteFinder(pattern), 0, list[bytes]()
+    while at < len(content):
+        size = random_.randrange(1, 30)
+        parts.append(bytes(content[at : at + size]))
+        finder.take(parts[-1])
+        at += size
+    spans, filled_parts, at = finder.spans(), bytearray(), 0
+    for part in parts:
+        filled_parts += fill_bytes(pattern, part, spans, at)
+        at += len(part)
+    assert filled_parts == wanted, f"COSCRIBE_SEED={SEED}, {number}"
+
+
+def test_what_crosses_the_parts_that_are_looked_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coscribe.documents.redaction.BYTES_AT_ONCE", 10_000)
+    content = b"\xff" * 9_999 + b"hunter2" + b"\xfe" * 20_000 + b"hunter2"
+    finder = ByteFinder(literal("hunter2"))
+    for at in range(0, len(content), 777):
+        finder.take(content[at : at + 777])
+    assert finder.spans() == [(9_999, 10_006), (30_006, 30_013)]
+
+
+def test_what_an_edit_brings() -> None:
+    pattern = literal("secret")
+    assert brings(pattern, "a  thing", [from_edits([(2, 0, "secret")])])
+    assert brings(pattern, "sec-ret", [from_edits([(3, 1, "")])])
+    assert brings(pattern, "", [from_edits([(0, 0, "sec")]), from_edits([(3, 0, "ret")])])
+    assert brings(pattern, "ab", [from_edits([(0, 1, "x" * 50), (2, 0, "secret")])])
+    assert not brings(pattern, "a thing", [from_edits([(2, 5, "secre")])])
+    assert not brings(pattern, "secret", [from_edits([(0, 0, "a "), (6, 0, " thing")])])
+    assert not brings(pattern, "a secret", [from_edits([(3, 4, "")])])
+
+
+def test_withheld_is_forgotten_from_the_oldest_on() -> None:
+    withheld = Withheld()
+    for number in range(MAX_PATTERNS + 1):
+        withheld.add(literal(f"secret-{number:03}"))
+    withheld.check_new_text("secret-000", "x:1")
+    with pytest.raises(CoscribeError, match="text_redacted"):
+        withheld.check_new_text("secret-001", "x:1")
+    assert withheld.filled(b"\0secret-001\0secret-000") == b"\0##########\0secret-000"

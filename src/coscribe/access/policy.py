@@ -80,6 +80,9 @@ class Action(Enum):
     MANAGE_DOCUMENT = Rule("owner", "manage", "archive, trash, restore, delete for good", administrator=True)
     MANAGE_MEMBERS = Rule("owner", "manage", "members, bans, invitations, links, path rules", administrator=True)
     SEE_EVENTS = Rule("owner", "manage", "see who saw, changed, shared, was refused", administrator=True)
+    REDACT_DOCUMENT = Rule(
+        "owner", None, "take a text that must not be known out of all that it ever was, for good", administrator=True
+    )
     SEE_CHECKPOINTS = Rule("viewer", "read", "fetch the signed checkpoints of its log", administrator=True)
     AUDIT_DOCUMENT = Rule(
         "owner", "manage", "take signed checkpoints, export all that happened for an audit", administrator=True
@@ -87,6 +90,7 @@ class Action(Enum):
     # The server.
     ADMINISTER_USERS = Rule("administrator", None, "list, lock, invite, promote accounts")
     HOLD_DOCUMENTS = Rule("administrator", None, "put documents under legal hold, release them")
+    REDACT_EVERYTHING = Rule("administrator", None, "the same of all documents at once")
     ADMINISTER_SERVER = Rule("administrator", None, "signing keys, all documents, all access events")
 
 

@@ -23,6 +23,7 @@ from coscribe.access.members import Members
 from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
 from coscribe.access.projects import Projects
+from coscribe.access.redactions import Redactions
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention
 from coscribe.access.sessions import Sessions
@@ -56,6 +57,7 @@ class Services(NamedTuple):
     requests: AccessRequests
     versions: NamedVersions
     retention: DocumentRetention
+    redactions: Redactions
     audits: Audits
     bundles: Bundles
     links: Links

@@ -64,9 +64,7 @@ class FileState:
 
         Either all of them happen or, with an error, none. Errors: ``position_out_of_range``, ``file_too_large``.
         """
-        operations = [request.operation for request in requests]
-        moved = rebase_chain(operations, concurrent) if len(operations) > 1 else [rebase(operations[0], concurrent)]
-        self._check(moved, requests)
+        moved = self.rebased(requests, concurrent)
         entries: list[Committed] = []
         for request, operation in zip(requests, moved, strict=True):
             changed = changes(operation)
@@ -92,6 +90,13 @@ class FileState:
             sequence += 1
         self.last_sequence = sequence - 1
         return entries
+
+    def rebased(self, requests: Sequence[Request], concurrent: Concurrent) -> list[Operation]:
+        """What requests come to now, one after the other; nothing changes. Errors: those of `commit`."""
+        operations = [request.operation for request in requests]
+        moved = rebase_chain(operations, concurrent) if len(operations) > 1 else [rebase(operations[0], concurrent)]
+        self._check(moved, requests)
+        return moved
 
     def replay(self, entry: Committed) -> None:
         """Takes in an operation that is already committed (read back from the log). Errors: ``file_damaged``."""

@@ -174,6 +174,12 @@ class Code(Enum):
         False,
         "The detail names what cannot be imported and why; take it out, and import the rest again.",
     )
+    TEXT_REDACTED = ErrorKind(
+        "text_redacted", "client", "never", False, "This was taken out for good, as it must not be known: leave it out."
+    )
+    HISTORY_REDACTED = ErrorKind(
+        "history_redacted", "client", "rejoin", False, "Join again: something was taken out of the file for good."
+    )
     LEGAL_HOLD = ErrorKind(
         "legal_hold", "client", "never", False, "An administrator has to release the document's legal hold first."
     )

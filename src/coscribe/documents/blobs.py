@@ -63,6 +63,12 @@ class Blobs:
                 blob = await draft.keep()
             yield blob
 
+    async def keep_draft(self, draft: BlobDraft) -> Blob:
+        """What was written already, for those whose commit comes later: see `keep`."""
+        await self._hold([draft.digest])
+        with disk_as_refusal():
+            return await draft.keep()
+
     async def keep(self, content: bytes) -> Blob:
         """Likewise for those whose commit comes later: it is held until they let go of it, or for good."""
         self.check_size(len(content))
@@ -98,7 +104,7 @@ class Blobs:
             free = self.let_go(digests)
             if was_refused:
                 for digest in free:
-                    await self._remove_unused(digest)
+                    await self.remove_unused(digest)
 
     async def _hold(self, digests: Sequence[str]) -> None:
         for digest in digests:
@@ -106,8 +112,8 @@ class Blobs:
                 await asyncio.shield(removing)
             self._held[digest] += 1
 
-    async def _remove_unused(self, digest: str) -> None:
-        """Whoever comes to hold it meanwhile waits."""
+    async def remove_unused(self, digest: str) -> None:
+        """Removes a blob that no log refers to and nobody holds. Whoever comes to hold it meanwhile waits."""
         if digest in self._held or digest in self._removing:
             return
         done = self._removing[digest] = asyncio.get_running_loop().create_future()

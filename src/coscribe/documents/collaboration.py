@@ -15,8 +15,8 @@ was asked for in an earlier one decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -47,6 +47,7 @@ from coscribe.documents.ports import (
     SnapshotRepo,
     StorageError,
     Subscriber,
+    Uniform,
 )
 from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.session import Author, Duplicate, Evidence, Missing, WorkspaceSession
@@ -74,6 +75,12 @@ MAX_REFERENCES = 100_000
 
 PRESENCE_INTERVAL = 0.05
 """Seconds over which cursor moves of a file are gathered into one round of messages."""
+
+ITSELF = "itself"
+"""The credential of an identity that nobody can come with: the server, whose rights and pace nobody asks."""
+
+CALM_ROUNDS = 20
+"""How often it is waited for a moment at which nothing of a workspace is on its way to the disk, before it is shut."""
 
 NO_TEXTS: Mapping[str, int | None] = {}
 
@@ -306,6 +313,8 @@ class Collaboration:
     def within_budget(self, identity: Identity, session: WorkspaceSession) -> bool:
         """Whether somebody's account and the document may send one more edit; it counts. To be asked once for each
         message, before it is submitted."""
+        if identity.credential == ITSELF:
+            return True
         now = self._now()
         account = self._accounts.of(identity.account, now) if identity.account else None
         if account is not None and not account.has_some(now):
@@ -402,7 +411,7 @@ class Collaboration:
         file.participants[subscriber] = participant
         if rights is not None and not rights.is_uniform:
             file.views[subscriber] = rights
-        if has_past and sees_all and have is not None and have.server_sequence_id >= file.state.window.floor:
+        if has_past and sees_all and have is not None and session.has_tail(file, have.server_sequence_id):
             self._go_live(member, have.server_sequence_id, fates)
         else:
             self._send_snapshot(member, fates, lineage_lost=have is not None and not known)
@@ -447,6 +456,8 @@ class Collaboration:
     async def _standing(self, identity: Identity, file_id: str) -> Standing:
         found = await self.router.home(file_id)
         home, is_tree = found or Home(file_id, False)
+        if identity.credential == ITSELF:
+            return Standing("owner", Uniform("owner") if is_tree else None, exists=found is not None)
         if identity.workspace and identity.workspace != home:
             return Standing(None)
         if not is_tree:
@@ -1275,6 +1286,28 @@ class Collaboration:
         left = codec.encode(messages.Left(file.state.file_id, participant.connection_id))
         for subscriber in tuple(file.subscribers):
             subscriber.hint(left)
+
+    # ---- redaction
+
+    @asynccontextmanager
+    async def alone(self, workspace_id: str) -> AsyncIterator[None]:
+        """Within it a workspace is on the disk, whole, and nowhere else: nothing of it is in memory, or written. Who
+        has it open joins again and gets a snapshot; whoever else wants it waits. Nothing is lost by that: an edit that
+        is on its way is committed or not, and its author asks."""
+        async with self.snapshots.sweeping, self.router.shut(workspace_id):
+            session = self.router.sessions.get(workspace_id)
+            if session is not None:
+                for _ in range(CALM_ROUNDS):
+                    await self._committer.settled()
+                    await self.snapshots.settle()
+                    if session.pending is None and session.durable_sequence == session.last_sequence:
+                        break
+                if not session.lost:
+                    session.lose(CoscribeError(Code.HISTORY_REDACTED))
+                    self.router.drop(session)
+                await self._committer.settled()
+                await self.snapshots.settle()
+            yield
 
     # ---- life
 

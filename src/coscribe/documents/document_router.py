@@ -7,7 +7,8 @@ A load that fails leaves nothing behind: no session, no blank file that could be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +23,9 @@ from coscribe.documents.opened import Opened, OpenFile, OpenTree
 from coscribe.documents.past import good_content
 from coscribe.documents.ports import Home, OpLog, SnapshotRepo
 from coscribe.documents.quota import Quotas, QuotaSource
+from coscribe.documents.redaction import Pattern
 from coscribe.documents.session import Committing, WorkspaceSession
+from coscribe.documents.withheld import Withheld
 from coscribe.metrics import metrics
 from coscribe.model import (
     GENESIS,
@@ -40,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 PAGE = 1_000
 """Log entries read at a time."""
+
+MAX_WITHHELD = 10_000
+"""Workspaces of which it is remembered what was redacted; of more, those redacted longest ago are forgotten."""
 
 _T = TypeVar("_T")
 
@@ -70,6 +76,8 @@ class DocumentRouter:
         self._loading: dict[str, asyncio.Task[WorkspaceSession]] = {}
         self._opening: dict[str, asyncio.Task[OpenFile]] = {}
         self._homes: dict[str, str] = {}
+        self._shut: dict[str, asyncio.Event] = {}
+        self.withheld: dict[str, Withheld] = {}
         self.sessions: dict[str, WorkspaceSession] = {}
 
     async def home(self, file_id: str) -> Home | None:
@@ -108,11 +116,41 @@ class DocumentRouter:
 
     async def session(self, workspace_id: str) -> WorkspaceSession:
         """The session of a workspace. Errors: ``file_not_found``, ``file_damaged``."""
+        while (shut := self._shut.get(workspace_id)) is not None:
+            await shut.wait()
         session = self.sessions.get(workspace_id)
         if session is None:
             session = await self._once(self._loading, workspace_id, partial(self._load, workspace_id))
         session.last_used = self._clock()
         return session
+
+    @asynccontextmanager
+    async def shut(self, workspace_id: str) -> AsyncIterator[None]:
+        """Within it nobody gets a workspace that has not got it yet: they wait. One that was being loaded is there."""
+        opened = self._shut[workspace_id] = asyncio.Event()
+        try:
+            loading = self._loading.get(workspace_id)
+            if loading is not None:
+                await asyncio.wait({loading})
+            yield
+        finally:
+            del self._shut[workspace_id]
+            opened.set()
+
+    def withhold(self, workspace_id: str, pattern: Pattern) -> Withheld:
+        """From now on what fits is not taken into a workspace."""
+        withheld = self.withheld.pop(workspace_id, None) or Withheld()
+        self.withheld[workspace_id] = withheld
+        while len(self.withheld) > MAX_WITHHELD:
+            forgotten = next(iter(self.withheld))
+            del self.withheld[forgotten]
+            if forgotten in self.sessions:
+                self.sessions[forgotten].withheld = None
+        withheld.add(pattern)
+        metrics.withheld.set(len(self.withheld))
+        if workspace_id in self.sessions:
+            self.sessions[workspace_id].withheld = withheld
+        return withheld
 
     async def _once(
         self, under_way: dict[str, asyncio.Task[_T]], name: str, load: Callable[[], Coroutine[None, None, _T]]
@@ -162,6 +200,7 @@ class DocumentRouter:
             measuring = asyncio.get_running_loop().create_task(self._measure(self._quota_source, session))
             self._measuring.add(measuring)
             measuring.add_done_callback(self._measuring.discard)
+        session.withheld = self.withheld.get(workspace_id)
         self.sessions[workspace_id] = session
         for file_id in session.tree.keys if session.tree is not None else ():
             self._homes[file_id] = workspace_id

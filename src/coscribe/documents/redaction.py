@@ -12,17 +12,22 @@ marks them all. Each marked character becomes a filler that is one code point, a
 line breaks stay. So every position, length and version stays what it was, and every operation applies as before.
 
 Names of files are strings of their own: each that matches becomes another one, the same everywhere, that no other is.
+
+A content that is no text is looked at as bytes, read as UTF-8, as Latin-1 and as UTF-16 wherever it may begin; what
+fits is filled byte by byte, so it stays as long as it was, and the log names the other content from then on.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import NamedTuple
 
+import regex
+
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.core.operation import Component, Delete, invert, know_deleted, normalise
+from coscribe.core.operation import Component, Delete, Operation, invert, know_deleted, normalise, to_edits
 from coscribe.core.text_buffer import TextBuffer
 from coscribe.core.tree import MAX_NAME, Change, Effect, NodeState, Tree
 from coscribe.model import LogEntry, decode_effect, decode_payload, encode_effect, encode_payload, is_of_tree
@@ -42,6 +47,17 @@ SHADED = 6
 REACH = 1_000
 """Code points: what a pattern fits is looked for so far on both sides of a change; longer matches may be missed."""
 
+BYTE_FILLERS = (b"#", b"*", b"-", b"_")
+"""In place of each byte of what is no text: the first of them that the pattern does not fit."""
+
+BYTES_REACH = 4 * REACH
+"""`REACH` in bytes: what is no text is looked through in parts that overlap by so much."""
+
+MAX_SECONDS = 2.0
+"""Of an expression on one text."""
+
+BYTES_AT_ONCE = 4_000_000
+
 MAX_PLACES = 10_000
 """Places that are listed."""
 
@@ -57,28 +73,67 @@ class Place(NamedTuple):
     time: int
 
 
-def literal(text: str) -> re.Pattern[str]:
+class Pattern:
+    """What is to go: what an expression fits. All raise CoscribeError, ``invalid_request``, where it takes too long on
+    one text; others work meanwhile."""
+
+    def __init__(self, expression: str) -> None:
+        """Raises regex.error, OverflowError, RecursionError."""
+        self.expression = expression
+        self._compiled = regex.compile(expression)
+
+    def search(self, text: str, begin: int = 0, end: int | None = None) -> bool:
+        """Whether it is in a text, or in a part of it."""
+        with _in_time():
+            found = self._compiled.search(
+                text, begin, len(text) if end is None else end, timeout=MAX_SECONDS, concurrent=True
+            )
+            return found is not None
+
+    def spans(self, text: str, begin: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+        """Where it is."""
+        with _in_time():
+            places = self._compiled.finditer(
+                text, begin, len(text) if end is None else end, timeout=MAX_SECONDS, concurrent=True
+            )
+            return [match.span() for match in places]
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise CoscribeError(Code.INVALID_REQUEST, f"the expression takes longer than {MAX_SECONDS:g} s") from None
+
+
+def literal(text: str) -> Pattern:
     """What fits a text and nothing else. Errors: ``invalid_request``."""
-    return _checked(re.escape(text), len(text))
+    return _checked(regex.escape(text, special_only=True), len(text))
 
 
-def expression(pattern: str) -> re.Pattern[str]:
+def expression(pattern: str) -> Pattern:
     """What fits a regular expression. Errors: ``invalid_request``."""
     return _checked(pattern, 0)
 
 
-def _checked(pattern: str, length: int) -> re.Pattern[str]:
+def _checked(expression: str, length: int) -> Pattern:
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
+        pattern = Pattern(expression)
+    except (regex.error, OverflowError, RecursionError) as error:
         raise CoscribeError(Code.INVALID_REQUEST, f"that is no regular expression: {error}") from None
-    if compiled.search("") is not None:
+    if pattern.search(""):
         raise CoscribeError(Code.INVALID_REQUEST, "that fits the empty text, too")
     if length > REACH:
         raise CoscribeError(Code.INVALID_REQUEST, f"at most {REACH} characters")
-    if any(compiled.search(filler * 64) is not None for filler in (*SHADES, WIDE_FILLER)):
+    plain = [each.decode() for each in BYTE_FILLERS]
+    if any(_fits(pattern, each) for each in (*SHADES, WIDE_FILLER)) or all(_fits(pattern, each) for each in plain):
         raise CoscribeError(Code.INVALID_REQUEST, "that would also fit what is put in its place")
-    return compiled
+    return pattern
+
+
+def _fits(pattern: Pattern, filler: str) -> bool:
+    return pattern.search(filler * 64)
 
 
 def fill(text: str, mask: str = "") -> str:
@@ -88,9 +143,13 @@ def fill(text: str, mask: str = "") -> str:
     return "".join(_filler(character) if marked == "1" else character for character, marked in pairs)
 
 
-def filled(pattern: re.Pattern[str], text: str) -> str:
+def filled(pattern: Pattern, text: str) -> str:
     """A text with fillers for all that fits."""
-    return pattern.sub(lambda found: fill(found[0]), text)
+    parts, passed = [], 0
+    for begin, end in pattern.spans(text):
+        parts += [text[passed:begin], fill(text[begin:end])]
+        passed = end
+    return "".join((*parts, text[passed:]))
 
 
 def _filler(character: str) -> str:
@@ -99,11 +158,103 @@ def _filler(character: str) -> str:
     return FILLER if character <= "\uffff" else WIDE_FILLER
 
 
+def spans_in(pattern: Pattern, content: bytes) -> list[tuple[int, int]]:
+    """Where in a content that is no text something fits: begin and end in bytes, in order, apart from each other."""
+    found: list[tuple[int, int]] = []
+    for encoding, errors, begin in _readings(content):
+        part = content[begin:]
+        if encoding.startswith("utf-16"):
+            part = part[: len(part) & ~1]
+        text, at, passed = part.decode(encoding, errors), begin, 0
+        for first, last in pattern.spans(text):
+            at += len(text[passed:first].encode(encoding, errors))
+            size = len(text[first:last].encode(encoding, errors))
+            found.append((at, at + size))
+            at, passed = at + size, last
+    return joined(found)
+
+
+def _readings(content: bytes) -> Iterator[tuple[str, str, int]]:
+    """Encodings in which it may be in there, how bytes that are none are read, and from which byte on."""
+    yield "utf-8", "surrogateescape", 0
+    if not content.isascii():
+        yield "latin-1", "strict", 0
+    if b"\0" in content or not content.isascii():
+        for encoding in ("utf-16-le", "utf-16-be"):
+            for begin in (0, 1):
+                yield encoding, "surrogatepass", begin
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order; those that overlap or touch are one."""
+    whole: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if whole and begin <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(end, whole[-1][1])
+        else:
+            whole.append((begin, end))
+    return whole
+
+
+def fill_bytes(pattern: Pattern, content: bytes, spans: Iterable[tuple[int, int]], at: int = 0) -> bytes:
+    """A part of a content, which begins ``at`` so many bytes in it, with fillers for what lies in the spans."""
+    filler = next(each for each in BYTE_FILLERS if not _fits(pattern, each.decode()))
+    filled_part = bytearray(content)
+    for begin, end in spans:
+        first, last = max(begin - at, 0), min(end - at, len(content))
+        if first < last:
+            filled_part[first:last] = filler * (last - first)
+    return bytes(filled_part)
+
+
+class ByteFinder:
+    """Looks through a content that comes in pieces. ``spans``: see `spans_in`; once all has come."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern = pattern
+        self._held = bytearray()
+        self._at = 0
+        self._found: list[tuple[int, int]] = []
+
+    def take(self, piece: bytes) -> None:
+        self._held += piece
+        if len(self._held) > BYTES_AT_ONCE:
+            self._look()
+            gone = len(self._held) - BYTES_REACH
+            del self._held[:gone]
+            self._at += gone
+
+    def spans(self) -> list[tuple[int, int]]:
+        self._look()
+        return joined(self._found)
+
+    def _look(self) -> None:
+        at = self._at
+        self._found += [(at + begin, at + end) for begin, end in spans_in(self._pattern, bytes(self._held))]
+
+
+def brings(pattern: Pattern, text: str, operations: Sequence[Operation]) -> bool:
+    """Whether operations, one after the other, leave something that fits and that they have a part in; what is there
+    beside it is not their doing."""
+    buffer = TextBuffer(text)
+    for operation in operations:
+        edits, moved = to_edits(operation), 0
+        buffer.apply(operation)
+        whole = str(buffer)
+        for position, deleted, inserted in edits:
+            begin, end = position + moved, position + moved + len(inserted)
+            near = pattern.spans(whole, max(0, begin - REACH), min(len(whole), end + REACH))
+            if any(first < end and last > begin for first, last in near):
+                return True
+            moved += len(inserted) - deleted
+    return False
+
+
 class Finder:
     """Goes back through the log of a workspace, from its last texts by file key. ``marks``: what is to be filled of
     what an entry has inserted, as a mask over all of it, by sequence; ``names``: all that was ever in the tree."""
 
-    def __init__(self, pattern: re.Pattern[str], texts: Mapping[int, str]) -> None:
+    def __init__(self, pattern: Pattern, texts: Mapping[int, str]) -> None:
         self._pattern = pattern
         self._texts = {key: TextBuffer(text) for key, text in texts.items()}
         self._masks = {key: TextBuffer("0" * len(text)) for key, text in texts.items()}
@@ -122,8 +273,7 @@ class Finder:
         found = False
         whole = str(text)
         for begin, end in _changed(parts):
-            for match in self._pattern.finditer(whole, max(0, begin - REACH), min(len(whole), end + REACH)):
-                first, last = match.span()
+            for first, last in self._pattern.spans(whole, max(0, begin - REACH), min(len(whole), end + REACH)):
                 mask.splice(first, last - first, "1" * (last - first))
                 found = found or (first < end and last > begin)
         if found:
@@ -139,8 +289,7 @@ class Finder:
         begun: dict[int, str] = {}
         for key, text in self._texts.items():
             mask = self._masks[key]
-            for match in self._pattern.finditer(str(text)):
-                first, last = match.span()
+            for first, last in self._pattern.spans(str(text)):
                 mask.splice(first, last - first, "1" * (last - first))
             if "1" in str(mask):
                 begun[key] = str(mask)
@@ -186,7 +335,7 @@ def _strings(state: NodeState) -> tuple[str, ...]:
     return (state.name, state.content) if state.kind == "symlink" else (state.name,)
 
 
-def renamed(pattern: re.Pattern[str], names: Iterable[str]) -> dict[str, str]:
+def renamed(pattern: Pattern, names: Iterable[str]) -> dict[str, str]:
     """Other names for those that fit: of the same length, each one's own, none that is among ``names``. Errors:
     ``conflict``: there are not so many."""
     wanted = list(names)
@@ -196,7 +345,7 @@ def renamed(pattern: re.Pattern[str], names: Iterable[str]) -> dict[str, str]:
         base = filled(pattern, name)
         if base == name:
             continue
-        free = (each for each in _shaded(name, base) if each not in used and pattern.search(each) is None)
+        free = (each for each in _shaded(name, base) if each not in used and not pattern.search(each))
         other = next((each for each in free if len(each.encode()) <= max(MAX_NAME, len(name.encode()))), None)
         if other is None:
             raise CoscribeError(Code.CONFLICT, "too many names are the same but for it")
@@ -218,15 +367,20 @@ def _shaded(name: str, base: str) -> Iterator[str]:
             yield "".join(characters)
 
 
+class Others(NamedTuple):
+    """What stands in a tree from now on: for names, and for the hashes of contents that are no text."""
+
+    names: Mapping[str, str]
+    contents: Mapping[str, str]
+
+
 class Rewriter:
     """Goes forwards through the log of a workspace, from the texts that it begins with (filled already, by file key)
     and says what each entry becomes."""
 
-    def __init__(
-        self, marks: Mapping[int, str], names: Mapping[str, str], texts: Mapping[int, str], tree: Tree
-    ) -> None:
+    def __init__(self, marks: Mapping[int, str], others: Others, texts: Mapping[int, str], tree: Tree) -> None:
         self._marks = marks
-        self._names = names
+        self._others = others
         self._texts = {key: TextBuffer(text) for key, text in texts.items()}
         self._tree = tree
 
@@ -262,10 +416,12 @@ class Rewriter:
         return Effect(tuple(changes))
 
     def _node(self, state: NodeState | None) -> NodeState | None:
-        return None if state is None else node_of(state, self._names)
+        return None if state is None else node_of(state, self._others)
 
 
-def node_of(state: NodeState, names: Mapping[str, str]) -> NodeState:
-    """A node under the names that are used from now on."""
-    content = names.get(state.content, state.content) if state.kind == "symlink" else state.content
-    return state._replace(name=names.get(state.name, state.name), content=content)
+def node_of(state: NodeState, others: Others) -> NodeState:
+    """A node with the names and contents that are used from now on."""
+    contents = {"symlink": others.names, "binary": others.contents}.get(state.kind, {})
+    return state._replace(
+        name=others.names.get(state.name, state.name), content=contents.get(state.content, state.content)
+    )

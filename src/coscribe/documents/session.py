@@ -30,6 +30,7 @@ from coscribe.documents.paths import seen_changes
 from coscribe.documents.ports import Blob, BlobUse
 from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas, added_bytes, needed_bytes
 from coscribe.documents.watching import Before, Change, Watch, changes_of, direct, edit_of
+from coscribe.documents.withheld import Withheld
 from coscribe.metrics import metrics
 from coscribe.model import (
     FILES,
@@ -146,7 +147,7 @@ class Committing(Protocol):
 class WorkspaceSession:
     """One workspace in the memory of its owner. ``files``: the texts of it that are in memory; ``tree`` None: it is a
     document. ``tails``: by the key of a text that is not in memory, what is in the log and in no snapshot of it.
-    ``watches``: who is told what changes in it."""
+    ``watches``: who is told what changes in it. ``withheld``: what was redacted, and is not taken in again."""
 
     __slots__ = (
         "_committer",
@@ -169,6 +170,7 @@ class WorkspaceSession:
         "tails",
         "tree",
         "watches",
+        "withheld",
         "workspace",
     )
 
@@ -188,6 +190,7 @@ class WorkspaceSession:
         self.tree: OpenTree | None = None
         self.tails: dict[int, list[LogEntry]] = {}
         self.watches: dict[Watch, None] = {}
+        self.withheld: Withheld | None = None
         self.noted_covered = workspace.covered or 0
         self.pending: Pending | None = None
         self.lost = False
@@ -213,7 +216,7 @@ class WorkspaceSession:
 
         Returns the number of operations committed to the group, or the places of a duplicate. Errors: see
         `codec.requests_of`, `_places`, `FileState.commit`; ``rate_limited``, ``permission_denied``,
-        ``base_version_*``, ``overloaded``. Raises Missing.
+        ``base_version_*``, ``text_redacted``, ``overloaded``. Raises Missing.
         """
         requests = codec.requests_of(message, self.limits)
         digest = request_digest(self.workspace.secret, codec.encode(message))
@@ -240,6 +243,9 @@ class WorkspaceSession:
             raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")
         concurrent = self._concurrent(state, message.base_version, len(requests), evidence)
         self._check_quotas(requests)
+        if self.withheld is not None:
+            rebased = state.rebased(requests, concurrent)
+            self.withheld.check_text(str(state.content), rebased, requests[0].operation_id)
         self._committer.admit(len(requests))
         previous = state.last_sequence
         entries = state.commit(
@@ -266,8 +272,8 @@ class WorkspaceSession:
         sizes of blobs that the author has just put into the store, by hash.
 
         Returns what it came to, or the place of a duplicate. Errors: see `codec.tree_operations_of`, `_places`,
-        `_named_blobs`, `Tree.apply`; those of ``may``; ``rate_limited``, ``quota_exceeded``, ``overloaded``. Raises
-        Missing.
+        `_named_blobs`, `Tree.apply`; those of ``may``; ``rate_limited``, ``quota_exceeded``, ``text_redacted``,
+        ``overloaded``. Raises Missing.
         """
         opened = self.tree
         if opened is None:
@@ -289,6 +295,8 @@ class WorkspaceSession:
         effect = state.tree.apply(operations)
         try:
             may(state.tree, effect)
+            if self.withheld is not None:
+                self.withheld.check_effect(effect, message.operation_id)
             if opened.next_number + len(operations) > FILES:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, "the workspace has had too many files")
         except CoscribeError:
@@ -317,8 +325,10 @@ class WorkspaceSession:
 
     def check_room(self, texts: Sequence[str], operation_id: str) -> None:
         """Whether the next group and the owner's allowance have room for so many texts. Errors: ``overloaded``,
-        ``quota_exceeded``."""
+        ``quota_exceeded``; ``text_redacted``."""
         self._committer.admit(1 + len(texts))
+        if self.withheld is not None:
+            self.withheld.check_new_text("".join(reversed(texts)), operation_id)
         self._check_allowance(sum(len(text.encode()) for text in texts), operation_id)
 
     def act(self, action: Action) -> None:
@@ -374,6 +384,12 @@ class WorkspaceSession:
     def holds(self, file: Opened) -> bool:
         """Whether a file is still the one that counts: neither the session is lost nor the file let go."""
         return not self.lost and (file is self.tree or self.files.get(file.state.file_id) is file)
+
+    def has_tail(self, file: Opened, sequence: int) -> bool:
+        """Whether all that came behind a sequence is in memory, for one who joins. Since a redaction nobody is told a
+        tail who was there before: they get the text anew."""
+        fresh_from = 0 if self.withheld is None else self.withheld.through + 1
+        return sequence >= max(file.state.window.floor, fresh_from)
 
     def moved(self, effect: Effect) -> Iterator[OpenFile]:
         """The texts that somebody has open and that an effect, which is in the tree, has moved, trashed or restored;

@@ -79,6 +79,7 @@ class SnapshotManager:
         self._saving: set[asyncio.Task[None]] = set()
         self._compaction: Compaction | None = None
         self._pruning: Pruning | None = None
+        self.sweeping = asyncio.Lock()
 
     def compact_with(self, compaction: Compaction) -> None:
         """From now on it is told of snapshots, and does its part in every sweep."""
@@ -124,7 +125,12 @@ class SnapshotManager:
             raise StorageError("a snapshot could not be stored")
 
     async def sweep(self) -> None:
-        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts, prunes."""
+        """Snapshots by time; lets go of workspaces that nobody has open, the longest unused first; compacts, prunes.
+        Whoever holds ``sweeping`` has none of that."""
+        async with self.sweeping:
+            await self._sweep()
+
+    async def _sweep(self) -> None:
         policy, sessions = self._policy, self._router.sessions
         old = self._clock() - int(policy.seconds * 1_000_000)
         for session in list(sessions.values()):

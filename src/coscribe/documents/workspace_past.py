@@ -100,6 +100,11 @@ class WorkspacePast:
         self._blobs = blobs
         self._trees: OrderedDict[tuple[int, str, int], Tree] = OrderedDict()
 
+    def forget(self, workspace_key: int) -> None:
+        """The past of a workspace is another one now: it was redacted."""
+        for moment in [each for each in self._trees if each[0] == workspace_key]:
+            del self._trees[moment]
+
     # ---- a moment
 
     async def moment(self, identity: Identity, workspace_id: str, sequence: int | None) -> Moment:

@@ -11,20 +11,20 @@ changed.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from coscribe.core.tree import Tree
 from coscribe.documents.audit import Audit
 from coscribe.documents.checkpoints import Checkpoint, Signer, signed
-from coscribe.documents.redaction import Finder, Place, Rewriter, fill, node_of, renamed
+from coscribe.documents.redaction import Finder, Others, Pattern, Place, Rewriter, fill, node_of, renamed
 from coscribe.model import (
     GENESIS,
     SALT_BYTES,
     SEAL_BYTES,
     TOMBSTONE_BYTES,
+    File,
     LogEntry,
     Workspace,
     content_hash,
@@ -62,20 +62,30 @@ class Found(NamedTuple):
 
     @property
     def is_clean(self) -> bool:
+        """Whether it is in no text, and no name."""
         return not (self.total or self.present or self.begun or self.marks)
 
 
-class Replaced(NamedTuple):
-    """Entries that have another payload now: by sequence the seals of those, in hex."""
+class Prepared(NamedTuple):
+    """What a log becomes. ``rows``: payload, salt and digest of the request of entries, by sequence; ``seals`` of those
+    payloads, in hex; ``segments``: checksum, content, key; ``contents`` of snapshots with hash and key; ``unknown``:
+    snapshots of a moment that the log does not have: nobody knows what is in them. ``begin``: the checkpoint, where it
+    is another one, not signed yet. ``blobs``: new hashes by old."""
 
+    rows: dict[int, tuple[bytes, bytes, bytes]]
     seals: list[tuple[int, str]]
-    snapshots: int
+    segments: list[tuple[bytes, bytes, int]]
+    contents: list[tuple[bytes, bytes, int]]
+    unknown: list[int]
+    files: list[File]
+    blobs: Mapping[str, str]
+    begin: Checkpoint | None
 
 
 def search(
     db: sqlite3.Connection,
     workspace: Workspace,
-    pattern: re.Pattern[str],
+    pattern: Pattern,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Found:
     """Looks at every version of every file, and at every name. Raises ValueError where the log is damaged."""
@@ -87,30 +97,28 @@ def search(
         finder.take_back(entry)
         progress(1)
     begun = finder.finish()
-    present = sum(len(pattern.findall(text)) for text in texts.values())
+    present = sum(len(pattern.spans(text)) for text in texts.values())
     if root is not None:
         nodes = [file.node for file in workspace.files if file.node is not None]
         names = [
             text for node in nodes for text in ((node.name, node.content) if node.kind == "symlink" else (node.name,))
         ]
-        present += sum(pattern.search(name) is not None for name in names)
+        present += sum(pattern.search(name) for name in names)
     return Found(finder.places, finder.total, present, begun, finder.marks, finder.names, texts)
 
 
-def replace(
-    db: sqlite3.Connection, workspace: Workspace, pattern: re.Pattern[str], found: Found, signer: Callable[[], Signer]
-) -> Replaced:
-    """Takes what was found out of a log; within the caller's transaction. What is in the present texts has to be out of
-    them before: by operations like any other."""
+def prepare(
+    db: sqlite3.Connection, workspace: Workspace, pattern: Pattern, found: Found, blobs: Mapping[str, str]
+) -> Prepared:
+    """Works out what a log becomes; writes nothing. ``blobs``: the contents to put in the place of others, by hash;
+    they are in the store. What is in the present texts has to be out of them before: by operations like any other."""
     begin = checkpoint_of(db, workspace.key)
-    names = renamed(pattern, found.names)
+    others = Others(renamed(pattern, found.names), blobs)
     texts = {}
     if begin is not None:
         begin = _filled(begin, found.begun)
         texts = {file.file_key: file.content for file in begin.files}
-        if found.begun:
-            _write_checkpoint(db, signed(begin, signer()))
-    rewriter = Rewriter(found.marks, names, texts, Tree(folds_case=workspace.folds_case))
+    rewriter = Rewriter(found.marks, others, texts, Tree(folds_case=workspace.folds_case))
     root = workspace.root
     wanted: dict[int, list[tuple[int, int]]] = {}
     for sequence, snapshot_key, file_key in db.execute(_SNAPSHOTS, (workspace.key,)):
@@ -132,22 +140,40 @@ def replace(
             changed[entry.sequence] = payload, _kept_seal(entry) + salt, os.urandom(len(entry.request))
             seals.append((entry.sequence, seal(salt, payload).hex()))
         at(entry.sequence)
-    # Of a moment that the log does not have: nobody knows what is in them.
+    unknown = [snapshot_key for left in wanted.values() for snapshot_key, _ in left]
+    files = [file for file in workspace.files if file.node is not None]
+    now = [file._replace(node=node_of(file.node, others)) for file in files if file.node is not None]
+    files = [other for file, other in zip(files, now, strict=True) if other != file]
+    segments = list(_segments(db, workspace, changed))
+    return Prepared(changed, seals, segments, contents, unknown, files, blobs, begin if found.begun else None)
+
+
+def write(db: sqlite3.Connection, workspace_key: int, prepared: Prepared, signer: Callable[[], Signer]) -> int:
+    """Puts it in place, within the caller's transaction; nothing has been written to the log since it was worked out.
+    Returns how many snapshots are others."""
+    if prepared.begin is not None:
+        _write_checkpoint(db, signed(prepared.begin, signer()))
+    db.executemany("DELETE FROM file_snapshots WHERE snapshot_key = ?", [(key,) for key in prepared.unknown])
     db.executemany(
-        "DELETE FROM file_snapshots WHERE snapshot_key = ?", [(found[0],) for left in wanted.values() for found in left]
+        "UPDATE file_operation_log SET payload = ?, salt = ?, request = ? WHERE workspace_key = ? AND sequence = ?",
+        [(*fields, workspace_key, sequence) for sequence, fields in prepared.rows.items()],
     )
-    _write_rows(db, workspace.key, changed)
-    _write_segments(db, workspace, changed)
+    db.executemany("UPDATE log_segments SET checksum = ?, content = ? WHERE segment_key = ?", prepared.segments)
     before = db.total_changes
     db.executemany(
         "UPDATE file_snapshots SET content = ?1, content_hash = ?2 WHERE snapshot_key = ?3 AND content_hash != ?2",
-        contents,
+        prepared.contents,
     )
     snapshots = db.total_changes - before
-    nodes = [file for file in workspace.files if file.node is not None]
-    others = [file._replace(node=node_of(file.node, names)) for file in nodes if file.node is not None]
-    put_files(db, workspace.key, [other for file, other in zip(nodes, others, strict=True) if other != file])
-    return Replaced(seals, snapshots)
+    put_files(db, workspace_key, prepared.files)
+    for old, new in prepared.blobs.items():
+        db.execute(
+            "INSERT OR IGNORE INTO file_blobs (workspace_key, hash, file_key, size)"
+            " SELECT workspace_key, ?, file_key, size FROM file_blobs WHERE workspace_key = ? AND hash = ?",
+            (new, workspace_key, old),
+        )
+        db.execute("DELETE FROM file_blobs WHERE workspace_key = ? AND hash = ?", (workspace_key, old))
+    return snapshots
 
 
 def _kept_seal(entry: LogEntry) -> bytes:
@@ -204,16 +230,9 @@ def _write_checkpoint(db: sqlite3.Connection, checkpoint: Checkpoint) -> None:
     )
 
 
-def _write_rows(db: sqlite3.Connection, key: int, changed: dict[int, tuple[bytes, bytes, bytes]]) -> None:
-    db.executemany(
-        "UPDATE file_operation_log SET payload = ?, salt = ?, request = ? WHERE workspace_key = ? AND sequence = ?",
-        [(*fields, key, sequence) for sequence, fields in changed.items()],
-    )
-
-
-def _write_segments(
+def _segments(
     db: sqlite3.Connection, workspace: Workspace, changed: dict[int, tuple[bytes, bytes, bytes]]
-) -> None:
+) -> Iterator[tuple[bytes, bytes, int]]:
     key, file_ids = workspace.key, {file.key: file.file_id for file in workspace.files}
     for segment_key, *fields in db.execute(f"{_SEGMENTS} ORDER BY last_sequence", (key,)).fetchall():
         packed = Packed(*fields)
@@ -222,10 +241,7 @@ def _write_segments(
         rows = [_row(row, changed) for row in unpack(packed)]
         before = db.execute(_BEFORE, (key, packed.first_sequence - 1)).fetchone()
         again = pack(key, rows, before[0] if before else GENESIS, file_ids)
-        db.execute(
-            "UPDATE log_segments SET checksum = ?, content = ? WHERE segment_key = ?",
-            (again.checksum, again.content, segment_key),
-        )
+        yield again.checksum, again.content, segment_key
 
 
 def _row(row: Row, changed: dict[int, tuple[bytes, bytes, bytes]]) -> Row:

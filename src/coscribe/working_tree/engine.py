@@ -98,6 +98,11 @@ class Engine:
         """A content that is kept whole. Errors: ``file_damaged``."""
         return await self._blobs.store.read(digest)
 
+    def filled(self, content: bytes) -> bytes:
+        """A content without what was redacted of the workspace."""
+        withheld = self._collaboration.router.withheld.get(self.workspace_id)
+        return content if withheld is None else withheld.filled(content)
+
     async def keep(self, content: bytes) -> str:
         """Keeps a content whole; its SHA-256 in hex."""
         return (await self._blobs.keep(content)).digest

@@ -624,7 +624,7 @@ class Taker:
 
     def _keep(self, name: str, read: Read) -> str:
         """Where a content is kept that could not be taken in."""
-        return self._place.disk.keep(name, read.content)
+        return self._place.disk.keep(name, self._place.engine.filled(read.content))
 
     def _tell_unseen(self, unseen: Mapping[Names, str]) -> None:
         """Once each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,10 +15,12 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import OpLog
+from coscribe.documents.redaction import Pattern
 from coscribe.metrics import metrics
 from coscribe.working_tree.disk import Lost
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.record import Overtaken
+from coscribe.working_tree.redacting import take_out
 from coscribe.working_tree.working_tree import WorkingTree
 from coscribe.working_tree.workplace import Notice
 
@@ -91,6 +94,26 @@ class WorkingTrees:
             await asyncio.gather(running.task, return_exceptions=True)
             await running.tree.close()
             metrics.working_trees.set(len(self._running))
+
+    def exists(self, workspace_id: str) -> bool:
+        """Whether there are files of a workspace, open or not."""
+        return self.path(workspace_id).is_dir()
+
+    async def take_out(self, workspace_id: str, pattern: Pattern) -> list[str]:
+        """Takes what fits out of all that is kept beside the files of a workspace, which are what the workspace is;
+        meanwhile it is closed. Returns the paths of what has it still: files that are no part of the workspace.
+
+        Errors: ``storage_unavailable``."""
+        was_open = self.is_open(workspace_id)
+        await self.close(workspace_id)
+        try:
+            left = await asyncio.to_thread(take_out, self._root, workspace_id, pattern)
+        except (OSError, sqlite3.Error) as error:
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be redacted: {error}") from error
+        finally:
+            if was_open:
+                await self.open(workspace_id)
+        return left
 
     async def stop(self) -> None:
         """Closes all."""

@@ -62,6 +62,8 @@ export const ERRORS = {
   too_many_requests: {"fault":"client","retry":"same","closes":false,"help":"Wait for the seconds in Retry-After, then send it again."},
   export_too_large: {"fault":"client","retry":"never","closes":false,"help":"Name fewer documents, and export the others after them."},
   import_refused: {"fault":"client","retry":"never","closes":false,"help":"The detail names what cannot be imported and why; take it out, and import the rest again."},
+  text_redacted: {"fault":"client","retry":"never","closes":false,"help":"This was taken out for good, as it must not be known: leave it out."},
+  history_redacted: {"fault":"client","retry":"rejoin","closes":false,"help":"Join again: something was taken out of the file for good."},
   legal_hold: {"fault":"client","retry":"never","closes":false,"help":"An administrator has to release the document's legal hold first."},
   quota_exceeded: {"fault":"client","retry":"never","closes":false,"help":"Delete something, or ask for more room."},
   not_a_repository: {"fault":"client","retry":"never","closes":false,"help":"Start the workspace, and make a repository of it with git/init."},

@@ -969,6 +969,39 @@ export interface NewProject {
    */
   token?: string;
 }
+/**
+ * With `dryRun` nothing changes: the answer says where it is.
+ */
+export interface NewRedaction {
+  /**
+   * what is to go
+   */
+  text?: string;
+  /**
+   * for whoever looks later; not the text itself: this stays
+   */
+  reason?: string;
+  dryRun?: boolean;
+}
+export interface NewRedactionOfAll {
+  /**
+   * what is to go
+   */
+  text?: string;
+  /**
+   * for whoever looks later; not the text itself: this stays
+   */
+  reason?: string;
+  dryRun?: boolean;
+  /**
+   * in place of `text`: a regular expression (Python's)
+   */
+  pattern?: string;
+  /**
+   * documents, workspaces, or files in them; none: all there are
+   */
+  documentIds?: string[] | null;
+}
 export interface NewRetention {
   /**
    * what is older may be deleted; 0: nothing is, none: as the server's settings say
@@ -1149,6 +1182,56 @@ export interface Reauthentication {
    * needed where the account has one
    */
   currentPassword?: string | null;
+}
+export interface RedactedAll {
+  done: boolean;
+  places: RedactedPlace[];
+  /**
+   * places that are only counted
+   */
+  more: number;
+  /**
+   * how often it was in present texts, names and contents
+   */
+  present: number;
+  entries: number;
+  snapshots: number;
+  /**
+   * of documents and versions
+   */
+  names: number;
+  /**
+   * that are no text
+   */
+  contents: number;
+  workspaces: number;
+  /**
+   * access events that have it in their details; they are chained, and stay
+   */
+  events: number;
+  /**
+   * files below working trees that have it still, as they are no part of the workspace
+   */
+  files: string[];
+  /**
+   * whether nothing of it is left in free parts of the database; else ask again when nobody reads it
+   */
+  emptied: boolean;
+}
+/**
+ * An operation by which it came to be there.
+ */
+export interface RedactedPlace {
+  workspace: string;
+  file: string;
+  /**
+   * `content`: one that is no text; `checkpoint`: what a pruned log begins with
+   */
+  kind: "text" | "name" | "content" | "checkpoint";
+  version: number;
+  sequence: number;
+  author: string;
+  time: string;
 }
 export interface Refresh {
   refreshToken: string;
@@ -1598,6 +1681,7 @@ export interface Problem {
     | "hello_repeated"
     | "hello_timeout"
     | "history_pruned"
+    | "history_redacted"
     | "history_unavailable"
     | "idempotency_key_reused"
     | "import_refused"
@@ -1645,6 +1729,7 @@ export interface Problem {
     | "slow_consumer"
     | "snapshot_not_sent"
     | "storage_unavailable"
+    | "text_redacted"
     | "token_in_url"
     | "too_many_files"
     | "too_many_requests"
