@@ -168,6 +168,7 @@ class People:
             files,
             Mounts(database, trees),
             Projects(database, changed, documents, members, imports.progress),
+            self.quotas,
             imports,
             GitWork(
                 database,

@@ -316,7 +316,15 @@ plain("POST", "/api/projects", 201, json={"name": "Mine"})
 plain("GET", "/api/projects")
 plain("GET", "/api/projects/{workspaceId}")
 plain("GET", "/api/projects/{workspaceId}/members")
+plain("GET", "/api/projects/{workspaceId}/quota")
+plain("PATCH", "/api/workspace/{workspaceId}/quota", json={"bytes": 900_000_000, "files": None})
 plain("GET", "/api/projects/{workspaceId}/rules")
+
+
+@example("PATCH", "/api/projects/{workspaceId}/quota")
+async def _(scene: Scene) -> Request:
+    made = await scene.owner.post("/projects", {"name": "Plan"}, 201)
+    return Request(200, {"workspaceId": made["workspace"]["documentId"]}, {"json": {"files": 90_000}})
 
 
 @example("POST", "/api/projects/import")

@@ -100,6 +100,8 @@ RULES: dict[str, tuple[str, ...]] = {
     # 422 above and here: a common password, or a name of characters that cannot be seen.
     "PUT /api/account/password": ("422",),
     "PATCH /api/account": ("412", "422"),
+    # 409: it is in no project.
+    "PATCH /api/projects/{workspaceId}/quota": ("409",),
     # 422: neither text nor expression or both, no reason, an expression that is none; 404: one of the documents.
     "POST /api/documents/{documentId}/redactions": ("422",),
     "POST /api/admin/redactions": ("404", "422"),

@@ -22,6 +22,11 @@ def test_a_project_from_the_first_day_to_the_last(person: Person) -> None:
     assert project_id in ann.done("project", "list")
     assert "blank" in ann.done("project", "show", "thesis")
     assert ann.json("project", "rename", "Thesis", "Book")["name"] == "Book"
+    assert "0 of 5" in ann.done("project", "quota", "Book", "--narrow", "--files", "5")
+    assert "0 of 5" in ann.done("project", "show", "Book")
+    assert ann.json("project", "quota", "Book", "--narrow", "--files", "none")["files"] is None
+    assert "permission_denied" in ann.refused("project", "quota", "Book", "--bytes", "9")
+    assert "no number" in ann.refused("project", "quota", "Book", "--bytes", "9 GB", code=2)
     started = ann.json("project", "start", "Book")
     assert started["status"] == "active" and Path(started["mountPath"]).is_dir()
     assert started["mountPath"] in ann.done("project", "stop", "Book")

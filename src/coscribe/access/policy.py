@@ -91,6 +91,7 @@ class Action(Enum):
     ADMINISTER_USERS = Rule("administrator", None, "list, lock, invite, promote accounts")
     HOLD_DOCUMENTS = Rule("administrator", None, "put documents under legal hold, release them")
     REDACT_EVERYTHING = Rule("administrator", None, "the same of all documents at once")
+    GRANT_QUOTAS = Rule("administrator", None, "say how much a project may have")
     ADMINISTER_SERVER = Rule("administrator", None, "signing keys, all documents, all access events")
 
 

@@ -14,9 +14,10 @@ from coscribe.access.ids import new_id
 from coscribe.access.policy import Action, PathRule
 from coscribe.access.project_people import Source
 from coscribe.access.projects import Project
+from coscribe.access.quotas import QuotaOf
 from coscribe.api.documents import AKey, Cursor, Document, Limit
 from coscribe.api.members import AMemberId, MemberList, MemberRow, NewRole, RuleList, RulesIn, member_row, shown_rules
-from coscribe.api.models import DocumentName, Incoming, Outgoing
+from coscribe.api.models import WHOLE, DocumentName, Incoming, Outgoing
 from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
 from coscribe.api.workspaces import WorkspaceId, workspace_id_of
 from coscribe.documents.unpacking.addresses import MAX_ADDRESS
@@ -52,6 +53,26 @@ class ProjectShown(Outgoing):
     source: Literal["blank", "upload", "repository"]
     address: str = Field(description="of a repository")
     imported: ImportShown
+
+
+class NewQuota(Incoming):
+    """What is left out stays as it is."""
+
+    bytes: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE] | None = Field(
+        None, description="none: no bound of its own"
+    )
+    files: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = Field(
+        None, description="files and folders that are not in the trash"
+    )
+
+
+class QuotaShown(Outgoing):
+    """What the project grants, or less, where its workspace says so."""
+
+    bytes: int | None = Field(description="of texts, and of contents that are no text, old ones too; none: no bound")
+    files: int | None
+    used_bytes: int = Field(description="about")
+    used_files: int
 
 
 class ProjectList(Outgoing):
@@ -172,6 +193,29 @@ async def replace_project_rules(
     revision = expected_revision(if_match)
     rules = [PathRule(rule.member_kind, rule.member_id, rule.pattern, rule.access) for rule in body.rules]
     return shown_rules(response, await services.projects.replace_rules(caller, workspace_id, rules, revision))
+
+
+@router.get(f"{ONE}/quota", openapi_extra=action(Action.SEE_DOCUMENT))
+async def see_quota(workspace_id: WorkspaceId, caller: ACaller, services: AServices) -> QuotaShown:
+    """How much the project may have, and has."""
+    return _quota(await services.quotas.of(caller, workspace_id))
+
+
+@router.patch(f"{ONE}/quota", openapi_extra=action(Action.GRANT_QUOTAS))
+async def grant_quota(workspace_id: WorkspaceId, body: NewQuota, caller: ACaller, services: AServices) -> QuotaShown:
+    """How much the project may have from now on. What is there already stays, and may shrink."""
+    return _quota(await services.quotas.set_of_project(caller, workspace_id, body.model_dump(exclude_unset=True)))
+
+
+@router.patch("/api/workspace/{workspaceId}/quota", openapi_extra=action(Action.MANAGE_DOCUMENT))
+async def narrow_quota(workspace_id: WorkspaceId, body: NewQuota, caller: ACaller, services: AServices) -> QuotaShown:
+    """How much of that its workspace takes at most. More than the project grants is as much as it grants."""
+    return _quota(await services.quotas.set_of_workspace(caller, workspace_id, body.model_dump(exclude_unset=True)))
+
+
+def _quota(found: QuotaOf) -> QuotaShown:
+    used = {"used_bytes": found.used_bytes, "used_files": found.used_files}
+    return QuotaShown(bytes=found.bounds.bytes, files=found.bounds.files, **used)
 
 
 def _made(response: Response, project: Project) -> ProjectShown:

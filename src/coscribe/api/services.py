@@ -23,6 +23,7 @@ from coscribe.access.members import Members
 from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
 from coscribe.access.projects import Projects
+from coscribe.access.quotas import StoredQuotas
 from coscribe.access.redactions import Redactions
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention
@@ -67,6 +68,7 @@ class Services(NamedTuple):
     files: FileSystem
     mounts: Mounts
     projects: Projects
+    quotas: StoredQuotas
     imports: Imports
     git: GitWork
     history: History

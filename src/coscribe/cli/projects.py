@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -18,7 +19,7 @@ from coscribe.cli.naming import document
 from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
 
 app = typer.Typer(
-    help="Projects: make, import, find, keep as files, rename, archive, trash, delete.", no_args_is_help=True
+    help="Projects: make, import, find, bound, keep as files, rename, archive, trash, delete.", no_args_is_help=True
 )
 
 Which = Annotated[str, typer.Argument(help="The project: its id, or the beginning of its name.", metavar="PROJECT")]
@@ -35,6 +36,10 @@ _COLUMNS: Columns = {
     "why": lambda row: row["imported"]["detail"],
     "edited": lambda row: ago(row["workspace"]["editedAt"]),
     "id": lambda row: row["workspace"]["documentId"],
+}
+_QUOTA: Columns = {
+    "bytes": lambda row: _of(row["usedBytes"], row["bytes"]),
+    "files": lambda row: _of(row["usedFiles"], row["files"]),
 }
 _LISTED: Columns = {heading: cell for heading, cell in _COLUMNS.items() if heading != "why"}
 
@@ -74,8 +79,14 @@ def show_project(
         coscribe project show wsp_0190c0ffee --json
     """
     with opened(server, token, data) as api:
-        found = api.get(f"/projects/{_id(api, which, *NOT_DELETED)}")
-    show_one(found, _COLUMNS, json=json)
+        path = f"/projects/{_id(api, which, *NOT_DELETED)}"
+        found = {**api.get(path), "quota": api.get(f"{path}/quota")}
+    quota: Columns = {heading: partial(_in_quota, cell) for heading, cell in _QUOTA.items()}
+    show_one(found, {**_COLUMNS, **quota}, json=json)
+
+
+def _in_quota(cell: Callable[[Row], object], row: Row) -> object:
+    return cell(row["quota"])
 
 
 @app.command("create")
@@ -145,6 +156,51 @@ def rename_project(
         revision = api.ask("GET", path).headers["etag"]
         changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
     show_done(changed, f"It is called {changed['name']!r} now.", json=json)
+
+
+@app.command("quota")
+def quota_of_project(
+    which: Which,
+    bytes_: Annotated[str, typer.Option("--bytes", help="How many it may have; none: no bound.")] = "",
+    files: Annotated[str, typer.Option("--files", help="How many files and folders; none: no bound.")] = "",
+    narrow: Annotated[
+        bool, typer.Option("--narrow", help="Of its workspace, which takes no more than that: owners may.")
+    ] = False,
+    server: At = DEFAULT_SERVER,
+    token: Given = "",
+    data: Operator = None,
+    json: Json = False,
+) -> None:
+    """Show how much a project may have, and has; or set it, as an administrator.
+
+    Examples:
+
+        coscribe project quota Thesis
+
+        coscribe project quota Thesis --bytes 2000000000 --files 20000
+
+        coscribe project quota Thesis --files none
+
+        coscribe project quota Thesis --narrow --bytes 500000000
+    """
+    wanted = {name: _bound(name, given) for name, given in (("bytes", bytes_), ("files", files)) if given}
+    with opened(server, token, data) as api:
+        project_id = _id(api, which, *NOT_DELETED)
+        path = f"/workspace/{project_id}/quota" if narrow and wanted else f"/projects/{project_id}/quota"
+        found = api.send("PATCH", path, wanted) if wanted else api.get(path)
+    show_one(found, _QUOTA, json=json)
+
+
+def _of(used: int, most: int | None) -> str:
+    return f"{used:,}" if most is None else f"{used:,} of {most:,}"
+
+
+def _bound(name: str, given: str) -> int | None:
+    if given == "none":
+        return None
+    if not given.isdigit():
+        fail(f"--{name} {given} is no number", "Give a whole number, or none.")
+    return int(given)
 
 
 @app.command("start")

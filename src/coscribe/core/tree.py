@@ -270,6 +270,14 @@ class Tree:
                 yield child
                 waiting.append(child)
 
+    def count_live(self) -> int:
+        """How many nodes are neither trashed themselves nor in a folder that is."""
+        count, waiting = -1, [ROOT]
+        while waiting:
+            waiting += self._nodes[waiting.pop()].names.values()
+            count += 1
+        return count
+
     def trashed(self) -> list[str]:
         """The ids of the nodes that are trashed themselves, in order."""
         return sorted(file_id for file_id, node in self._nodes.items() if node.state.trashed)

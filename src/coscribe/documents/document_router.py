@@ -197,6 +197,8 @@ class DocumentRouter:
         session.trim(session.opened())
         if self._quota_source is not None:
             session.allowance = await self._quota_source.allowance(workspace_id)
+            if session.tree is not None:
+                session.room = await self._quota_source.room(workspace_id)
             measuring = asyncio.get_running_loop().create_task(self._measure(self._quota_source, session))
             self._measuring.add(measuring)
             measuring.add_done_callback(self._measuring.discard)

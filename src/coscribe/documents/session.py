@@ -22,13 +22,14 @@ from coscribe.core.document_state import FileState, Limits, Request
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.op_window import Committed, Concurrent
 from coscribe.core.operation import Operation
+from coscribe.core.tree import Change as NodeChange
 from coscribe.core.tree import Create, Effect, NodeState, Put, Tree, TreeOperation
 from coscribe.core.tree_state import CommittedEffect
 from coscribe.documents.budget import Bucket
 from coscribe.documents.opened import Opened, OpenFile, OpenTree
 from coscribe.documents.paths import seen_changes
 from coscribe.documents.ports import Blob, BlobUse
-from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas, added_bytes, needed_bytes
+from coscribe.documents.quota import ROW_BYTES, Allowance, Quotas, Room, added_bytes, needed_bytes
 from coscribe.documents.watching import Before, Change, Watch, changes_of, direct, edit_of
 from coscribe.documents.withheld import Withheld
 from coscribe.metrics import metrics
@@ -152,6 +153,7 @@ class WorkspaceSession:
     __slots__ = (
         "_committer",
         "_forgotten",
+        "_live",
         "_undecided",
         "allowance",
         "budget",
@@ -167,6 +169,7 @@ class WorkspaceSession:
         "pending",
         "quotas",
         "registry",
+        "room",
         "tails",
         "tree",
         "watches",
@@ -181,6 +184,8 @@ class WorkspaceSession:
         self.budget = budget
         self.quotas = quotas
         self.allowance: Allowance | None = None
+        self.room: Room | None = None
+        self._live: int | None = None
         self.log_bytes = 0
         self.limits = limits
         self.last_sequence = self.durable_sequence = workspace.last_sequence
@@ -297,11 +302,13 @@ class WorkspaceSession:
             may(state.tree, effect)
             if self.withheld is not None:
                 self.withheld.check_effect(effect, message.operation_id)
+            live = self._files_behind(state.tree, effect, message.operation_id)
             if opened.next_number + len(operations) > FILES:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, "the workspace has had too many files")
         except CoscribeError:
             state.tree.take_back(effect)
             raise
+        self._live = live
         self._committer.backlog += 1
         previous, restores = state.last_sequence, tuple(message.restores)
         entry = state.commit(message.operation_id, effect, self.last_sequence + 1, author.user_id, digest, restores)
@@ -310,8 +317,7 @@ class WorkspaceSession:
         self._note_files(opened, effect, blobs)
         if self.watches:
             self._tell_watches(state.tree, entry)
-        if self.allowance is not None:
-            self.allowance.used += sum(brought.values())
+        self._count(sum(brought.values()))
         return effect
 
     def open_new(self, file_id: str) -> OpenFile:
@@ -452,11 +458,13 @@ class WorkspaceSession:
         """Errors: ``quota_exceeded``."""
         first = requests[0].operation_id
         self._check_log_quota(first)
-        if self.allowance is not None:
+        if self.allowance is not None or self.room is not None:
             self._check_allowance(needed_bytes([request.operation for request in requests]), first)
 
     def _check_allowance(self, needed: int, operation_id: str) -> None:
         """Errors: ``quota_exceeded``."""
+        if self.room is not None:
+            self.room.check_bytes(needed, operation_id)
         allowance = self.allowance
         if allowance is not None and needed > 0 and allowance.used + needed > allowance.most:
             metrics.over_quota.labels("text").inc()
@@ -466,6 +474,27 @@ class WorkspaceSession:
                 f"the documents of whoever made this one have about {allowance.used} bytes of {allowance.most}",
                 operation_id=operation_id,
             )
+
+    def _files_behind(self, tree: Tree, effect: Effect, operation_id: str) -> int | None:
+        """How many files and folders there are with an effect that is in the tree, not in the trash; None: nobody needs
+        to know. Errors: ``quota_exceeded``."""
+        if self.room is None or self.room.most_files is None:
+            return None
+        known = self._live
+        moved = [change for change in effect.changes if change.before is None or _hangs(change)]
+        if known is not None and all(change.before is None for change in moved):
+            after = known + sum(tree.is_live(change.file_id) for change in moved)
+        else:
+            after = tree.count_live()
+        self.room.check_files(after - len(moved) if known is None else known, after, operation_id)
+        return after
+
+    def _count(self, grown: int) -> None:
+        """Texts and contents have so many bytes more."""
+        if self.allowance is not None:
+            self.allowance.used += grown
+        if self.room is not None:
+            self.room.used += grown
 
     def _check_log_quota(self, operation_id: str) -> None:
         """Errors: ``quota_exceeded``."""
@@ -645,8 +674,8 @@ class WorkspaceSession:
         frame.entries.extend(entries)
         file.size_since += size
         self.log_has_grown(size + ROW_BYTES * len(entries))
-        if self.allowance is not None:
-            self.allowance.used += sum(added_bytes(entry.operation, entry.removed) for entry in entries)
+        if self.allowance is not None or self.room is not None:
+            self._count(sum(added_bytes(entry.operation, entry.removed) for entry in entries))
         if not file.operations_since:
             file.oldest_since = time
         file.operations_since += len(entries)
@@ -685,6 +714,12 @@ class WorkspaceSession:
             self.pending = Pending(self.last_sequence, self.chain_hash)
             self._committer.needs_commit(self)
         return self.pending
+
+
+def _hangs(change: NodeChange) -> bool:
+    """Whether something hangs elsewhere now, or is in the trash, or not any more."""
+    _, before, after = change
+    return before is None or after is None or (before.parent_id, before.trashed) != (after.parent_id, after.trashed)
 
 
 def _place(node: NodeState) -> tuple[str, str, bool]:

@@ -69,6 +69,8 @@ workspaces = Table(
         "mounted", Boolean, nullable=False, server_default=false(), comment="it is kept as files on the server's disk"
     ),
     Column("project_key", _Key, nullable=True, comment="of the project whose workspace it is"),
+    Column("quota_bytes", BigInteger, nullable=True, comment="narrows that of the project; none: it does not"),
+    Column("quota_files", Integer, nullable=True),
     Index("ix_workspaces_project_key", "project_key", sqlite_where=text("project_key IS NOT NULL")),
 )
 
@@ -423,6 +425,8 @@ projects = Table(
     Column("import_done", BigInteger, nullable=False, server_default="0", comment="files that are made"),
     Column("import_total", BigInteger, nullable=True, comment="null: not known yet"),
     Column("created_by", String(64), nullable=True),
+    Column("quota_bytes", BigInteger, nullable=True, comment="none: as the settings say"),
+    Column("quota_files", Integer, nullable=True),
     _time("created_at"),
 )
 

@@ -970,6 +970,19 @@ export interface NewProject {
   token?: string;
 }
 /**
+ * What is left out stays as it is.
+ */
+export interface NewQuota {
+  /**
+   * none: no bound of its own
+   */
+  bytes?: number | null;
+  /**
+   * files and folders that are not in the trash
+   */
+  files?: number | null;
+}
+/**
  * With `dryRun` nothing changes: the answer says where it is.
  */
 export interface NewRedaction {
@@ -1176,6 +1189,21 @@ export interface Pushing {
    * empty: the present one
    */
   branch?: string;
+}
+/**
+ * What the project grants, or less, where its workspace says so.
+ */
+export interface QuotaShown {
+  /**
+   * of texts, and of contents that are no text, old ones too; none: no bound
+   */
+  bytes: number | null;
+  files: number | null;
+  /**
+   * about
+   */
+  usedBytes: number;
+  usedFiles: number;
 }
 export interface Reauthentication {
   /**
