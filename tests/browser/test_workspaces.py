@@ -81,6 +81,10 @@ async def test_a_workspace_from_nothing(place: Place, visitors: Visitors) -> Non
     await page.keyboard.press("Enter")
     await row(page, "list.md").wait_for()
     await tab(page, "list.md").wait_for()
+    await button(page, "Undo").click()
+    await row(page, "plan.md").wait_for()
+    await tree(page).press("Control+y")
+    await row(page, "list.md").wait_for()
     await page.keyboard.press("ArrowLeft")
     await page.keyboard.press("ArrowLeft")
     assert await names(page) == ["docs"]

@@ -211,6 +211,21 @@ def test_undo_and_redo_are_changes_like_any_other() -> None:
     assert mine.undo() is None
 
 
+def test_one_that_is_not_the_latest_may_be_taken_back_by_its_name() -> None:
+    mine = replica()
+    mine.receive([entry(6, "b:1", made("f", "a"), made("g", "b"))], 5, "cd")
+    assert mine.latest == ""
+    mine.change([MoveNode("f", name="x")])
+    first = mine.latest
+    mine.change([MoveNode("g", name="y")])
+    assert mine.undo(first) is not None
+    assert (names(mine), mine.undo(first)) == (["a", "y"], None)
+    assert mine.redo() is not None
+    assert mine.undo() is not None
+    assert mine.undo() is not None
+    assert (names(mine), mine.undo()) == (["a", "b"], None)
+
+
 def test_what_others_have_made_impossible_to_undo_is_passed_over() -> None:
     mine = replica()
     mine.receive([entry(6, "b:1", made("f", "a"), made("g", "b"))], 5, "cd")

@@ -90,10 +90,16 @@ class TreeReplica:
         self._undone.clear()
         return change
 
-    def undo(self) -> PendingChange | None:
-        """Takes back our latest change that is not taken back yet; None where there is none. Errors: ``file_not_found``
-        and the like, where others have made that impossible; the change is then passed over from here on."""
-        return self._take_back(self._done, self._undone)
+    @property
+    def latest(self) -> str:
+        """The id of our latest change that can be taken back; "": there is none."""
+        return self._done[-1].operation_id if self._done else ""
+
+    def undo(self, operation_id: str = "") -> PendingChange | None:
+        """Takes back a change of ours, by default the latest, that is not taken back yet; None where there is none.
+        Errors: ``file_not_found`` and the like, where others have made that impossible; the change is then passed over
+        from here on."""
+        return self._take_back(self._done, self._undone, operation_id)
 
     def redo(self) -> PendingChange | None:
         """Takes back our latest undo."""
@@ -200,9 +206,12 @@ class TreeReplica:
         self.queue.append(change)
         return change
 
-    def _take_back(self, done: list[PendingChange], undone: list[PendingChange]) -> PendingChange | None:
-        while done:
-            of = done.pop()
+    def _take_back(
+        self, done: list[PendingChange], undone: list[PendingChange], wanted: str = ""
+    ) -> PendingChange | None:
+        """``wanted``: this one; "": the latest of which there is anything to take back."""
+        while places := [at for at, each in enumerate(done) if wanted in ("", each.operation_id)]:
+            of = done.pop(places[-1])
             edits = [codec.tree_edit_of(operation, self.file_id) for operation in inverse(of.effect)]
             if edits:
                 undone.append(self._change(edits, of))

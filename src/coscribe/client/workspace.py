@@ -170,11 +170,17 @@ class Workspace(Opened[TreeReplica]):
         self._done(change)
         return change.made(self.file_id)
 
-    def undo(self) -> bool:
-        """Takes back our own latest change, whatever others have done since. False: there is none. Errors: those of
-        `change`, where others have made it impossible; then it is passed over from here on."""
+    @property
+    def latest(self) -> str:
+        """What our latest change that can be taken back is called; "": there is none."""
+        return self._replica.latest
+
+    def undo(self, change: str = "") -> bool:
+        """Takes back our own latest change, or one that was the `latest` once, whatever others have done since. False:
+        there is none. Errors: those of `change`, where others have made it impossible; then it is passed over from here
+        on."""
         self._check_open()
-        return self._done(self._replica.undo())
+        return self._done(self._replica.undo(change))
 
     def redo(self) -> bool:
         self._check_open()

@@ -85,10 +85,15 @@ export class TreeReplica {
     return change;
   }
 
-  /** Takes back our latest change that is not taken back yet; null where there is none. Errors: `file_not_found` and the
-   * like, where others have made that impossible; the change is then passed over from here on. */
-  undo(): PendingChange | null {
-    return this.#takeBack(this.#done, this.#undone);
+  /** The id of our latest change that can be taken back; "": there is none. */
+  get latest(): string {
+    return this.#done.at(-1)?.operationId ?? "";
+  }
+
+  /** Takes back a change of ours, by default the latest, that is not taken back yet; null where there is none. Errors:
+   * `file_not_found` and the like, where others have made that impossible; the change is then passed over from here on. */
+  undo(operationId = ""): PendingChange | null {
+    return this.#takeBack(this.#done, this.#undone, operationId);
   }
 
   /** Takes back our latest undo. */
@@ -221,8 +226,13 @@ export class TreeReplica {
     return change;
   }
 
-  #takeBack(done: PendingChange[], undone: PendingChange[]): PendingChange | null {
-    for (let of = done.pop(); of !== undefined; of = done.pop()) {
+  /** `wanted`: this one; "": the latest of which there is anything to take back. */
+  #takeBack(done: PendingChange[], undone: PendingChange[], wanted = ""): PendingChange | null {
+    const next = () => {
+      const at = done.findLastIndex(({ operationId }) => wanted === "" || operationId === wanted);
+      return at < 0 ? undefined : done.splice(at, 1)[0];
+    };
+    for (let of = next(); of !== undefined; of = next()) {
       const edits = inverse(of.effect).map((operation) => wireEdit(operation, this.fileId));
       if (edits.length === 0) continue;
       const change = this.#change(edits, of);

@@ -267,11 +267,16 @@ export class Workspace implements Kept {
     return change.made;
   }
 
-  /** Takes back our own latest change, whatever others have done since. False: there is none. Throws where others have made
-   * that impossible; it is passed over from here on. */
-  undo(): boolean {
+  /** What our latest change that can be taken back is called; "": there is none. */
+  get latest(): string {
+    return this.#replica.latest;
+  }
+
+  /** Takes back our own latest change, or one that was the `latest` once, whatever others have done since. False: there is
+   * none. Throws where others have made that impossible; it is passed over from here on. */
+  undo(change = ""): boolean {
     this.#mayChange();
-    return this.#done(this.#replica.undo());
+    return this.#done(this.#replica.undo(change));
   }
 
   redo(): boolean {

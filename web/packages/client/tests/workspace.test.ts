@@ -228,6 +228,10 @@ describe("a workspace", () => {
     expect(ann.redo()).toBe(true);
     await alike(ann, bob);
     expect(names(bob)).toStrictEqual(["b"]);
+    const renamed = ann.latest;
+    ann.set(a, "mode", "755");
+    expect([ann.undo(renamed), ann.undo(renamed)]).toStrictEqual([true, false]);
+    expect([names(ann), ann.node(a)?.properties]).toStrictEqual([["a"], [["mode", "755"]]]);
     expect([ann.undo(), ann.undo(), ann.undo()]).toStrictEqual([true, true, false]);
     await alike(ann, bob);
     expect(names(bob)).toStrictEqual([]);

@@ -54,25 +54,51 @@ export function folderFor(workspace: Workspace, fileId: string): string {
   return node.kind === "directory" ? fileId : node.parentId;
 }
 
+/** Says what was done last, and offers the way back: of this very change, whatever is done meanwhile. */
+function tellDone(workspace: Workspace, text: string): void {
+  const change = workspace.latest;
+  say(text, { label: "Undo", action: () => takeBack(workspace, change) });
+}
+
+/** By default the latest. */
+export function takeBack(workspace: Workspace, change = ""): void {
+  act(() => say(workspace.undo(change) ? "Undone." : "There is nothing to undo."));
+}
+
+export function doAgain(workspace: Workspace): void {
+  act(() => say(workspace.redo() ? "Done again." : "There is nothing to do again."));
+}
+
 export function remove(workspace: Workspace, fileId: string): void {
   const name = nameIn(workspace.path(fileId) ?? "");
   act(() => {
     workspace.remove(fileId);
-    say(`“${name}” is in the trash.`);
+    tellDone(workspace, `“${name}” is in the trash.`);
+  });
+}
+
+export function rename(workspace: Workspace, fileId: string, name: string): void {
+  const before = nameIn(workspace.path(fileId) ?? "");
+  act(() => {
+    workspace.move(fileId, { name });
+    tellDone(workspace, `“${before}” is “${nameIn(workspace.path(fileId) ?? "")}” now.`);
   });
 }
 
 export function putBack(workspace: Workspace, fileId: string): void {
   act(() => {
     for (const each of wayBack(workspace, fileId)) workspace.restore(each);
-    say(`“${workspace.path(fileId)}” is back.`);
+    tellDone(workspace, `“${workspace.path(fileId)}” is back.`);
   });
 }
 
 /** Into a folder; nothing where it is there already, or is that folder. */
 export function moveInto(workspace: Workspace, fileId: string, folderId: string): void {
   if (fileId === folderId || workspace.node(fileId)?.parentId === folderId) return;
-  act(() => workspace.move(fileId, { folderId }));
+  act(() => {
+    workspace.move(fileId, { folderId });
+    tellDone(workspace, `It is at ${workspace.path(fileId)} now.`);
+  });
 }
 
 /** As by dragging, for whoever does not drag. */
@@ -86,6 +112,7 @@ export async function askWhere(workspace: Workspace, fileId: string): Promise<vo
       throw new RangeError(`there is no folder “${folder}”`);
     }
     workspace.move(fileId, { folderId, name: nameIn(clean) });
+    tellDone(workspace, `It is at ${workspace.path(fileId)} now.`);
   });
 }
 

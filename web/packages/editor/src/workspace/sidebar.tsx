@@ -7,7 +7,7 @@ import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } fro
 import type { Spot } from "../editor/spot";
 import { attempt } from "../parts/dialogs";
 import { say } from "../shell/say";
-import { act, askWhere, download, folderFor, remove, wordsOf } from "./acts";
+import { act, askWhere, download, folderFor, remove, rename, wordsOf } from "./acts";
 import { type Gathered, gatherChosen } from "./gathering";
 import { type Outline, TOP } from "./outline";
 import type { RowMenuItem } from "./row_menu";
@@ -71,7 +71,7 @@ export function Sidebar({ workspace, outline, uploads, shownId, onOpen }: Props)
   };
   const named = (done: Naming, name: string) => {
     if (done.what === "rename") {
-      act(() => workspace.move(done.fileId, { name }));
+      rename(workspace, done.fileId, name);
       return;
     }
     const made = act(() => workspace.create(name, done.folderId, { kind: done.kind }));

@@ -6,7 +6,7 @@
 import type { Workspace } from "@coscribe/client";
 import { IconChevronDown, IconChevronRight, IconFile, IconFileDigit, IconFolder, IconLink } from "@tabler/icons-react";
 import { type DragEvent, type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
-import { folderFor, moveInto, remove } from "./acts";
+import { doAgain, folderFor, moveInto, remove, takeBack } from "./acts";
 import { type Gathered, gatherDropped } from "./gathering";
 import { type Outline, type Row, stepOf, TOP, typedAhead } from "./outline";
 
@@ -64,6 +64,14 @@ export function TreeView(props: Props) {
     if (row !== undefined) props.onActive(row.fileId);
   };
   const press = (event: KeyboardEvent) => {
+    const isMod = (event.ctrlKey || event.metaKey) && !event.altKey;
+    const key = event.key.toLowerCase();
+    if (isMod && canEdit && (key === "z" || key === "y")) {
+      if (key === "y" || event.shiftKey) doAgain(workspace);
+      else takeBack(workspace);
+      event.preventDefault();
+      return;
+    }
     const index = Math.max(0, rows.indexOf(rows.find((row) => row.fileId === activeId) as Row));
     const row = rows[index];
     if (row === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
