@@ -26,11 +26,11 @@ def rewrite(folder: Path, document_id: str, sequence: int, insert: str) -> None:
         digest, text, digests, texts = GENESIS, TextBuffer(""), {0: GENESIS}, {0: ""}
         for entry in list(iterate(db, key)):
             payload = entry.payload
-            parts, restores = decode_payload(payload)
+            parts, restores, origin = decode_payload(payload)
             if entry.sequence == sequence:
                 parts = tuple(insert if isinstance(part, str) else part for part in parts)
                 assert all(not isinstance(part, Delete) for part in parts)
-                payload = encode_payload(parts, "", restores)
+                payload = encode_payload(parts, "", restores, origin)
             digest = link(
                 digest,
                 entry.sequence,

@@ -101,6 +101,7 @@ MEANINGS = {
     "operationType": "which form `position` and `payload` have",
     "position": "where, in code points",
     "payload": "what, by operationType",
+    "origin": "where what it inserts is from, as its author says; kept in the log",
     "restores": "the sequences that an undo or a restore brings back",
     "userId": "who: the one of the welcome message",
     "CommittedOperation.userId": "who made it",

@@ -147,13 +147,23 @@ class FileSnapshot(NamedTuple):
 
 
 class Payload(msgspec.Struct, array_like=True, gc=False):
-    """What an entry did: components (deletes with their text), and the sequences that it brings back."""
+    """What an entry did: components (deletes with their text), the sequences that it brings back, and where what it
+    inserts is from, as its author has said (decision 20): ``paste``; ``""``: nothing was said."""
 
     components: list[int | str | tuple[str]]
     restores: list[int] = []
+    origin: str = ""
 
 
 _StoredNode = tuple[str, str, str, bool, str, list[tuple[str, str]]]
+
+
+class Decoded(NamedTuple):
+    """A payload of a text's entry, every delete knowing its text."""
+
+    components: Components
+    restores: tuple[int, ...]
+    origin: str
 
 
 class TreePayload(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
@@ -179,8 +189,9 @@ def request_digest(secret: bytes, message: bytes) -> bytes:
     return blake2b(message, digest_size=16, key=secret).digest()
 
 
-def encode_payload(operation: Operation, removed: str, restores: tuple[int, ...]) -> bytes:
-    """JSON: ``[[retain | inserted | [deleted text], ...], [restored sequence, ...]]``."""
+def encode_payload(operation: Operation, removed: str, restores: tuple[int, ...], origin: str = "") -> bytes:
+    """JSON: ``[[retain | inserted | [deleted text], ...], [restored sequence, ...], origin]``, the last only where
+    there is one: else it is, byte for byte, what it has always been."""
     parts: list[int | str | tuple[str]]
     if isinstance(operation, Splice):
         position, deleted, inserted = operation
@@ -191,16 +202,16 @@ def encode_payload(operation: Operation, removed: str, restores: tuple[int, ...]
             parts.append((removed,))
     else:
         parts = [(part.text or "",) if isinstance(part, Delete) else part for part in know_deleted(operation, removed)]
-    return _encode(Payload(parts, list(restores)))
+    return _encode((parts, restores, origin) if origin else (parts, restores))
 
 
-def decode_payload(payload: bytes) -> tuple[Components, tuple[int, ...]]:
-    """Components, every delete knowing its text, and the restored sequences."""
+def decode_payload(payload: bytes) -> Decoded:
+    """Raises ValueError."""
     stored = _decode(payload)
     parts: list[Component] = []
     for part in stored.components:
         parts.append(Delete(len(part[0]), part[0]) if isinstance(part, tuple) else part)
-    return normalise(parts), tuple(stored.restores)
+    return Decoded(normalise(parts), tuple(stored.restores), stored.origin)
 
 
 def encode_effect(effect: Effect, restores: tuple[int, ...] = ()) -> bytes:
@@ -256,7 +267,7 @@ def seal(salt: bytes, payload: bytes) -> bytes:
 
 def committed_from(entry: LogEntry) -> Committed:
     """The core's form of a log entry."""
-    parts, restores = decode_payload(entry.payload)
+    parts, restores, origin = decode_payload(entry.payload)
     removed = "".join(part.text or "" for part in parts if isinstance(part, Delete))
     operation = simplify(tuple(Delete(part.size) if isinstance(part, Delete) else part for part in parts))
     committed = Committed(
@@ -270,6 +281,7 @@ def committed_from(entry: LogEntry) -> Committed:
         operation,
         removed,
         restores,
+        origin,
     )
     committed.digest = entry.digest
     return committed

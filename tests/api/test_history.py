@@ -68,6 +68,33 @@ async def test_operations_and_blame_name_their_authors_once(town: Town) -> None:
     assert [author["displayName"] for author in present["authors"]] == ["Cleo"]
 
 
+async def test_blame_tells_pasting_from_typing_and_bots_from_people(town: Town) -> None:
+    ben = await town.person("ben")
+    document = await ben.document("Plan", "typed.")
+    path = f"/documents/{document}"
+    bot = town.with_token((await ben.post("/account/tokens", {"name": "bot", "scope": "edit"}, 201))["secret"])
+
+    async def insert(who: Person, position: int, text: str, **more: str) -> None:
+        version = (await ben.get(f"{path}/content"))["documentVersion"]
+        edit = {"operationId": f"{text[0]}:1", "operationType": "insert", "position": position, "payload": text, **more}
+        await who.post(f"{path}/operations", {"baseVersion": version, "operations": [edit]})
+
+    await insert(ben, 3, "pasted", origin="paste")
+    await insert(ben, 0, "also typed ")
+    await insert(bot, 0, "by a bot ", origin="paste")
+    found = await ben.get(f"{path}/history/blame")
+    text = (await ben.get(f"{path}/content"))["text"]
+    assert text == "by a bot also typed typpasteded."
+    pieces, here = [], 0
+    for run in found["runs"]:
+        pieces.append((text[here : here + run["length"]], run["kind"]))
+        here += run["length"]
+    assert pieces == [("by a bot ", "agent"), ("also typed typ", "human"), ("pasted", "paste"), ("ed.", "human")]
+    wrong = {"operationId": "w:1", "operationType": "insert", "position": 0, "payload": "x", "origin": "a dream"}
+    body = {"baseVersion": 1, "operations": [wrong]}
+    await ben.refused("POST", f"{path}/operations", "invalid_request", json=body)
+
+
 async def test_the_past_is_for_editors(town: Town) -> None:
     """What was deleted is in there: a viewer sees the present text, whatever version that is, and no other."""
     ben, _, document = await written_by_two(town)
@@ -179,7 +206,7 @@ async def test_the_log_is_a_file_to_keep(town: Town) -> None:
     assert entries[-1]["digest"] == head["chainHash"]
     text = ""
     for entry in entries:
-        parts, _ = decode_payload(entry["payload"].encode())
+        parts = decode_payload(entry["payload"].encode()).components
         text = "".join(_applied(text, parts))
     assert text == "two"
 

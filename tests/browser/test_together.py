@@ -95,6 +95,7 @@ async def test_crlf_emoji_combining_and_right_to_left(room: Room) -> None:
     await ada.paste(PASTED)
     await ben.until("text.includes('fourth')")
     assert await room.agree() == PASTED.replace("\r\n", "\n")
+    assert await room.kinds() == ["paste"]
     await ben.press("Control+a")
     await ben.paste(STRANGE)
     await ada.until("text.includes('odd blanks')")
@@ -104,6 +105,7 @@ async def test_crlf_emoji_combining_and_right_to_left(room: Room) -> None:
     await asyncio.gather(ada.type("typed 🙂"), ben.press("Backspace", "Backspace"))
     text = await room.agree()
     assert text == STRANGE[0] + "typed 🙂" + STRANGE[1:-2]
+    assert await room.kinds() == ["paste", "human", "paste"]
     await ada.press("Backspace")
     assert await room.agree() == text.replace("typed 🙂", "typed ")
 

@@ -245,6 +245,11 @@ class Room:
         at = await self._accounts["ada"].done("GET", f"/documents/{self.document_id}/content")
         return str(at["text"])
 
+    async def kinds(self) -> list[str]:
+        """How the text was written, from left to right, by its history."""
+        found = await self._accounts["ada"].done("GET", f"/documents/{self.document_id}/history/blame")
+        return [run["kind"] for run in found["runs"]]
+
     async def agree(self, *, refused: Collection[Window] = ()) -> str:
         """Waits until everything is saved everywhere; then every window shows what the server has. Returns that.
 

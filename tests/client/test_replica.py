@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from msgspec import UNSET
 
+from coscribe.client.pending import PendingFile
 from coscribe.client.replica import Batching, Gap, OutOfStep, Replica
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import Splice
@@ -156,6 +158,27 @@ def test_how_edits_are_batched() -> None:
     assert sizes(Batching.CHAIN, chain=2) == [2, 2, 1]
     assert sizes(Batching.CHAIN, at_most=3) == [3, 2]
     assert sizes(Batching.SINGLE) == [1, 1, 1, 1, 1]
+
+
+def test_what_is_pasted_says_so_and_is_no_part_of_what_was_typed_around_it(tmp_path: Path) -> None:
+    server = Server("")
+    ann = opened(server, "ann")
+    ann.edit([(0, 0, "typed ")])
+    ann.edit([(6, 0, "pasted")], "paste")
+    ann.edit([(12, 0, " and")], "paste")
+    ann.edit([(16, 0, " more")])
+    PendingFile(tmp_path / "pending").save(ann)
+    again = Replica(ann.file_id, "another")
+    again.user_id = "ann"
+    assert PendingFile(tmp_path / "pending").load(again)
+    again.adopt(server.snapshot())
+    sent = []
+    while (message := again.outgoing()) is not None:
+        decoded = codec.decode_client(message)
+        assert isinstance(decoded, messages.Operation)
+        sent.append((decoded.payload, decoded.origin))
+        delivered(again, server.submit(message) or b"")
+    assert sent == [("typed ", UNSET), ("pasted and", "paste"), (" more", UNSET)]
 
 
 def test_what_cancels_itself_is_not_sent() -> None:

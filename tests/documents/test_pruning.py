@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.operation import Splice
 from coscribe.documents import past as past_module
 from coscribe.documents.audit import audit
 from coscribe.documents.blame import Attribution, Ledger
 from coscribe.documents.history import History
 from coscribe.documents.ports import Retained, StorageError
 from coscribe.documents.pruning import DAY, PrunedPart, Pruning
-from coscribe.model import content_hash, file_key
+from coscribe.model import LogEntry, content_hash, encode_payload, file_key
 from coscribe.protocol import messages
 from coscribe.protocol.messages import Place
 from tests.documents.test_direct import ANN, BOB, Desk, desk, insertion
@@ -349,5 +352,22 @@ async def test_a_server_prunes_now_and_then() -> None:
 def test_an_attribution_comes_back_from_a_checkpoint() -> None:
     empty = Attribution.load(Attribution(Ledger()).dump(), 0, 0, Ledger())
     assert (empty.length, empty.runs()) == (0, [])
+    made = Attribution(Ledger())
+    payloads = [encode_payload(Splice(at, 0, "ab"), "", (), origin) for at, origin in ((0, ""), (1, "paste"))]
+    made.take(
+        [
+            LogEntry(version, 1, version, version - 1, f"x:{version}", "ann", 7, b"", version, payload, b"", b"")
+            for version, payload in enumerate(payloads, 1)
+        ]
+    )
+    loaded = Attribution.load(made.dump(), 2, 2, Ledger())
+    assert loaded.runs() == made.runs()
+    assert [(run.length, run.kind("ann"), run.kind("ann+bot"), run.kind("disk")) for run in loaded.runs()] == [
+        (1, "human", "agent", "disk"),
+        (2, "paste", "agent", "disk"),
+        (1, "human", "agent", "disk"),
+    ]
+    before = msgspec.msgpack.encode(([3], [1], [1], [7], [1]))  # as it was kept before there were origins
+    assert [run.kind("ann") for run in Attribution.load(zlib.compress(before), 1, 1, Ledger()).runs()] == ["human"]
     with pytest.raises(CoscribeError):
         Attribution.load(b"damaged", 3, 3, Ledger())

@@ -72,7 +72,8 @@ class Log:
         text, texts, entries = TextBuffer(), [""], []
         for entry in self.entries:
             entries.append(entry._replace(payload=rewriter.entry(entry)))
-            parts, _ = decode_payload(entries[-1].payload)
+            parts, _, origin = decode_payload(entries[-1].payload)
+            assert origin == decode_payload(entry.payload).origin
             removed = text.apply(parts)
             assert removed == "".join(part.text or "" for part in parts if isinstance(part, Delete))
             texts.append(str(text))

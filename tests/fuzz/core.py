@@ -101,8 +101,9 @@ def _single(text: str, operation: Operation) -> None:
             require(moved == naive_caret(plain, position, before), "a caret lands elsewhere")
         offset = naive_utf16(text, position)
         require((to_utf16(text, position), from_utf16(text, offset)) == (offset, position), "in UTF-16")
-    stored, restores = decode_payload(encode_payload(operation, removed, (1, 2)))
-    require((stored, restores) == (normalise(known), (1, 2)), "in the log it is something else")
+    for origin in ("", "paste"):
+        stored = decode_payload(encode_payload(operation, removed, (1, 2), origin))
+        require(stored == (normalise(known), (1, 2), origin), "in the log it is something else")
 
 
 def _diamond(text: str, a: Operation, b: Operation) -> None:

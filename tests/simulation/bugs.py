@@ -194,8 +194,8 @@ def _late_by_one(original: Any) -> object:
     return catch_up
 
 
-def _deleted_text_lost(operation: Any, removed: str, restores: tuple[int, ...]) -> bytes:
-    return encode_payload(operation, "?" * len(removed), restores)
+def _deleted_text_lost(operation: Any, removed: str, restores: tuple[int, ...], origin: str) -> bytes:
+    return encode_payload(operation, "?" * len(removed), restores, origin)
 
 
 def _chain_starts_anew(original: Any) -> object:

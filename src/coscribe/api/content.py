@@ -86,6 +86,7 @@ class Edit(Incoming):
     position: Natural = Field(description="in Unicode code points")
     payload: str | Natural | Replacement | list[Triple] = Field(examples=["Hello"])
     restores: list[Natural] = Field([], max_length=1_000)
+    origin: Literal["paste"] | None = Field(None, description="where what it inserts is from; kept in the log")
 
 
 class Edits(Incoming):
@@ -152,7 +153,7 @@ async def replace_content(
 @router.post("/api/documents/{documentId}/operations", openapi_extra=action(Action.EDIT_CONTENT, by_pipeline=True))
 async def send_operations(document_id: DocumentId, body: Edits, caller: ACaller, services: AServices) -> PlacedList:
     """Operations without a socket: durable when this answers; sent again they get the same places."""
-    elements = [element.model_dump(by_alias=True) for element in body.operations]
+    elements = [element.model_dump(by_alias=True, exclude_none=True) for element in body.operations]
     message: dict[str, Any] = {"fileId": document_id, "userId": caller.author, "baseVersion": body.base_version}
     converted: messages.Operation | messages.Chain
     try:

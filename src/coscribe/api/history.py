@@ -17,6 +17,7 @@ from coscribe.api.content import Natural, Placed, Replaced, operation_id_of
 from coscribe.api.documents import DocumentId
 from coscribe.api.models import SEEN, Incoming, Moment, Outgoing
 from coscribe.api.route import ACaller, AServices, PolicyRoute, action
+from coscribe.documents.blame import Kind
 from coscribe.documents.history import Blame, EditingSession, PastOperations
 
 router = APIRouter(route_class=PolicyRoute, tags=["history"])
@@ -109,6 +110,10 @@ class BlameRun(Outgoing):
     author_id: str = Field(description="a `userId` of `authors`")
     version: int = Field(description="made by the newest operation in it")
     at: int = Field(description="of that operation, in milliseconds since 1970")
+    kind: Kind = Field(
+        description="`human`: typed, as far as the author's client has said; `paste`: pasted or dropped, as it has "
+        "said; `agent`: a bot with a token; `disk`: a program that wrote to the working tree"
+    )
 
 
 class BlameOfText(Outgoing):
@@ -309,6 +314,7 @@ def blamed(found: Blame, authors: dict[int, Author]) -> bytes:
             "authorId": authors[run.author_ref].user_id,
             "version": run.version,
             "at": run.at // MILLISECONDS,
+            "kind": run.kind(authors[run.author_ref].user_id),
         }
         for run in found.runs
     ]

@@ -224,7 +224,8 @@ def blame(
     data: Operator = None,
     json: Json = False,
 ) -> None:
-    """Show who wrote what of a file, a line for each piece. Bots are named with their token: user+token.
+    """Show who wrote what of a file, a line for each piece, and how: a human, by typing or by paste, an agent (a bot,
+    named with its token: user+token), or the disk, for programs that wrote to its working tree.
 
     Examples:
 
@@ -244,7 +245,7 @@ def blame(
     for run in found["runs"]:
         piece, here = text[here : here + run["length"]], here + run["length"]
         for line in piece.splitlines() or [""]:
-            say(f"{names[run['authorId']]:<24} v{run['version']:<6} {line}")
+            say(f"{names[run['authorId']]:<24} {run['kind']:<5} v{run['version']:<6} {line}")
 
 
 @app.command("download")

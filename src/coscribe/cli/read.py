@@ -20,7 +20,8 @@ File = Annotated[str, typer.Argument(help="The file's id.")]
 
 
 class EntryLine(msgspec.Struct, rename="camel"):
-    """An entry of the log as `coscribe log --json` prints it; ``time`` is UTC."""
+    """An entry of the log as `coscribe log --json` prints it; ``time`` is UTC. ``origin``: where its text is
+    from, if its author has said."""
 
     sequence: int
     version: int
@@ -30,6 +31,7 @@ class EntryLine(msgspec.Struct, rename="camel"):
     operation_id: str
     edits: list[Edit]
     restores: list[int]
+    origin: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def cat(
@@ -124,20 +126,22 @@ def log(
             print_json(line)
         else:
             restores = f" (restores {', '.join(map(str, line.restores))})" if line.restores else ""
+            origin = f" ({harmless(line.origin)})" if line.origin else ""
             who = harmless(f"{line.author} {line.operation_id}")
-            typer.echo(f"{line.sequence:>8} v{line.version:<8} {line.time} {who} {words}{restores}")
+            typer.echo(f"{line.sequence:>8} v{line.version:<8} {line.time} {who} {words}{restores}{origin}")
 
 
 def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
     """An entry to print, and what it did in words."""
     edits: list[Edit] = []
     restores: tuple[int, ...] = ()
+    origin = ""
     try:
         if is_of_tree(entry.payload):
             effect, restores = decode_effect(entry.payload)
             words = ", ".join(_change_in_words(change) for change in effect.changes) or "nothing"
         else:
-            parts, restores = decode_payload(entry.payload)
+            parts, restores, origin = decode_payload(entry.payload)
             edits = edits_of(parts)
             words = in_words(edits)
     except (ValueError, TypeError):  # TypeError: SQLite keeps a number where bytes belong
@@ -152,6 +156,7 @@ def _line_of(entry: LogEntry) -> tuple[EntryLine, str]:
         entry.operation_id,
         edits,
         list(restores),
+        origin or msgspec.UNSET,
     )
     return line, words
 

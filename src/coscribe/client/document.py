@@ -106,9 +106,10 @@ class Document(Opened[Replica]):
     def replace(self, position: int, count: int, text: str) -> None:
         self.edit([(position, count, text)])
 
-    def edit(self, edits: Sequence[tuple[int, int, str]]) -> None:
-        """Several edits (position, deleted, inserted) against the present text, as one. Raises ValueError, also while
-        the text is fetched anew behind a refusal (`live` waits for it); and why access has ended, if it has."""
+    def edit(self, edits: Sequence[tuple[int, int, str]], *, origin: messages.Origin | None = None) -> None:
+        """Several edits (position, deleted, inserted) against the present text, as one. ``origin``: where what they
+        insert is from, for the log. Raises ValueError, also while the text is fetched anew behind a refusal (`live`
+        waits for it); and why access has ended, if it has."""
         if self._state is State.ENDED and self._failed is not None:
             raise self._failed
         if self._holds_refused:
@@ -120,7 +121,7 @@ class Document(Opened[Replica]):
             end = position + deleted
             if "\0" in text or "\r" in text or any("\ud800" <= char <= "\udfff" for char in text if not text.isascii()):
                 raise ValueError("no NUL, no CR (use LF) and no lone surrogates in a text")
-        self._done(self._replica.edit(edits))
+        self._done(self._replica.edit(edits, origin))
 
     def undo(self) -> bool:
         """Takes back our own latest edit, whatever others have done since. False: there is none."""

@@ -48,6 +48,7 @@ class _StoredPending(msgspec.Struct, array_like=True):
     operation_id: str
     edits: list[Edit]
     restores: list[_Restored] = []
+    origin: messages.Origin | None = None
 
 
 class _Stored(msgspec.Struct):
@@ -343,14 +344,14 @@ def _tree_giver(stored: _StoredTree, replica: TreeReplica) -> Callable[[], None]
 
 def _to_stored(pending: Pending) -> _StoredPending:
     restores = [_Restored(restored.operation_id, restored.sequence) for restored in pending.restores]
-    return _StoredPending(pending.operation_id, to_edits(pending.operation), restores)
+    return _StoredPending(pending.operation_id, to_edits(pending.operation), restores, pending.origin)
 
 
 def _from_stored(stored: _Stored) -> tuple[list[Pending], list[Pending]]:
     """What is in flight and what is queued. Errors: CoscribeError, ValueError where the parts contradict each other."""
     known: dict[str, Pending] = {}
     for item in stored.in_flight + stored.queue:
-        known[item.operation_id] = Pending(item.operation_id, from_edits(item.edits))
+        known[item.operation_id] = Pending(item.operation_id, from_edits(item.edits), origin=item.origin)
     for item in stored.in_flight + stored.queue:
         known[item.operation_id].restores = [
             known.get(restored.operation_id) or Pending(restored.operation_id, NOTHING, sequence=restored.sequence)

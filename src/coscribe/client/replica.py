@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from coscribe.client.undo import Kept, UndoStack
 from coscribe.core.operation import (
     LEFT,
@@ -59,12 +61,14 @@ class Batching(Enum):
 
 @dataclass(slots=True)
 class Pending:
-    """An edit of ours that is not acknowledged. ``sequence`` is filled in when it is."""
+    """An edit of ours that is not acknowledged. ``sequence`` is filled in when it is. ``origin``: where what it inserts
+    is from: ``paste``, or nothing is said of it."""
 
     operation_id: str
     operation: Operation
     restores: list[Pending] = field(default_factory=list)
     sequence: int = 0
+    origin: messages.Origin | None = None
 
 
 class Applied(NamedTuple):
@@ -138,10 +142,10 @@ class Replica:
         """Whether there is something to undo or redo."""
         return bool(self._undo or self._redo)
 
-    def edit(self, edits: Sequence[tuple[int, int, str]]) -> Applied:
+    def edit(self, edits: Sequence[tuple[int, int, str]], origin: messages.Origin | None = None) -> Applied:
         """Applies edits (position, deleted, inserted) of one moment. Errors: as the server would refuse them."""
         operation = from_edits(edits)
-        self._undo.push(*self._edit(operation, []))
+        self._undo.push(*self._edit(operation, [], origin))
         self._redo.clear()
         return Applied(operation, "")
 
@@ -262,7 +266,9 @@ class Replica:
 
     # ---- steps
 
-    def _edit(self, operation: Operation, restores: list[Pending]) -> tuple[Operation, Pending]:
+    def _edit(
+        self, operation: Operation, restores: list[Pending], origin: messages.Origin | None = None
+    ) -> tuple[Operation, Pending]:
         """Applies and queues an edit of ours; returns what takes it back, and the edit."""
         if self.buffer is None:
             raise ValueError("the text of the file is not known yet")
@@ -270,12 +276,12 @@ class Replica:
             raise ValueError(f"the edit reaches to {reach(operation)}, the text ends at {len(self.buffer)}")
         removed = self.buffer.apply(operation)
         inverse = simplify(invert(know_deleted(operation, removed)))
-        mergeable = self._batching is Batching.COMPOSE and self.queue and not restores and not self.queue[-1].restores
-        if mergeable:
-            self.queue[-1].operation = compose(self.queue[-1].operation, operation)
+        last = self.queue[-1] if self.queue and self._batching is Batching.COMPOSE else None
+        if last is not None and not restores and not last.restores and last.origin == origin:
+            last.operation = compose(last.operation, operation)
         else:
             self._counter += 1
-            self.queue.append(Pending(f"{self._series}:{self._counter}", operation, restores))
+            self.queue.append(Pending(f"{self._series}:{self._counter}", operation, restores, origin=origin))
         return inverse, self.queue[-1]
 
     def _take_back(self, stack: UndoStack[Pending], other: UndoStack[Pending]) -> Applied | None:
@@ -290,7 +296,9 @@ class Replica:
         for item in pending:
             operation_type, position, payload = codec.wire_form(item.operation)
             restores = [restored.sequence for restored in item.restores if restored.sequence]
-            elements.append(messages.ChainElement(item.operation_id, operation_type, position, payload, restores))
+            origin = UNSET if item.origin is None else item.origin
+            element = messages.ChainElement(item.operation_id, operation_type, position, payload, restores, origin)
+            elements.append(element)
         if len(elements) > 1:
             return messages.Chain(self.file_id, self.user_id, self.version, elements)
         only = elements[0]
@@ -303,6 +311,7 @@ class Replica:
             only.position,
             only.payload,
             only.restores,
+            only.origin,
         )
 
     def _acknowledge(self, operation: CommittedOperation) -> None:

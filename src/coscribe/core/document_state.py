@@ -26,11 +26,13 @@ class Limits(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One element of what a client asks for: its id, what it does to the text before it, what it brings back."""
+    """One element of what a client asks for: its id, what it does to the text before it, what it brings back, and where
+    that is from (see `op_window.Committed`)."""
 
     operation_id: str
     operation: Operation
     restores: tuple[int, ...] = ()
+    origin: str = ""
 
 
 class FileState:
@@ -84,6 +86,7 @@ class FileState:
                 operation,
                 removed,
                 request.restores,
+                request.origin,
             )
             self.window.append(entry)
             entries.append(entry)

@@ -50,7 +50,8 @@ class Committed:
     """One operation with its place in the order.
 
     ``operation`` is the transformed form and ``removed`` all the text it deleted, so that it can be taken back.
-    ``restores`` names the sequences that an undo or a restore brings back.
+    ``restores`` names the sequences that an undo or a restore brings back. ``origin``: where what it inserts is from,
+    as its author has said: ``paste``, or nothing.
     ``author`` and ``request`` (a digest of what was asked for) are opaque here, ``digest`` is the link in the hash
     chain, ``encoded`` the wire form; both are filled in by whoever makes them.
     ``cost`` is the bytes it counts for in a window.
@@ -64,6 +65,7 @@ class Committed:
         "digest",
         "operation",
         "operation_id",
+        "origin",
         "removed",
         "request",
         "restores",
@@ -83,6 +85,7 @@ class Committed:
         operation: Operation,
         removed: str,
         restores: tuple[int, ...] = (),
+        origin: str = "",
     ) -> None:
         self.sequence = sequence
         self.version = version
@@ -94,6 +97,7 @@ class Committed:
         self.operation = operation
         self.removed = removed
         self.restores = restores
+        self.origin = origin
         self.digest = b""
         text = len(operation.inserted) if isinstance(operation, Splice) else _text_size(operation)
         self.cost = ENTRY_OVERHEAD + len(removed) + text

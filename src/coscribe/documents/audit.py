@@ -145,7 +145,7 @@ class _TextReplay(_Replay):
 
     def step(self, entry: LogEntry) -> None:
         try:
-            parts, _ = decode_payload(entry.payload)
+            parts = decode_payload(entry.payload).components
         except ValueError as error:
             raise _Unreplayable("payload", f"the payload cannot be read: {error}") from None
         reach = 0

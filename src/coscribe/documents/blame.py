@@ -18,13 +18,13 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Delete, reach
-from coscribe.documents.past import components_of
+from coscribe.documents.past import decoded
 from coscribe.model import LogEntry
 
 PAUSE = 300_000_000
@@ -42,33 +42,53 @@ MAX_LEDGERS = 64
 
 Piece = tuple[int, int]
 
+Kind = Literal["human", "agent", "disk", "paste"]
+"""What wrote something: a person by typing, or by pasting, a bot with a token, a program on a working tree."""
+
+DISK_AUTHOR = "disk"
+"""Who signs what programs have written to a working tree."""
+
 
 class Run(NamedTuple):
-    """``length`` code points by one author; ``version`` and ``at`` (microseconds) of the newest operation in it."""
+    """``length`` code points by one author; ``version`` and ``at`` (microseconds) of the newest operation in it.
+    ``is_pasted``: as they have said."""
 
     length: int
     author_ref: int
     version: int
     at: int
+    is_pasted: bool = False
+
+    def kind(self, author: str) -> Kind:
+        """``author``: who it is by, as the log names them. What a bot or a program says of its text makes it none of a
+        person's."""
+        if author == DISK_AUTHOR:
+            return "disk"
+        if "+" in author:
+            return "agent"
+        return "paste" if self.is_pasted else "human"
 
 
 class Ledger:
-    """Who made each version of a file, and when: grows at the end, the same for all its attributions. Of versions that
-    were pruned and have nothing left in the text, it says 0."""
+    """Who made each version of a file, when, and which were pasted: grows at the end, the same for all its
+    attributions. Of versions that were pruned and have nothing left in the text, it says 0."""
 
     def __init__(self) -> None:
         self.authors = array("q")
         self.times = array("q")
+        self.pasted: set[int] = set()
 
 
 class _Dumped(msgspec.Struct, array_like=True):
-    """An attribution as a checkpoint keeps it: its pieces, and who made the ``marked`` versions in them, when."""
+    """An attribution as a checkpoint keeps it: its pieces, and who made the ``marked`` versions in them, when; and
+    which of those were pasted."""
 
     lengths: list[int]
     versions: list[int]
     marked: list[int]
     authors: list[int]
     times: list[int]
+    pasted: list[int] = []
 
 
 class Attribution:
@@ -94,6 +114,7 @@ class Attribution:
                 ledger_of.extend([0] * (version - len(ledger_of)))
                 for marked, value in zip(found.marked, values, strict=True):
                     ledger_of[marked - 1] = value
+            ledger.pasted.update(found.pasted)
         except (zlib.error, msgspec.DecodeError, ValueError, IndexError, OverflowError) as error:
             raise CoscribeError(Code.FILE_DAMAGED, f"who wrote the text cannot be read: {error}") from error
         made = cls(ledger)
@@ -113,6 +134,7 @@ class Attribution:
             marked,
             [self._ledger.authors[version - 1] for version in marked],
             [self._ledger.times[version - 1] for version in marked],
+            [version for version in marked if version in self._ledger.pasted],
         )
         return zlib.compress(msgspec.msgpack.encode(dumped))
 
@@ -132,31 +154,34 @@ class Attribution:
             self.sequence = row.sequence
 
     def runs(self) -> list[Run]:
-        """The text from left to right. What one author wrote side by side, with pauses below `PAUSE`, is one run."""
-        authors, times = self._ledger.authors, self._ledger.times
+        """The text from left to right. What one author typed, or pasted, side by side, with pauses below `PAUSE`, is
+        one run."""
+        authors, times, pasted = self._ledger.authors, self._ledger.times, self._ledger.pasted
         found: list[Run] = []
         last = 0
         for length, version in chain.from_iterable(self._blocks):
-            author, at = authors[version - 1], times[version - 1]
-            if found and found[-1].author_ref == author and abs(at - last) < PAUSE:
-                before = found[-1]
-                newest = version > before.version
-                found[-1] = Run(
-                    before.length + length, author, version if newest else before.version, at if newest else before.at
-                )
+            run = Run(length, authors[version - 1], version, times[version - 1], version in pasted)
+            before = found[-1] if found else None
+            goes_on = before and (before.author_ref, before.is_pasted) == (run.author_ref, run.is_pasted)
+            at = run.at
+            if before is not None and goes_on and abs(at - last) < PAUSE:
+                newest = run if version > before.version else before
+                found[-1] = newest._replace(length=before.length + length)
             else:
-                found.append(Run(length, author, version, at))
+                found.append(run)
             last = at
         return found
 
     def _apply(self, row: LogEntry) -> None:
-        parts = components_of(row)
+        parts, _, origin = decoded(row)
         if row.version != self.version + 1 or reach(parts) > self.length:
             raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} does not follow the entries before it")
         self.version = row.version
         if row.version > len(self._ledger.times):
             self._ledger.authors.append(row.author_ref)
             self._ledger.times.append(row.time)
+            if origin == "paste":
+                self._ledger.pasted.add(row.version)
         position = 0
         for part in parts:
             if isinstance(part, str):

@@ -13,7 +13,7 @@ from coscribe.core.operation import Components, Delete, invert, know_deleted, re
 from coscribe.core.text_buffer import TextBuffer
 from coscribe.documents.checkpoints import FileAtCheckpoint
 from coscribe.documents.ports import OpLog
-from coscribe.model import LogEntry, content_hash, decode_payload
+from coscribe.model import Decoded, LogEntry, content_hash, decode_payload
 
 VERSIONS = 500
 """Versions that are gone over between two looks at the event loop."""
@@ -125,12 +125,17 @@ def good_content(file: FileAtCheckpoint) -> str:
     return file.content
 
 
-def components_of(row: LogEntry) -> Components:
-    """What an entry did, deletes with their text. Errors: ``file_damaged``."""
+def decoded(row: LogEntry) -> Decoded:
+    """What an entry says. Errors: ``file_damaged``."""
     try:
-        return decode_payload(row.payload)[0]
+        return decode_payload(row.payload)
     except ValueError as error:
         raise CoscribeError(Code.FILE_DAMAGED, f"sequence {row.sequence} cannot be read: {error}") from error
+
+
+def components_of(row: LogEntry) -> Components:
+    """What an entry did, deletes with their text. Errors: ``file_damaged``."""
+    return decoded(row).components
 
 
 def redo(text: TextBuffer, operation: Components, sequence: int) -> None:

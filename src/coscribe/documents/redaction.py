@@ -268,7 +268,7 @@ class Finder:
         if is_of_tree(entry.payload):
             self._take_back_effect(entry)
             return
-        parts, _ = decode_payload(entry.payload)
+        parts = decode_payload(entry.payload).components
         text, mask = self._texts[entry.file_key], self._masks[entry.file_key]
         found = False
         whole = str(text)
@@ -391,7 +391,7 @@ class Rewriter:
             other = self._effect(effect)
             self._tree.take_in(other)
             return entry.payload if other == effect else encode_effect(other, restores)
-        parts, restores = decode_payload(entry.payload)
+        parts, restores, origin = decode_payload(entry.payload)
         mask, at = self._marks.get(entry.sequence, ""), 0
         changed: list[Component] = []
         for part in parts:
@@ -403,7 +403,7 @@ class Rewriter:
         operation = normalise(changed)
         removed = self._texts.setdefault(entry.file_key, TextBuffer()).apply(operation)
         known = know_deleted(operation, removed)
-        return entry.payload if known == parts else encode_payload(known, removed, restores)
+        return entry.payload if known == parts else encode_payload(known, removed, restores, origin)
 
     def content(self, file_key: int, *, is_tree: bool) -> str:
         """A file as the entries so far have left it, as a snapshot has it."""

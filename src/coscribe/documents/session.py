@@ -640,7 +640,7 @@ class WorkspaceSession:
             if isinstance(entry, CommittedEffect):
                 payload = encode_effect(entry.effect, entry.restores)
             else:
-                payload = encode_payload(entry.operation, entry.removed, entry.restores)
+                payload = encode_payload(entry.operation, entry.removed, entry.restores, entry.origin)
             digest = entry.digest = link(
                 digest,
                 entry.sequence,

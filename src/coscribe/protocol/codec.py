@@ -110,7 +110,8 @@ def _request(element: messages.Operation | ChainElement, limits: Limits) -> Requ
     if len(element.restores) > MAX_RESTORES:
         raise CoscribeError(Code.INVALID_PAYLOAD, f"restores names more than {MAX_RESTORES} sequences")
     operation = compile_operation(element.operation_type, element.position, element.payload, limits)
-    return Request(element.operation_id, operation, tuple(element.restores))
+    origin = "" if element.origin is msgspec.UNSET else element.origin
+    return Request(element.operation_id, operation, tuple(element.restores), origin)
 
 
 def compile_operation(operation_type: str, position: int, payload: Payload, limits: Limits) -> Operation:

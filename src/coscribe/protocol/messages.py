@@ -21,6 +21,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 FileId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OperationType = Literal["insert", "delete", "replace", "batch"]
+Origin = Literal["paste"]
 Fate = Literal["committed", "notCommitted", "unknowable"]
 Role = Literal["owner", "editor", "viewer"]
 Kind = Literal["directory", "text", "binary", "symlink"]
@@ -73,6 +74,7 @@ class ChainElement(Part):
     position: Natural
     payload: Payload
     restores: list[Natural] = []
+    origin: Origin | msgspec.UnsetType = msgspec.UNSET
 
 
 class CommittedOperation(Part):
@@ -287,7 +289,7 @@ class Operation(Message):
 
     ``operationId`` is unique for ever; ``<series>:<counter>`` with a growing counter is the form that costs least.
     Until it is acknowledged a message is resent only exactly as it was. ``restores`` names the sequences that an undo
-    or a restore brings back.
+    or a restore brings back. ``origin`` is kept in the log: where what it inserts is from, as far as its author says.
     """
 
     file_id: FileId
@@ -298,6 +300,7 @@ class Operation(Message):
     position: Natural
     payload: Payload
     restores: list[Natural] = []
+    origin: Origin | msgspec.UnsetType = msgspec.UNSET
 
 
 class Chain(Message):

@@ -240,9 +240,10 @@ export class Document implements Kept {
 
   /**
    * Several edits against the present text, as one, from left to right. `joinsUndo`: they are taken back together with
-   * the edit before them. Errors: RangeError for edits that do not fit; HoldsRefused; why access has ended, if it has.
+   * the edit before them. `origin`: where what they insert is from, for the log. Errors: RangeError for edits that do not
+   * fit; HoldsRefused; why access has ended, if it has.
    */
-  edit(edits: readonly TextEdit[], options: { joinsUndo?: boolean } = {}): void {
+  edit(edits: readonly TextEdit[], options: { joinsUndo?: boolean; origin?: "paste" } = {}): void {
     this.#mayChange();
     if (this.#holdsRefused) {
       throw new HoldsRefused("the text still holds what the server has refused; it is being fetched anew");
@@ -261,7 +262,8 @@ export class Document implements Kept {
       const position = buffer.toCodePoint(from);
       return [position, to === from ? 0 : buffer.toCodePoint(to) - position, insert];
     });
-    this.#done(this.#replica.edit(converted, { joins: options.joinsUndo === true }), "own");
+    const { joinsUndo = false, origin = null } = options;
+    this.#done(this.#replica.edit(converted, { joins: joinsUndo, origin }), "own");
   }
 
   /** Takes back our own latest edit, whatever others have done since. False: there is none. */

@@ -203,6 +203,7 @@ export function storedPending(replica: Replica): Pick<StoredRecord, "message" | 
     change: toEdits(item.operation),
     edits: item.edits,
     restores: item.restores.map(({ operationId, sequence }) => ({ operationId, sequence })),
+    ...(item.origin === null ? {} : { origin: item.origin }),
   });
   const { undo, redo } = replica.undoable;
   const canUndo = undo.length > 0 || redo.length > 0;
@@ -238,7 +239,7 @@ function storedSteps(kept: Undoable["undo"]): StoredStep[] {
 function undoableOf({ undo = "" }: StoredRecord, known: Map<string, Pending>): Undoable {
   const step = ({ change, of, foreign }: StoredStep): KeptStep<readonly Pending[]> => {
     const about = of.map((each) => {
-      const pending = known.get(each.operationId) ?? { ...each, operation: NOTHING, restores: [], edits: 0 };
+      const pending = known.get(each.operationId) ?? past(each);
       known.set(each.operationId, pending);
       return pending;
     });
@@ -303,8 +304,7 @@ export function remainsOf({ record, base, operations }: StoredFile): Remains {
     const pending = known.get(item.operationId);
     if (pending === undefined) continue;
     pending.restores = item.restores.map(
-      ({ operationId, sequence }) =>
-        known.get(operationId) ?? { operationId, sequence, operation: NOTHING, restores: [], edits: 0 },
+      ({ operationId, sequence }) => known.get(operationId) ?? past({ operationId, sequence }),
     );
   }
   const sent = idsOf(record.message);
@@ -317,8 +317,13 @@ export function remainsOf({ record, base, operations }: StoredFile): Remains {
 }
 
 function pendingOf(stored: StoredPending): Pending {
-  const { operationId, change, edits } = stored;
-  return { operationId, operation: fromEdits(change), restores: [], sequence: 0, edits };
+  const { operationId, change, edits, origin = null } = stored;
+  return { operationId, operation: fromEdits(change), restores: [], sequence: 0, edits, origin };
+}
+
+/** One that is in the log, or was dropped: nothing of it matters but where it is. */
+function past({ operationId, sequence }: { operationId: string; sequence: number }): Pending {
+  return { operationId, sequence, operation: NOTHING, restores: [], edits: 0, origin: null };
 }
 
 /** The server's text at the record's lineage. */

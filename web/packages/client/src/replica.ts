@@ -63,6 +63,9 @@ export interface TextEdit {
   readonly insert: string;
 }
 
+/** Where what an edit inserts is from; null: nothing is said of it. */
+export type Origin = "paste" | null;
+
 /** An edit of ours that is not acknowledged; `sequence` is filled in when it is. `edits`: how many it is made of. */
 export interface Pending {
   readonly operationId: string;
@@ -70,6 +73,7 @@ export interface Pending {
   restores: readonly Pending[];
   sequence: number;
   edits: number;
+  origin: Origin;
 }
 
 /** What was done to the text: the operation, the same in UTF-16 units of the text before it, and whose it was. */
@@ -189,11 +193,11 @@ export class Replica {
    * Applies edits (position, deleted, inserted; code points) of one moment. `joins`: they are taken back together with
    * the edit before them. Errors: as the server would refuse them.
    */
-  edit(edits: readonly CodePointEdit[], options: { joins?: boolean } = {}): Applied {
+  edit(edits: readonly CodePointEdit[], options: { joins?: boolean; origin?: Origin } = {}): Applied {
     const operation = fromEdits(edits);
     this.#check(operation);
     const step = options.joins === true && this.#joinable ? this.#undo.pop() : null;
-    const { inverse, pending, applied } = this.#edit(operation, []);
+    const { inverse, pending, applied } = this.#edit(operation, [], options.origin ?? null);
     if (step === null) {
       this.#undo.push(inverse, pending);
     } else if (step.of.length + pending.length <= MAX_RESTORES) {
@@ -233,6 +237,7 @@ export class Replica {
       baseVersion: this.version,
       ...wireForm(next.operation),
       ...(restores.length > 0 ? { restores } : {}),
+      ...(next.origin === null ? {} : { origin: next.origin }),
     });
     return this.message;
   }
@@ -342,26 +347,28 @@ export class Replica {
   #edit(
     operation: Operation,
     restores: readonly Pending[],
+    origin: Origin,
   ): { inverse: Operation; pending: readonly Pending[]; applied: Applied } {
     const buffer = this.#check(operation);
     const edits = textEdits(buffer, operation);
     const inverse = simplify(invert(knowDeleted(operation, buffer.apply(operation))));
-    const pending = pieces(operation, MAX_COMPOSED).map((piece, index) => this.#queue(piece, index, restores));
+    const pending = pieces(operation, MAX_COMPOSED).map((piece, index) => this.#queue(piece, index, restores, origin));
     return { inverse, pending, applied: { operation, edits, author: "" } };
   }
 
   /** Composes a piece of an edit with what waits, or queues it on its own. An edit counts once, with its first piece. */
-  #queue(piece: Operation, index: number, restores: readonly Pending[]): Pending {
+  #queue(piece: Operation, index: number, restores: readonly Pending[], origin: Origin): Pending {
     const edits = index === 0 ? 1 : 0;
     const last = this.queue.at(-1);
-    if (last !== undefined && restores.length === 0 && last.restores.length === 0 && fits(last, piece)) {
+    const isAlike = last?.origin === origin && restores.length === 0 && last.restores.length === 0;
+    if (last !== undefined && isAlike && fits(last, piece)) {
       last.operation = compose(last.operation, piece);
       last.edits += edits;
       return last;
     }
     this.#counter += 1;
     const operationId = `${this.#series}:${this.#counter}`;
-    const pending: Pending = { operationId, operation: piece, restores, sequence: 0, edits };
+    const pending: Pending = { operationId, operation: piece, restores, sequence: 0, edits, origin };
     this.queue.push(pending);
     return pending;
   }
@@ -370,7 +377,7 @@ export class Replica {
     if (this.buffer === null) return null;
     for (let step = stack.pop(); step !== null; step = stack.pop()) {
       if (!changes(step.operation)) continue;
-      const { inverse, pending, applied } = this.#edit(step.operation, step.of);
+      const { inverse, pending, applied } = this.#edit(step.operation, step.of, null);
       other.push(inverse, pending);
       this.#joinable = false;
       return applied;

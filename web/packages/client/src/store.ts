@@ -29,6 +29,7 @@ export interface StoredPending {
   readonly change: readonly CodePointEdit[];
   readonly edits: number;
   readonly restores: readonly { readonly operationId: string; readonly sequence: number }[];
+  readonly origin?: "paste";
 }
 
 /** A step of undo or redo: what it does, what it is about (sequence 0 while that is pending), and what others have done

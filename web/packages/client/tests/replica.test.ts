@@ -240,6 +240,28 @@ describe("ours and theirs", () => {
     expect(decodeClient(replica.outgoing() ?? "")).toMatchObject({ payload: 2, restores: [1, 2] });
   });
 
+  test("what is pasted says so, and is no part of what was typed around it", () => {
+    const replica = opened("");
+    replica.edit([[0, 0, "typed "]]);
+    replica.edit([[6, 0, "pasted"]], { origin: "paste" });
+    replica.edit([[12, 0, " and"]], { origin: "paste" });
+    replica.edit([[16, 0, " more"]]);
+    const sent: unknown[] = [];
+    for (let message = replica.outgoing(); message !== null; message = replica.outgoing()) {
+      const decoded = decodeClient(message);
+      if (decoded.type === "operation") sent.push([decoded.payload, decoded.origin]);
+      acknowledge(replica);
+    }
+    expect(sent).toEqual([
+      ["typed ", undefined],
+      ["pasted and", "paste"],
+      [" more", undefined],
+    ]);
+    replica.undo();
+    replica.undo();
+    expect(decodeClient(replica.outgoing() ?? "")).not.toHaveProperty("origin");
+  });
+
   test("what is typed after an undo is an operation of its own: it brings nothing back", () => {
     const replica = opened();
     replica.edit([[0, 0, "1"]]);

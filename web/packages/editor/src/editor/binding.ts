@@ -97,7 +97,8 @@ class Binding implements PluginValue {
     if (!transaction.docChanged) return;
     const edits = editsOf(transaction.changes);
     try {
-      this.#document.edit(edits, { joinsUndo: this.#typing.goesOn(transaction, edits) });
+      const joinsUndo = this.#typing.goesOn(transaction, edits);
+      this.#document.edit(edits, isPasted(transaction) ? { joinsUndo, origin: "paste" } : { joinsUndo });
     } catch (error) {
       this.#onRefused(error, edits);
       this.#begin();
@@ -153,6 +154,11 @@ class Binding implements PluginValue {
     const { anchor, head } = this.#view.state.selection.main;
     this.#document.setCursor(anchor, head);
   }
+}
+
+/** From the clipboard, or dropped from elsewhere; what is dragged about within the text is a move. */
+function isPasted(transaction: Transaction): boolean {
+  return transaction.isUserEvent("input.paste") || transaction.isUserEvent("input.drop");
 }
 
 function marks(origin: Change["origin"]): Annotation<unknown>[] {

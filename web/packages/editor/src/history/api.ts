@@ -50,6 +50,7 @@ export interface BlameRun {
   /** Of the newest operation in it; `at` in milliseconds since 1970. */
   version: number;
   at: number;
+  kind: "human" | "paste" | "agent" | "disk";
 }
 
 export interface Blame {

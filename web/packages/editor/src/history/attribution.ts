@@ -11,7 +11,7 @@ import {
 } from "@codemirror/view";
 import { TextBuffer } from "@coscribe/client";
 import { safeColor } from "../parts/color";
-import type { Blame, HistoryAuthor } from "./api";
+import type { Blame, BlameRun, HistoryAuthor } from "./api";
 
 /** A piece of the text; `to` is the UTF-16 offset where it ends, and where the next one begins. */
 export interface Piece {
@@ -20,6 +20,7 @@ export interface Piece {
   readonly version: number;
   /** Milliseconds since 1970. */
   readonly at: number;
+  readonly kind: BlameRun["kind"];
 }
 
 /** `authors`: those who wrote the most first, each with a colour unlike those before, as long as there is one. */
@@ -51,9 +52,9 @@ const OTHER_COLORS = [
 export function attributionOf(blame: Blame, text: string): Attribution {
   const buffer = new TextBuffer(text);
   let position = 0;
-  const pieces = blame.runs.map(({ length, authorId, version, at }): Piece => {
+  const pieces = blame.runs.map(({ length, authorId, version, at, kind }): Piece => {
     position = Math.min(position + length, buffer.lengthCodePoints);
-    return { to: buffer.toUtf16(position), authorId, version, at };
+    return { to: buffer.toUtf16(position), authorId, version, at, kind };
   });
   return { version: blame.version, pieces, authors: writersOf(blame, position) };
 }

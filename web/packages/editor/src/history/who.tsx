@@ -53,8 +53,17 @@ export function Who({ attribution, error, isPlaying, caret, again, onShow }: Pro
 
 /** Author, time and version of a piece, in a line. */
 export function describePiece(piece: Piece, { authors }: Attribution): string {
-  return `${authorIn(authors, piece.authorId).displayName}, ${exactly(piece.at)}, version ${piece.version}`;
+  const said = [authorIn(authors, piece.authorId).displayName, exactly(piece.at), `version ${piece.version}`];
+  return [...said, ...HOW[piece.kind]].join(", ");
 }
+
+/** Nothing is said of what was typed: that is the usual. */
+const HOW: Readonly<Record<Piece["kind"], readonly string[]>> = {
+  human: [],
+  paste: ["pasted"],
+  agent: ["by a bot"],
+  disk: ["by a program on the working tree"],
+};
 
 function percent(share: number): string {
   return share > 0 && share < 0.01 ? "below 1%" : `${Math.round(share * 100)}%`;

@@ -59,8 +59,8 @@ beforeEach(() => {
     .on(`GET ${below}/blame`, ({ query }: Asked) => ({
       version: Number(query.get("version")),
       runs: [
-        { length: 10, authorId: "usr_ann", version: 10, at: AT },
-        { length: LAST - 10, authorId: "usr_bob", version: LAST, at: AT },
+        { length: 10, authorId: "usr_ann", version: 10, at: AT, kind: "human" },
+        { length: LAST - 10, authorId: "usr_bob", version: LAST, at: AT, kind: "paste" },
       ],
       authors: [ANN_THEN, BOB],
     }));

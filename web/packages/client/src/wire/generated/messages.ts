@@ -132,7 +132,7 @@ export interface Leave {
  *
  * `operationId` is unique for ever; `<series>:<counter>` with a growing counter is the form that costs least.
  * Until it is acknowledged a message is resent only exactly as it was. `restores` names the sequences that an undo
- * or a restore brings back.
+ * or a restore brings back. `origin` is kept in the log: where what it inserts is from, as far as its author says.
  */
 export interface Operation {
   type: "operation";
@@ -168,6 +168,10 @@ export interface Operation {
    * the sequences that an undo or a restore brings back
    */
   restores?: number[];
+  /**
+   * where what it inserts is from, as its author says; kept in the log
+   */
+  origin?: "paste";
 }
 /**
  * The payload of a replace: drop `delete` code points, put `insert` in their place; one atomic edit.
@@ -228,6 +232,10 @@ export interface ChainElement {
    * the sequences that an undo or a restore brings back
    */
   restores?: number[];
+  /**
+   * where what it inserts is from, as its author says; kept in the log
+   */
+  origin?: "paste";
 }
 /**
  * Operations on the tree of the workspace `fileId`, one after the other, all of them or none: one operation with

@@ -183,6 +183,10 @@ export interface BlameRun {
    * of that operation, in milliseconds since 1970
    */
   at: number;
+  /**
+   * `human`: typed, as far as the author's client has said; `paste`: pasted or dropped, as it has said; `agent`: a bot with a token; `disk`: a program that wrote to the working tree
+   */
+  kind: "human" | "agent" | "disk" | "paste";
 }
 /**
  * Who signed operations, as they are called today. `erased-7` stands for an account that is gone.
@@ -348,6 +352,10 @@ export interface Edit {
   position: number;
   payload: string | number | Replacement | [number, number, string][];
   restores?: number[];
+  /**
+   * where what it inserts is from; kept in the log
+   */
+  origin?: "paste" | null;
 }
 export interface Replacement {
   delete: number;
