@@ -247,6 +247,36 @@ async def test_undo_takes_back_what_is_ones_own(the: Crew) -> None:
     assert names(bob) == ["c"]
 
 
+async def test_what_was_done_can_be_undone_by_the_next_process(the: Crew, tmp_path: Path) -> None:
+    """Acknowledged and pending steps, among what others did meanwhile."""
+    gate = await the.gate()
+    client = await the.join("ann", url=gate.url, pending_folder=tmp_path / "pending")
+    ann, bob = await client.open_workspace(ROOT), await the.open("bob")
+    a, b = ann.create("a"), ann.create("b")
+    ann.move(a, name="x")
+    await alike(ann, bob)
+    await gate.shut()
+    await soon(lambda: ann.state is State.OFFLINE)
+    ann.delete(b)
+    await client.close()
+    bob.move(a, bob.mkdir("theirs"))
+    await bob.synced()
+    await gate.open()
+    client = await the.join("ann", url=gate.url, pending_folder=tmp_path / "pending")
+    ann = await client.open_workspace(ROOT)
+    await alike(ann, bob)
+    assert (names(bob), names(ann, bob.find("theirs") or "")) == (["theirs"], ["x"])
+    assert ann.undo()
+    assert ann.undo()
+    await alike(ann, bob)
+    assert (names(bob), bob.path(a)) == (["b", "theirs"], "theirs/a")
+    assert ann.redo()
+    assert ann.undo()
+    assert [ann.undo(), ann.undo(), ann.undo()] == [True, True, False]
+    await alike(ann, bob)
+    assert names(bob) == ["theirs"]
+
+
 async def test_changes_and_notes_are_told(the: Crew) -> None:
     gate = await the.gate()
     ann, bob = await the.open("ann", url=gate.url), await the.open("bob")

@@ -11,7 +11,8 @@ A file that cannot be read, or is somebody else's, is never written over: it is 
 
 What can be undone lies beside it, in ``<name>.undo``, for it stays when nothing is pending. It goes with one very state
 of the pending edits and says which: where the process has died between the two writes nothing can be undone, and
-nothing worse comes of it. It is as of the same point of the history, and carried on from there in the same way.
+nothing worse comes of it. It is as of the same point of the history, and carried on from there in the same way; of a
+tree it is of any point, in the same log.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from coscribe.client.tree_replica import PendingChange, TreeReplica
 from coscribe.client.undo import Kept, Step
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import NOTHING, Operation, from_edits, to_edits
+from coscribe.model import decode_effect, encode_effect
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Edit, Lineage, TreeEdit
 
@@ -96,6 +98,25 @@ class _StoredChange(msgspec.Struct, array_like=True):
     restores: _Restored | None = None
 
 
+class _StoredTreeStep(msgspec.Struct, array_like=True):
+    """A change of a tree that can be undone or redone, and what it came to, as the log has it."""
+
+    operation_id: str
+    sequence: int
+    effect: str
+
+
+class _StoredTreeUndo(msgspec.Struct):
+    """Likewise. In a tree nothing is carried over anything: it is enough to know which log it is about."""
+
+    user_id: str
+    file_id: str
+    incarnation: str
+    pending: str
+    undo: list[_StoredTreeStep]
+    redo: list[_StoredTreeStep]
+
+
 class _StoredTree(msgspec.Struct):
     user_id: str
     file_id: str
@@ -106,6 +127,9 @@ class _StoredTree(msgspec.Struct):
 
 MAX_UNDO_LENGTH = 100_000
 """Code points and edits of the steps that are kept; the oldest ones are not. They are written with every edit."""
+
+MAX_UNDO_FILES = 10_000
+"""Files that the kept steps of a tree have changed; likewise."""
 
 
 class Stored(Protocol):
@@ -141,45 +165,39 @@ class PendingFile:
         return cls(folder / f"{file_id}.{whose}.json")
 
     def save(self, replica: Replica | TreeReplica) -> None:
-        """Stores what is pending; removes the file when nothing is. Likewise what can be undone in a text."""
+        """Stores what is pending; removes the file when nothing is. Likewise what can be undone."""
         pending = b""
         if not replica.is_idle:
             stored = _tree_stored(replica) if isinstance(replica, TreeReplica) else _text_stored(replica)
             pending = msgspec.json.encode(stored)
         self._written = _put(self._path, pending, exists=self._written)
-        if isinstance(replica, Replica):
-            undo = msgspec.json.encode(self._undo_stored(replica, pending)) if replica.can_take_back else b""
-            self._undo_written = _put(self._undo_path, undo, exists=self._undo_written)
+        undo = b""
+        if isinstance(replica, TreeReplica) and replica.can_take_back:
+            undo = msgspec.json.encode(_tree_undo_stored(replica, pending))
+        elif isinstance(replica, Replica) and replica.can_take_back:
+            undo = msgspec.json.encode(self._undo_stored(replica, pending))
+        self._undo_written = _put(self._undo_path, undo, exists=self._undo_written)
 
     def load(self, replica: Replica | TreeReplica) -> bool:
         """Gives a fresh replica what an earlier process left. False: nothing was left pending, or nothing that we can
         use."""
         found = self._load_pending(replica)
-        if isinstance(replica, Replica):
-            self._load_undo(replica)
+        self._load_undo(replica)
         return found
 
-    def _load_undo(self, replica: Replica) -> None:
+    def _load_undo(self, replica: Replica | TreeReplica) -> None:
         """What could be undone, if it goes with what is pending; else it is nothing that anybody would miss."""
         try:
             pending = b"" if replica.is_idle else self._path.read_bytes()
-            stored = msgspec.json.decode(self._undo_path.read_bytes(), type=_StoredUndo)
-            if (stored.user_id, stored.file_id, stored.pending) != (
-                replica.user_id,
-                replica.file_id,
-                _hash_of(pending),
-            ):
-                return
-            known = {each.operation_id: each for each in replica.pending}
-            undo, redo = (_steps_from_stored(steps, known) for steps in (stored.undo, stored.redo))
+            raw = self._undo_path.read_bytes()
+            if isinstance(replica, TreeReplica):
+                _give_tree_undo(msgspec.json.decode(raw, type=_StoredTreeUndo), replica, pending)
+            else:
+                _give_undo(msgspec.json.decode(raw, type=_StoredUndo), replica, pending)
         except FileNotFoundError:
             return
         except (OSError, ValueError, CoscribeError) as error:
             log.warning("what could be undone is not known any more: %s cannot be read: %s", self._undo_path, error)
-            return
-        if replica.is_idle:
-            replica.restore(b"", [], [], stored.lineage)
-        replica.restore_undo(undo, redo)
 
     def _load_pending(self, replica: Replica | TreeReplica) -> bool:
         stored: _Stored | _StoredTree
@@ -233,6 +251,54 @@ def _put(path: Path, content: bytes, *, exists: bool | None) -> bool:
 
 def _hash_of(pending: bytes) -> str:
     return blake2b(pending, digest_size=16).hexdigest() if pending else ""
+
+
+def _goes_with(stored: _StoredUndo | _StoredTreeUndo, replica: Stored, pending: bytes) -> bool:
+    whose = replica.user_id, replica.file_id
+    return (stored.user_id, stored.file_id) == whose and stored.pending == _hash_of(pending)
+
+
+def _give_undo(stored: _StoredUndo, replica: Replica, pending: bytes) -> None:
+    """Errors: CoscribeError, ValueError where an edit is none."""
+    if _goes_with(stored, replica, pending):
+        known = {each.operation_id: each for each in replica.pending}
+        undo, redo = (_steps_from_stored(steps, known) for steps in (stored.undo, stored.redo))
+        if replica.is_idle:
+            replica.restore(b"", [], [], stored.lineage)
+        replica.restore_undo(undo, redo)
+
+
+def _give_tree_undo(stored: _StoredTreeUndo, replica: TreeReplica, pending: bytes) -> None:
+    """Errors: ValueError where an effect is none."""
+    if _goes_with(stored, replica, pending):
+        known = {each.operation_id: each for each in replica.pending}
+
+        def change_of(step: _StoredTreeStep) -> PendingChange:
+            effect, _ = decode_effect(step.effect.encode())
+            done = PendingChange(step.operation_id, [], effect, sequence=step.sequence)
+            return known.setdefault(step.operation_id, done)
+
+        replica.restore_undo(
+            stored.incarnation, *([change_of(step) for step in each] for each in (stored.undo, stored.redo))
+        )
+
+
+def _tree_undo_stored(replica: TreeReplica, pending: bytes) -> _StoredTreeUndo:
+    incarnation, *stacks = replica.undoable()
+    names = replica.user_id, replica.file_id
+    return _StoredTreeUndo(*names, incarnation, _hash_of(pending), *map(_tree_steps_to_stored, stacks))
+
+
+def _tree_steps_to_stored(changes: Sequence[PendingChange]) -> list[_StoredTreeStep]:
+    """The newest ones, as many as there is room for."""
+    stored: list[_StoredTreeStep] = []
+    room = MAX_UNDO_FILES
+    for change in reversed(changes):
+        room -= 1 + len(change.effect.changes)
+        if room < 0:
+            break
+        stored.append(_StoredTreeStep(change.operation_id, change.sequence, encode_effect(change.effect).decode()))
+    return stored[::-1]
 
 
 class _Encoded(NamedTuple):

@@ -63,6 +63,7 @@ class TreeReplica:
         self._undo_depth = undo_depth
         self._done: list[PendingChange] = []
         self._undone: list[PendingChange] = []
+        self._undo_of = ""
 
     # ---- ours
 
@@ -89,6 +90,15 @@ class TreeReplica:
         self._done = [*self._done, change][-self._undo_depth :]
         self._undone.clear()
         return change
+
+    @property
+    def can_take_back(self) -> bool:
+        """Whether there is something to undo or redo."""
+        return bool(self._done or self._undone)
+
+    def undoable(self) -> tuple[str, list[PendingChange], list[PendingChange]]:
+        """The log that it is about, what can be undone and what can be redone, the oldest first."""
+        return self.incarnation or self._undo_of, self._done, self._undone
 
     @property
     def latest(self) -> str:
@@ -148,6 +158,9 @@ class TreeReplica:
             self.tree = Tree.of(nodes, folds_case=snapshot.folds_case)
         except CoscribeError:
             raise OutOfStep from None
+        if self._undo_of not in ("", snapshot.incarnation):
+            self.forget_undo()
+        self._undo_of = ""
         self.incarnation = snapshot.incarnation
         self.sequence = snapshot.snapshot_sequence_id
         self.chain_hash = snapshot.chain_hash
@@ -194,6 +207,10 @@ class TreeReplica:
         """Takes in what an earlier process left pending. The tree follows by `adopt`."""
         self.message, self.queue = message, queue
         self.in_flight = in_flight[0] if in_flight else None
+
+    def restore_undo(self, incarnation: str, done: list[PendingChange], undone: list[PendingChange]) -> None:
+        """Takes in what an earlier process could undo; behind `restore`. In another log it is about other files."""
+        self._undo_of, self._done, self._undone = incarnation, done, undone
 
     # ---- steps
 

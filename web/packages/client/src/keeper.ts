@@ -20,9 +20,11 @@ import type {
   StoredRecord,
   StoredStep,
   StoredTree,
+  StoredTreeStep,
+  StoredTreeUndo,
   StoredUndo,
 } from "./store.ts";
-import { type PendingChange, pendingChange, type TreeReplica } from "./tree_replica.ts";
+import { type PendingChange, pendingChange, type TreeReplica, type TreeUndoable } from "./tree_replica.ts";
 import type { KeptStep } from "./undo.ts";
 import { decodeClient, operationOf } from "./wire/codec.ts";
 import type { CommittedOperation } from "./wire/messages.ts";
@@ -36,6 +38,9 @@ const MAX_OPERATIONS = 10_000;
 
 /** UTF-16 units and edits of the steps of undo that are kept; the oldest are not. They are written with every edit. */
 const MAX_UNDO_LENGTH = 20_000;
+
+/** Files that the kept steps of a tree have changed; likewise. */
+const MAX_UNDO_FILES = 2_000;
 
 const LAZY_MS = 1_000;
 const STORE_TIMEOUT_MS = 5_000;
@@ -268,12 +273,47 @@ export function storedTree(replica: TreeReplica): Omit<StoredTree, "patches"> {
   };
 }
 
+/** What can be undone in a tree as it is stored: the newest steps, as many as there is room for. */
+export function storedTreeUndo({ undoable }: TreeReplica): string {
+  const stored = (changes: readonly PendingChange[]): StoredTreeStep[] => {
+    let room = MAX_UNDO_FILES;
+    const steps = changes.toReversed().flatMap(({ operationId, sequence, effect }) => {
+      room -= 1 + effect.changes.length;
+      return room < 0 ? [] : [{ operationId, sequence, changes: effect.changes }];
+    });
+    return steps.toReversed();
+  };
+  const { incarnation, done, undone } = undoable;
+  if (done.length === 0 && undone.length === 0) return "";
+  return JSON.stringify({ incarnation, done: stored(done), undone: stored(undone) } satisfies StoredTreeUndo);
+}
+
+/** What could be undone in a tree, for changes that are known by their ids. */
+function treeUndoableOf({ fileId, undo = "" }: StoredRecord, known: Map<string, PendingChange>): TreeUndoable {
+  const step = ({ operationId, sequence, changes }: StoredTreeStep): PendingChange => {
+    const pending = known.get(operationId);
+    if (pending !== undefined) return pending;
+    const done = pendingChange(fileId, operationId, []);
+    done.sequence = sequence;
+    done.effect = { changes, notes: [] };
+    known.set(operationId, done);
+    return done;
+  };
+  try {
+    const stored: StoredTreeUndo = JSON.parse(undo || "null") ?? { incarnation: "", done: [], undone: [] };
+    return { incarnation: stored.incarnation, done: stored.done.map(step), undone: stored.undone.map(step) };
+  } catch {
+    return { incarnation: "", done: [], undone: [] };
+  }
+}
+
 /** What the record of a tree holds. Errors: CoscribeError, RangeError where its parts contradict each other. */
 export function treeRemainsOf({ record }: StoredFile): {
   message: string;
   inFlight: PendingChange | null;
   queue: PendingChange[];
   patches: readonly TreePatch[];
+  undoable: TreeUndoable;
 } {
   const { fileId, message, tree = { inFlight: null, queue: [], patches: [] } } = record;
   const known = new Map<string, PendingChange>();
@@ -292,7 +332,7 @@ export function treeRemainsOf({ record }: StoredFile): {
   if (idsOf(message).join() !== (inFlight?.operationId ?? "")) {
     throw new RangeError("the message is not the one that is in flight");
   }
-  return { message, inFlight, queue, patches: tree.patches };
+  return { message, inFlight, queue, patches: tree.patches, undoable: treeUndoableOf(record, known) };
 }
 
 /** What a record holds, for `Replica.restore`. Errors: CoscribeError, RangeError where its parts contradict each other. */

@@ -11,6 +11,7 @@
  */
 
 import type { CodePointEdit } from "./core/operation.ts";
+import type { Change } from "./core/tree.ts";
 import type { Patch } from "./patch.ts";
 import type { CommittedOperation, Lineage, Role } from "./wire/messages.ts";
 import type { TreeEdit } from "./wire/tree_codec.ts";
@@ -46,6 +47,20 @@ export interface StoredUndo {
   readonly redo: readonly StoredStep[];
 }
 
+/** A change of a tree that can be undone or redone, and what it came to. */
+export interface StoredTreeStep {
+  readonly operationId: string;
+  readonly sequence: number;
+  readonly changes: readonly Change[];
+}
+
+/** Likewise; nothing in it refers to a point of the log. */
+export interface StoredTreeUndo {
+  readonly incarnation: string;
+  readonly done: readonly StoredTreeStep[];
+  readonly undone: readonly StoredTreeStep[];
+}
+
 export interface StoredRecord extends RecordKey {
   /** When it was saved, in milliseconds. */
   readonly savedAt: number;
@@ -56,7 +71,8 @@ export interface StoredRecord extends RecordKey {
   readonly inFlight: readonly StoredPending[];
   readonly queue: readonly StoredPending[];
   readonly patches: readonly Patch[];
-  /** What can be undone: JSON of `StoredUndo`, for a string is stored many times faster than what it says. */
+  /** What can be undone: JSON of `StoredUndo`, or of `StoredTreeUndo`, for a string is stored many times faster than what
+   * it says. */
   readonly undo?: string;
   /** Of the tree of a workspace, instead of `inFlight`, `queue` and `patches`. */
   readonly tree?: StoredTree;

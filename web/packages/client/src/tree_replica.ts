@@ -33,6 +33,13 @@ export interface PendingChange {
   sequence: number;
 }
 
+/** What can be undone and redone in a tree of one log, the oldest first. */
+export interface TreeUndoable {
+  readonly incarnation: string;
+  readonly done: readonly PendingChange[];
+  readonly undone: readonly PendingChange[];
+}
+
 /** A change that is to be applied. `edits`: as they are on the wire. */
 export function pendingChange(workspaceId: string, operationId: string, edits: readonly TreeEdit[]): PendingChange {
   const made = madeBy(workspaceId, operationId, edits);
@@ -55,6 +62,7 @@ export class TreeReplica {
   #counter = 0;
   #done: PendingChange[] = [];
   #undone: PendingChange[] = [];
+  #undoOf = "";
 
   constructor(workspaceId: string, series: string, { undoDepth = 200 }: { undoDepth?: number } = {}) {
     this.fileId = workspaceId;
@@ -154,6 +162,8 @@ export class TreeReplica {
       if (!(error instanceof CoscribeError)) throw error;
       throw new OutOfStep(error.message);
     }
+    if (this.#undoOf !== "" && this.#undoOf !== snapshot.incarnation) this.forgetUndo();
+    this.#undoOf = "";
     this.incarnation = snapshot.incarnation;
     this.sequence = snapshot.snapshotSequenceId;
     this.chainHash = snapshot.chainHash;
@@ -204,6 +214,18 @@ export class TreeReplica {
     this.message = message;
     this.inFlight = inFlight;
     this.queue = queue;
+  }
+
+  /** Which log it is about, and what can be undone and redone, the oldest first. */
+  get undoable(): TreeUndoable {
+    return { incarnation: this.incarnation || this.#undoOf, done: this.#done, undone: this.#undone };
+  }
+
+  /** Takes in what an earlier replica could undo; behind `restore`. In another log it is about other files. */
+  restoreUndo({ incarnation, done, undone }: TreeUndoable): void {
+    this.#undoOf = incarnation;
+    this.#done = [...done];
+    this.#undone = [...undone];
   }
 
   get canUndo(): boolean {

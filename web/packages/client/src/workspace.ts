@@ -28,7 +28,7 @@ import { CoscribeError } from "./core/errors.ts";
 import { type Change, type Kind, type NodeState, type Note, ROOT } from "./core/tree.ts";
 import { deferred } from "./deferred.ts";
 import type { Document, Host } from "./document.ts";
-import { type Keeper, type Kept, storedTree, treeRemainsOf } from "./keeper.ts";
+import { type Keeper, type Kept, storedTree, storedTreeUndo, treeRemainsOf } from "./keeper.ts";
 import { Gap, NotOurs, OutOfStep } from "./replica.ts";
 import type { StoredFile } from "./store.ts";
 import { type PendingChange, TreeReplica } from "./tree_replica.ts";
@@ -352,10 +352,11 @@ export class Workspace implements Kept {
     this.#keeper = keeper;
     keeper?.begin(this);
     if (stored !== null) {
-      const { message, inFlight, queue, patches } = treeRemainsOf(stored);
+      const { message, inFlight, queue, patches, undoable } = treeRemainsOf(stored);
       this.#role = stored.record.role;
       this.#patches = patches;
       this.#replica.restore(message, inFlight, queue);
+      this.#replica.restoreUndo(undoable);
     }
     if (this.#isConnected) this.#join();
     this.#updated();
@@ -424,7 +425,8 @@ export class Workspace implements Kept {
     const lineage = this.#replica.lineage();
     const tree = { ...storedTree(this.#replica), patches: this.#patches };
     const { message } = this.#replica;
-    return { role: this.#role, version: 0, lineage, message, inFlight: [], queue: [], patches: [], tree };
+    const undo = storedTreeUndo(this.#replica);
+    return { role: this.#role, version: 0, lineage, message, inFlight: [], queue: [], patches: [], undo, tree };
   }
 
   serverText(): null {

@@ -215,6 +215,31 @@ describe("a workspace", () => {
     expect(ann.status.patches).toHaveLength(1);
   }, 60_000);
 
+  test("what was done can be undone on the next page, acknowledged or not, among what others did", async () => {
+    const someone = new Somebody("ann");
+    const [before, bob] = await Promise.all([someone.open(), new Somebody("bob").open()]);
+    const a = before.create("a");
+    const b = before.create("b");
+    before.move(a, { name: "x" });
+    await alike(before, bob);
+    await someone.cut(before);
+    before.remove(b);
+    await someone.client.close();
+    bob.move(a, { folderId: bob.mkdir("theirs") });
+    await bob.synced();
+    someone.link.isCut = false;
+    someone.openPage();
+    const ann = await someone.open();
+    await alike(ann, bob);
+    expect([names(bob), bob.path(a)]).toStrictEqual([["theirs"], "theirs/x"]);
+    expect([ann.status.canUndo, ann.undo(), ann.undo()]).toStrictEqual([true, true, true]);
+    await alike(ann, bob);
+    expect([names(bob), bob.path(a)]).toStrictEqual([["b", "theirs"], "theirs/a"]);
+    expect([ann.undo(), ann.undo(), ann.undo()]).toStrictEqual([true, true, false]);
+    await alike(ann, bob);
+    expect(names(bob)).toStrictEqual(["theirs"]);
+  }, 60_000);
+
   test("undo, notes, and what cannot be", async () => {
     const someone = new Somebody("ann");
     const [ann, bob] = await Promise.all([someone.open(), new Somebody("bob").open()]);
