@@ -18,10 +18,12 @@ const shown = StateField.define<Attribution | null>({
   },
 });
 
-/** A person, a program with a token of somebody, or whatever wrote into the folder on the server's disk. */
-export function kindOf(authorId: string): string {
-  if (authorId === "disk") return "disk";
-  return authorId.includes("+") ? "program" : "person";
+/** How it came in; nothing is said of what was typed. */
+const HOW: Readonly<Record<Piece["kind"], string>> = { human: "", paste: "pasted", agent: "program", disk: "disk" };
+
+/** A name, and how it was written where the name does not say so. */
+function said(name: string, how: string): string {
+  return how === "" || name.toLowerCase() === how ? name : `${name} (${how})`;
 }
 
 /** The newest piece of those that a line has; null: it has none. */
@@ -53,13 +55,12 @@ class Author extends GutterMarker {
 
   override toDOM(): HTMLElement {
     const place = document.createElement("div");
-    const kind = kindOf(this.piece.authorId);
+    const who = said(this.name, HOW[this.piece.kind]);
     place.className = "co-blame-line";
     place.style.setProperty("--co-color", this.color);
-    place.title = `${this.name} (${kind}), ${new Date(this.piece.at).toLocaleString()}, version ${this.piece.version}`;
+    place.title = `${who}, ${new Date(this.piece.at).toLocaleString()}, version ${this.piece.version}`;
     if (this.goesOn) return place;
-    const said = kind === "person" || this.name.toLowerCase() === kind ? this.name : `${this.name} (${kind})`;
-    place.append(partOf("co-blame-who", said), partOf("co-blame-when", DAY.format(this.piece.at)));
+    place.append(partOf("co-blame-who", who), partOf("co-blame-when", DAY.format(this.piece.at)));
     return place;
   }
 }
