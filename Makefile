@@ -37,7 +37,7 @@ check: $(READY) $(PACKAGES) ## Types, lint, generated files, quick tests: under 
 test: $(READY) $(APP) ## Everything, under 20 minutes on 2 cores
 	@tools/check.sh $(BIN) --static-only
 	@$(BIN)/python tools/system_packages.py
-	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not soak" tests/core tests/protocol tests/documents tests/fuzz
+	@COSCRIBE_PURE=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak" tests/core tests/protocol tests/documents tests/fuzz
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --durations=15
 
 test-long: $(READY) $(APP) ## Soaks and the nightly property profile
