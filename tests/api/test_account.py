@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from coscribe.persistence.schema import authors, users
+from coscribe.persistence.schema import authors, last_cursors, users
 from tests.api.sockets import Socket
 from tests.api.town import PASSWORD, Town
 
@@ -154,6 +154,29 @@ async def test_deleting_the_account_erases_the_person(town: Town) -> None:
     row = await people.read(lambda c: c.execute(select(users).where(users.c.user_id == ben.id)).one())
     assert (row.status, row.email, row.password_hash, row.display_name) == ("deleted", None, None, "Deleted account")
     await town.person("ben")  # the handle is free again
+
+
+async def test_where_somebody_was_in_a_file_is_exported_and_goes_with_the_account_or_the_file(town: Town) -> None:
+    ben, cem = await town.person("ben"), await town.person("cem")
+    files = [await cem.document(name, "a text") for name in ("One", "Two")]
+    for file_id in files:
+        await town.ada.done("PUT", f"/documents/{file_id}/members/{ben.id}", 200, json={"role": "viewer"})
+        for who in (ben, cem):
+            socket = Socket(town)
+            await socket.hello(who.access_token)
+            await socket.join(file_id)
+            cursor = {"anchor": 1, "head": 2}
+            socket.say(type="setPresence", fileId=file_id, documentVersion=1, cursor=cursor)
+    await town.coscribe.collaboration.keep_cursors()
+    kept = (await ben.get("/account/export"))["lastCursors"]
+    assert [(one["file_id"], one["anchor"], one["head"]) for one in kept] == [(file_id, 1, 2) for file_id in files]
+    await ben.post("/account/delete", {"currentPassword": PASSWORD}, 204)
+    await cem.post(f"/documents/{files[0]}/trash")
+    await cem.done("DELETE", f"/documents/{files[0]}", 204)
+    await town.coscribe.people.services.documents.purge()
+    people = town.coscribe.people.database
+    assert len(await people.read(lambda c: c.execute(select(last_cursors)).all())) == 1
+    assert [one["file_id"] for one in (await cem.get("/account/export"))["lastCursors"]] == files[1:]
 
 
 async def test_the_last_owner_of_what_others_use_cannot_go(town: Town) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, delete, exists, func, select, union_all, update
+from sqlalchemy import Column, Connection, case, delete, exists, func, select, union_all, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
@@ -22,6 +22,7 @@ from coscribe.persistence.schema import (
     bans,
     external_identities,
     file_operation_log,
+    files,
     git_credentials,
     git_identities,
     group_members,
@@ -53,7 +54,7 @@ def exported(connection: Connection, account: str) -> dict[str, Any]:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
     session, token, member, event = sessions.c, api_tokens.c, workspace_members.c, access_events.c
-    request, in_project = access_requests.c, project_members.c
+    request, in_project, cursor = access_requests.c, project_members.c, last_cursors.c
     return {
         "account": _profile(connection, account),
         "sessions": rows(
@@ -85,6 +86,13 @@ def exported(connection: Connection, account: str) -> dict[str, Any]:
             select(workspaces.c.workspace_id, request.message, request.asked_at)
             .join(access_requests, request.workspace_key == workspaces.c.workspace_key)
             .where(request.user_id == account)
+        ),
+        "lastCursors": rows(
+            select(files.c.file_id, cursor.version, cursor.anchor, cursor.head, cursor.moved_at)
+            .join(last_cursors, cursor.file_key == files.c.file_key)
+            .join(authors, authors.c.author_ref == cursor.author_ref)
+            .where(_signed_by(authors.c.user_id, account))
+            .order_by(cursor.moved_at)
         ),
         "gitIdentities": rows(
             select(git_identities.c.name, git_identities.c.email).where(git_identities.c.user_id == account)
@@ -164,12 +172,10 @@ def erase(connection: Connection, caller: Caller) -> Left:
     connection.execute(delete(path_rules).where(path_rules.c.member_kind == "user", path_rules.c.member_id == account))
     owned_groups = connection.execute(select(groups.c.group_id).where(groups.c.owner_id == account)).scalars().all()
     felt = [document_id for group_id in owned_groups for document_id in dissolve(connection, group_id)]
-    theirs = (authors.c.user_id == account) | authors.c.user_id.startswith(f"{account}+", autoescape=True)
-    refs = select(authors.c.author_ref).where(theirs)
+    refs = select(authors.c.author_ref).where(_signed_by(authors.c.user_id, account))
     connection.execute(delete(last_cursors).where(last_cursors.c.author_ref.in_(refs)))
     for signed in (authors.c.user_id, named_versions.c.named_by):
-        by_them = (signed == account) | signed.startswith(f"{account}+", autoescape=True)
-        connection.execute(update(signed.table).where(by_them).values({signed: None}))
+        connection.execute(update(signed.table).where(_signed_by(signed, account)).values({signed: None}))
     connection.execute(
         update(users)
         .where(users.c.user_id == account)
@@ -192,8 +198,7 @@ def _check_no_name_held(connection: Connection, account: str) -> None:
     """Whether no document under legal hold may have been written by somebody: they have, or have had, access to it.
     (Who wrote what is in segments, too, that are not to be unpacked for this.) Errors: ``legal_hold``."""
     event, row = access_events.c, file_operation_log.c
-    theirs = (authors.c.user_id == account) | authors.c.user_id.startswith(f"{account}+", autoescape=True)
-    by_them = (event.actor == account) | event.actor.startswith(f"{account}+", autoescape=True)
+    theirs, by_them = _signed_by(authors.c.user_id, account), _signed_by(event.actor, account)
     member, in_project, done = workspace_members.c, project_members.c, event.outcome == "done"
     concerns = (
         exists().where(member.workspace_key == workspaces.c.workspace_key, member.member_id == account)
@@ -207,6 +212,11 @@ def _check_no_name_held(connection: Connection, account: str) -> None:
     held = connection.execute(select(workspaces.c.workspace_id).where(is_held(), concerns).limit(1)).scalar()
     if held is not None:
         raise CoscribeError(Code.LEGAL_HOLD, "it must keep the names of who wrote in it", file_id=held)
+
+
+def _signed_by(column: Column[Any], account: str) -> Any:
+    """Whether a column names an account, or a token of it."""
+    return (column == account) | column.startswith(f"{account}+", autoescape=True)
 
 
 def is_last_administrator(connection: Connection, user_id: str) -> bool:
