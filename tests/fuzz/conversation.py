@@ -17,8 +17,9 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from msgspec import UNSET, UnsetType
 from structlog.testing import capture_logs
 
 from coscribe.core.document_state import Limits
@@ -81,13 +82,18 @@ class Step(NamedTuple):
 
 def run(data: bytes) -> str:
     """Everything that the server has said to everybody."""
+    return told(data, World)
+
+
+def told(data: bytes, kind: type[World]) -> str:
+    """The same of a program in some kind of world."""
     padded = data[: STEP * MAX_STEPS] + bytes(-len(data) % STEP)
     steps = [Step(*padded[at : at + STEP]) for at in range(0, len(padded) - STEP + 1, STEP)]
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     try:
         with capture_logs() as logged:
-            world = _World(loop)
+            world = kind(loop)
             loop.run_until_complete(world.run(steps))
         for entry in logged:
             require(not (entry["log_level"] == "error" and entry.get("exc_info")), f"{entry['event']}: {entry}")
@@ -98,13 +104,17 @@ def run(data: bytes) -> str:
         loop.close()
 
 
-class _World:
+class World:
+    """Documents, and four people who have them open. ``actions``: what a step may be, by its first byte."""
+
+    actions: Sequence[str]
+
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.oracle = Oracle()
         self.oracle.now = loop.time
         self.violations: list[Violation] = []
-        self.storage = _Disk(self)
+        self.storage = Disk(self)
         self.log, storage = held(self.storage)
         self.roles: dict[str, Role | None] = {}
         self.epoch = count(1)
@@ -127,6 +137,7 @@ class _World:
             now=self.loop.time,
             salts=lambda number: [bytes(16)] * number,
             budgets=Budgets(account_rate=5.0, account_burst=40.0, document_rate=10.0, document_burst=50.0),
+            cursors=storage,
         )
         context = Context(
             collaboration,
@@ -149,6 +160,7 @@ class _World:
     # ---- a program
 
     async def run(self, steps: Sequence[Step]) -> None:
+        await self.prepare()
         self.gateway.start()
         self.readers = [self.connect(user) for user in PEOPLE]
         for reader in self.readers[:3]:
@@ -162,6 +174,13 @@ class _World:
         await self.recover()
         if self.violations:
             raise self.violations[0]
+
+    async def prepare(self) -> None:
+        """What is there before anybody comes."""
+
+    def file_of(self, step: Step) -> str:
+        """What a step is about."""
+        return FILES[step.who // 16 % 4]
 
     def connect(self, user: str) -> Reader:
         reader = Reader(user, self.oracle, self.guard)
@@ -186,8 +205,8 @@ class _World:
 
     async def step(self, step: Step) -> None:
         index = step.who % len(self.readers)
-        reader, file_id = self.readers[index], FILES[step.who // 16 % 4]
-        action = ACTIONS[step.what % len(ACTIONS)]
+        reader, file_id = self.readers[index], self.file_of(step)
+        action = self.actions[step.what % len(self.actions)]
         if action == "connection":
             self.gateway.lost(reader.connection)
             reader.is_closed = True
@@ -230,9 +249,13 @@ class _World:
         elif what in (1, 2):
             self.log.fail(written=what == 1)
         elif what == 3:
-            await self.storage.acquire(FILES[step.b % 4])  # the fence: somebody else has it now
+            await self.storage.acquire(self.fenced(step.b))  # somebody else has it now
         else:
             self.log.release()
+
+    def fenced(self, choice: int) -> str:
+        """Whose workspace is taken by another owner."""
+        return FILES[choice % 4]
 
     def _right(self, user: str, role: Role | None) -> None:
         self.roles[user] = role
@@ -253,8 +276,9 @@ class _World:
             base = self._base(view, a)
             kind, position, payload = self._edit(file_id, base, b, c, d)
             restores = [view.sequence - 1] if a >= 224 and view.sequence else []
+            origin: Literal["paste"] | UnsetType = "paste" if d % 16 == 15 else UNSET
             return messages.Operation(
-                file_id, self._id(reader, c), reader.user, base, kind, position, payload, restores
+                file_id, self._id(reader, c), reader.user, base, kind, position, payload, restores, origin
             )
         if action == "chain":
             base = self._base(view, a)
@@ -265,7 +289,8 @@ class _World:
             return messages.Chain(file_id, reader.user, base, elements)
         if action == "join":
             have = Have(*_lineage(view, a), view.version) if a % 3 else None
-            return messages.Join(file_id, have, [f"{reader.user}:{view.version + n - 2}" for n in range(b % 5)])
+            ids = [f"{reader.user}:{view.version + n - 2}" for n in range(b % 5)]
+            return messages.Join(file_id, have, ids, last_cursor=c % 2 == 1)
         if action == "applied":
             return messages.SnapshotApplied(file_id, view.sequence + (0, 0, 0, 1)[a % 4])
         if action == "resend":
@@ -318,9 +343,8 @@ class _World:
 
     def _text_at(self, file_id: str, version: int) -> str:
         truth = self.oracle.truth(file_id)
-        texts = [
-            truth.texts[sequence] for sequence in range(truth.sequence + 1) if truth.version_at(sequence) == version
-        ]
+        versions = [0, *(entry.version for entry in truth.entries)]
+        texts = [text for text, each in zip(truth.texts, versions, strict=False) if each == version]
         return texts[-1] if texts else truth.texts[-1]
 
     # ---- the end
@@ -351,21 +375,29 @@ class _World:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         require(not others, f"something is left running: {others[:1]}")
         self.oracle.replayed()
-        for key, file_id in self.oracle.keys.items():
+        for key, file_id in self.texts_by_key():
             truth = self.oracle.truth(file_id)
             for skip in range(3):
-                kept = await self.storage.newest(file_key(key, 0), skip=skip)
+                kept = await self.storage.newest(key, skip=skip)
                 require(kept is None or kept.content == truth.text_at(kept.sequence), "a snapshot of another text")
+
+    def texts_by_key(self) -> list[tuple[int, str]]:
+        """All texts, by the keys of their files."""
+        return [(file_key(key, 0), file_id) for key, file_id in self.oracle.keys.items()]
 
     async def recover(self) -> None:
         """A server that knows nothing has what is on the disk."""
         self.roles.clear()
         self.gateway = self._server(self.storage)
         reader = self.connect("ann")
+        await self.look_again(reader)
+        await self.gateway.stop(1_000)
+
+    async def look_again(self, reader: Reader) -> None:
+        """What somebody finds there who has never been there."""
         await self.enter(reader)
         view = reader.view("notes")
         require(view.text == self.oracle.truth("notes").texts[-1], "after a restart it is another text")
-        await self.gateway.stop(1_000)
 
     def transcript(self) -> str:
         readers = [*self.before, *self.readers]
@@ -377,6 +409,7 @@ ACTIONS = (
     *("join", "applied", "resend", "again", "spoiled", "spoiled", "bytes", "connection"),
     *("transport", "disk", "disk", "right", "time", "applied", "join", "operation"),
 )
+World.actions = ACTIONS
 
 
 def _lineage(view: View, choice: int) -> tuple[str, int, str]:
@@ -407,10 +440,10 @@ def _spoiled(frame: bytes, b: int, c: int, d: int) -> bytes:
 # ---- what the server stands on
 
 
-class _Disk(MemoryStorage):
+class Disk(MemoryStorage):
     """Tells the oracle what is on it."""
 
-    def __init__(self, world: _World) -> None:
+    def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
 
@@ -434,8 +467,13 @@ class _Doorman(Doorman):
 # ---- inputs
 
 
+def program(actions: Sequence[str], *steps: tuple[str, int, int, int, int, int]) -> bytes:
+    """An input that is these steps."""
+    return b"".join(bytes((actions.index(name), *choices)) for name, *choices in steps)
+
+
 def _program(*steps: tuple[str, int, int, int, int, int]) -> bytes:
-    return b"".join(bytes((ACTIONS.index(name), *choices)) for name, *choices in steps)
+    return program(ACTIONS, *steps)
 
 
 def seeds() -> list[bytes]:
@@ -449,6 +487,8 @@ def seeds() -> list[bytes]:
         ("applied", 49, 0, 0, 0, 0),
     ]
     there = [("operation", who, 0, 0, 7, who) for who in (48, 49, 48)]
+    caret, gone = ("small", 0, 1, 3, 7, 0), ("small", 0, 0, 0, 0, 0)
+    back = [("join", 0, 0, 0, 1, 0), ("applied", 0, 0, 0, 0, 0)]
     return [
         _program(*type_),
         _program(*both, *there, ("disk", 0, 0, 0, 0, 0), *type_[:3], *there, ("disk", 0, 4, 0, 0, 0), *type_, *there),
@@ -472,19 +512,24 @@ def seeds() -> list[bytes]:
         _program(*(("chain", n % 3, 4 * n, n, 9 * n, 5 * n) for n in range(12))),
         _program(("small", 1, 0, 0, 0, 0), ("join", 1, 0, 0, 0, 0), *type_[:4], *type_[8:], ("applied", 1, 0, 0, 0, 0)),
         _program(("small", 3, 4, 1, 1, 0), ("join", 51, 0, 0, 0, 0), ("applied", 51, 0, 0, 0, 0), *type_),
+        _program(*type_, caret, gone, *type_[4:], *back, ("time", 0, 5, 0, 0, 0), gone, *type_[4:], *back),
+        _program(("small", 0, 1, 99, 99, 0), gone, *back, *type_, caret, ("disk", 0, 2, 0, 0, 0), *type_, *back),
         *(rng.randbytes(STEP * size) for size in (5, 10, 20, 40)),
     ]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
     """Steps are put in, left out, doubled, moved, or take another choice."""
+    return mutated_steps(data, rng, len(ACTIONS), _SEEDS)
+
+
+def mutated_steps(data: bytes, rng: random.Random, actions: int, seeds: Sequence[bytes]) -> bytes:
+    """The same of programs with so many actions."""
     steps = [data[at : at + STEP] for at in range(0, len(data), STEP)] or [bytes(STEP)]
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         at, change = rng.randrange(len(steps)), rng.randrange(7)
         if change == 0:
-            steps.insert(
-                at, bytes((rng.randrange(len(ACTIONS)) + rng.choice((0, 0, 0, 216)), *rng.randbytes(STEP - 1)))
-            )
+            steps.insert(at, bytes((rng.randrange(actions) + rng.choice((0, 0, 0, 216)), *rng.randbytes(STEP - 1))))
         elif change == 1 and len(steps) > 1:
             del steps[at]
         elif change == 2:
@@ -492,7 +537,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
         elif change == 3:
             steps.insert(at, steps.pop(rng.randrange(len(steps))))
         elif change == 4:
-            seed = rng.choice(_SEEDS)
+            seed = rng.choice(seeds)
             start = rng.randrange(0, len(seed), STEP)
             steps[at:at] = [seed[n : n + STEP] for n in range(start, min(len(seed), start + 4 * STEP), STEP)]
         else:

@@ -6,7 +6,7 @@ tests/simulation/oracle.py. ``guard`` runs each check, as it is made within the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from coscribe.core.errors import CoscribeError
@@ -15,6 +15,9 @@ from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Have
 from tests.core.naive import naive_apply
 from tests.simulation.oracle import Oracle, require, wire_notation
+
+_CLOSING = ("access_removed", "file_not_found", "not_a_text")
+"""What a file is closed with; said to who had it not open, they close nothing."""
 
 
 @dataclass(slots=True)
@@ -88,8 +91,8 @@ class Reader:
             message = codec.decode_client(frame)
         except CoscribeError:
             return
-        if isinstance(message, messages.Operation | messages.Chain) and not self.is_closed:
-            elements = [message] if isinstance(message, messages.Operation) else message.operations
+        if isinstance(message, messages.Operation | messages.Chain | messages.TreeOperation) and not self.is_closed:
+            elements = message.operations if isinstance(message, messages.Chain) else [message]
             self.view(message.file_id).asked.add(tuple(element.operation_id for element in elements))
         elif isinstance(message, messages.Join):
             self.have.setdefault(message.file_id, []).append(message.have)
@@ -113,14 +116,20 @@ class Reader:
                 self.view(message.file_id).answered(place.operation_id)
         elif isinstance(message, messages.Snapshot):
             self._snapshot(message, self.view(message.file_id))
+        elif isinstance(message, messages.TreeSnapshot):
+            view = self.view(message.file_id)
+            view.is_open, view.may_be_left = True, False
+            view.at(message.snapshot_sequence_id, 0, message.chain_hash)
+        elif isinstance(message, messages.TreeCommitted):
+            self._tree_committed(message, self.view(message.file_id))
         elif isinstance(message, messages.Committed):
             self._committed(message, self.view(message.file_id))
         elif isinstance(message, messages.Live):
             self._live(message, self.view(message.file_id))
         elif isinstance(message, messages.Resent):
-            shown = [operation.server_sequence_id for operation in message.operations]
-            first = message.previous_sequence_id + 1
-            require(shown == list(range(first, first + len(shown))), f"what is resent has a gap: {message}")
+            self._follow_each_other(message.file_id, message.previous_sequence_id, message.operations)
+        elif isinstance(message, messages.TreeResent):
+            self._follow_each_other(message.file_id, message.previous_sequence_id, message.entries)
 
     def _refused(self, message: messages.Error) -> None:
         if message.file_id is None:
@@ -128,7 +137,7 @@ class Reader:
         view = self.view(message.file_id)
         if message.operation_id is not None:
             view.answered(message.operation_id)
-        if message.code == "access_removed":
+        if message.operation_id is None and message.code in _CLOSING:
             view.close()
 
     def _snapshot(self, message: messages.Snapshot, view: View) -> None:
@@ -153,18 +162,42 @@ class Reader:
         if not view.is_open or (view.may_be_left and message.previous_sequence_id != view.sequence):
             self._from_past(message.file_id, view, message.previous_sequence_id)
         require(message.previous_sequence_id == view.sequence, f"a gap behind {view.sequence}: {message}")
+        self._follow_each_other(message.file_id, view.sequence, message.operations)
         for operation in message.operations:
-            require(operation.server_sequence_id == view.sequence + 1, f"a gap behind {view.sequence}: {message}")
             view.text = naive_apply(view.text, wire_notation(operation) or [])
             view.sequence, view.version = operation.server_sequence_id, operation.document_version
             view.answered(operation.operation_id)
         view.at(view.sequence, view.version, message.chain_hash)
+
+    def _tree_committed(self, message: messages.TreeCommitted, view: View) -> None:
+        """What the tree is then the oracle knows; that nothing of it is left out is seen here."""
+        if not view.is_open or (view.may_be_left and message.previous_sequence_id != view.sequence):
+            self._from_past(message.file_id, view, message.previous_sequence_id)
+        require(message.previous_sequence_id == view.sequence, f"a gap behind {view.sequence}: {message}")
+        self._follow_each_other(message.file_id, view.sequence, message.entries)
+        for entry in message.entries:
+            view.answered(entry.operation_id)
+            view.at(entry.server_sequence_id, 0, message.chain_hash)
+
+    def _follow_each_other(
+        self, file_id: str, previous: int, entries: Sequence[messages.CommittedOperation | messages.TreeEntry]
+    ) -> None:
+        """In the log there is nothing of the file behind ``previous``, and between them, that is left out."""
+        truth = self._oracle.truth(file_id)
+        count = truth.count_at(previous)
+        for entry in entries:
+            count += 1
+            require(truth.count_at(entry.server_sequence_id) == count, f"a gap behind {previous}: {entries}")
 
     def _live(self, message: messages.Live, view: View) -> None:
         if not view.is_open or (view.may_be_left and message.server_sequence_id != view.sequence):
             self._from_past(message.file_id, view, message.server_sequence_id)
         require(message.server_sequence_id == view.sequence, f"live at {message.server_sequence_id}, it has another")
         require(message.document_version == view.version, "live at another version")
+        if isinstance(message.last_cursor, messages.Cursor):
+            end = len(view.text)
+            inside = message.last_cursor.anchor <= end and message.last_cursor.head <= end
+            require(inside, f"a caret at {message.last_cursor} of a text of {end}")
 
     def _from_past(self, file_id: str, view: View, sequence: int) -> None:
         """A join has named a past that the log knows: the text of then is the one that goes on."""
@@ -172,7 +205,8 @@ class Reader:
         digest = truth.digest_at(sequence)
         known = [(have.server_sequence_id, have.chain_hash) for have in self.have.get(file_id, []) if have is not None]
         require((sequence, digest) in known, "a tail for who was never there")
-        view.text, view.is_open, view.may_be_left = truth.text_at(sequence), True, False
+        view.text = "" if file_id in self._oracle.trees else truth.text_at(sequence)
+        view.is_open, view.may_be_left = True, False
         view.at(sequence, truth.version_at(sequence), digest)
 
     # ---- the end

@@ -2,6 +2,7 @@
 
 frames          any bytes as a frame, to both decoders and to a second one
 conversation    any bytes as what four people send, and as what becomes of the disk, to a whole server in memory
+trees           the same of one workspace: its tree, and the texts in it
 core            any bytes as texts and operations, in the core and in the naive oracle
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.fuzz import conversation, core, frames
+from tests.fuzz import conversation, core, frames, trees
 
 KEPT = Path(__file__).parent / "corpus"
 """The inputs that are kept, a folder for each target."""
@@ -33,6 +34,7 @@ TARGETS: dict[str, Target] = {
     "conversation": Target(
         conversation.run, conversation.seeds, conversation.mutate, conversation.STEP * conversation.MAX_STEPS, []
     ),
+    "trees": Target(trees.run, trees.seeds, trees.mutate, conversation.STEP * conversation.MAX_STEPS, []),
     "core": Target(core.run, core.seeds, core.mutate, 256, []),
 }
 
