@@ -190,6 +190,9 @@ async def test_what_is_pending_survives_the_process_once(the: Crew, tmp_path: Pa
     await alike(workspace, bob)
     assert bob.sequence == 4
     assert (await bob.open(page)).text == "kept"
+    assert [workspace.undo() for _ in range(5)] == [True, True, True, True, False]
+    await alike(workspace, bob)
+    assert (names(bob), bob.path(first)) == ([], "before")
 
 
 async def test_what_is_refused_is_handed_back_and_so_is_what_hangs_on_it(the: Crew) -> None:

@@ -276,7 +276,9 @@ def _give_tree_undo(stored: _StoredTreeUndo, replica: TreeReplica, pending: byte
         def change_of(step: _StoredTreeStep) -> PendingChange:
             effect, _ = decode_effect(step.effect.encode())
             done = PendingChange(step.operation_id, [], effect, sequence=step.sequence)
-            return known.setdefault(step.operation_id, done)
+            change = known.setdefault(step.operation_id, done)
+            change.was = effect
+            return change
 
         replica.restore_undo(
             stored.incarnation, *([change_of(step) for step in each] for each in (stored.undo, stored.redo))
@@ -294,10 +296,11 @@ def _tree_steps_to_stored(changes: Sequence[PendingChange]) -> list[_StoredTreeS
     stored: list[_StoredTreeStep] = []
     room = MAX_UNDO_FILES
     for change in reversed(changes):
-        room -= 1 + len(change.effect.changes)
+        effect = change.effect if change.effect.changes else change.was
+        room -= 1 + len(effect.changes)
         if room < 0:
             break
-        stored.append(_StoredTreeStep(change.operation_id, change.sequence, encode_effect(change.effect).decode()))
+        stored.append(_StoredTreeStep(change.operation_id, change.sequence, encode_effect(effect).decode()))
     return stored[::-1]
 
 

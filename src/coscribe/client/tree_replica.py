@@ -28,13 +28,15 @@ from coscribe.protocol.messages import TreeEdit
 @dataclass(slots=True)
 class PendingChange:
     """A change of ours. ``effect``: what it comes to as far as we know; once it is acknowledged, what it came to, and
-    ``sequence`` says where. ``restores``: the change that it takes back."""
+    ``sequence`` says where. ``restores``: the change that it takes back. ``was``: what it came to before there was a
+    snapshot below it that may hold it already; on that it comes to nothing."""
 
     operation_id: str
     edits: list[TreeEdit]
     effect: Effect = NO_EFFECT
     restores: PendingChange | None = None
     sequence: int = 0
+    was: Effect = NO_EFFECT
 
     def made(self, workspace_id: str) -> list[str]:
         """The ids of the files that it makes."""
@@ -164,6 +166,8 @@ class TreeReplica:
         self.incarnation = snapshot.incarnation
         self.sequence = snapshot.snapshot_sequence_id
         self.chain_hash = snapshot.chain_hash
+        for change in self.pending:
+            change.was = change.effect if change.effect.changes else change.was
         self._lay(self.tree)
 
     def acknowledged(self, operation_id: str, sequence: int) -> tuple[Change, ...]:
@@ -171,7 +175,7 @@ class TreeReplica:
         mine = self.in_flight
         if mine is None or mine.operation_id != operation_id:
             return ()
-        effect, mine.sequence = mine.effect, sequence
+        effect, mine.sequence = mine.effect if mine.effect.changes else mine.was, sequence
         changes = self._drop()
         mine.effect = effect
         return changes

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
 from coscribe.core.tree import ROOT, NodeState, Tree, node_id
+from coscribe.documents.blame import DISK_AUTHOR
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration, Planned, TreeEdited
 from coscribe.documents.past import TextAt, components_of
@@ -19,7 +20,7 @@ from coscribe.protocol.messages import Place
 PAGE = 1_000
 """Log entries read at a time."""
 
-DISK = Identity("disk", "Disk", "#767676", "editor", credential="folder:disk")
+DISK = Identity(DISK_AUTHOR, "Disk", "#767676", "editor", credential="folder:disk")
 """Whoever wrote to the disk where nobody can tell who it was."""
 
 

@@ -277,9 +277,10 @@ export function storedTree(replica: TreeReplica): Omit<StoredTree, "patches"> {
 export function storedTreeUndo({ undoable }: TreeReplica): string {
   const stored = (changes: readonly PendingChange[]): StoredTreeStep[] => {
     let room = MAX_UNDO_FILES;
-    const steps = changes.toReversed().flatMap(({ operationId, sequence, effect }) => {
-      room -= 1 + effect.changes.length;
-      return room < 0 ? [] : [{ operationId, sequence, changes: effect.changes }];
+    const steps = changes.toReversed().flatMap(({ operationId, sequence, effect, was }) => {
+      const known = effect.changes.length > 0 ? effect : was;
+      room -= 1 + known.changes.length;
+      return room < 0 ? [] : [{ operationId, sequence, changes: known.changes }];
     });
     return steps.toReversed();
   };
@@ -292,12 +293,14 @@ export function storedTreeUndo({ undoable }: TreeReplica): string {
 function treeUndoableOf({ fileId, undo = "" }: StoredRecord, known: Map<string, PendingChange>): TreeUndoable {
   const step = ({ operationId, sequence, changes }: StoredTreeStep): PendingChange => {
     const pending = known.get(operationId);
-    if (pending !== undefined) return pending;
-    const done = pendingChange(fileId, operationId, []);
-    done.sequence = sequence;
-    done.effect = { changes, notes: [] };
-    known.set(operationId, done);
-    return done;
+    const change = pending ?? pendingChange(fileId, operationId, []);
+    change.was = { changes, notes: [] };
+    if (pending === undefined) {
+      change.sequence = sequence;
+      change.effect = change.was;
+      known.set(operationId, change);
+    }
+    return change;
   };
   try {
     const stored: StoredTreeUndo = JSON.parse(undo || "null") ?? { incarnation: "", done: [], undone: [] };

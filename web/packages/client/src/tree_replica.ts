@@ -31,6 +31,8 @@ export interface PendingChange {
   effect: Effect;
   restores: PendingChange | null;
   sequence: number;
+  /** What it came to before there was a snapshot below it that may hold it already; on that it comes to nothing. */
+  was: Effect;
 }
 
 /** What can be undone and redone in a tree of one log, the oldest first. */
@@ -43,7 +45,7 @@ export interface TreeUndoable {
 /** A change that is to be applied. `edits`: as they are on the wire. */
 export function pendingChange(workspaceId: string, operationId: string, edits: readonly TreeEdit[]): PendingChange {
   const made = madeBy(workspaceId, operationId, edits);
-  return { operationId, edits, made, effect: NO_EFFECT, restores: null, sequence: 0 };
+  return { operationId, edits, made, effect: NO_EFFECT, restores: null, sequence: 0, was: NO_EFFECT };
 }
 
 /** The state of one open tree. `series` must never have been used before. */
@@ -167,6 +169,7 @@ export class TreeReplica {
     this.incarnation = snapshot.incarnation;
     this.sequence = snapshot.snapshotSequenceId;
     this.chainHash = snapshot.chainHash;
+    for (const change of this.pending) if (change.effect.changes.length > 0) change.was = change.effect;
     this.#lay(this.tree);
   }
 
@@ -174,7 +177,7 @@ export class TreeReplica {
   acknowledged(operationId: string, sequence: number): readonly Change[] {
     const mine = this.inFlight;
     if (mine === null || mine.operationId !== operationId) return [];
-    const { effect } = mine;
+    const effect = mine.effect.changes.length > 0 ? mine.effect : mine.was;
     const changes = this.#without(() => this.#drop());
     mine.effect = effect;
     mine.sequence = sequence;

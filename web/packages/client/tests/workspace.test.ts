@@ -186,6 +186,10 @@ describe("a workspace", () => {
       await theirs.live();
       expect([text.text, theirs.text]).toStrictEqual(["offline", "offline"]);
       expect([after.status.patches, text.status.patches, await client.unsent()]).toStrictEqual([[], [], []]);
+      const steps = isSent ? 5 : 4;
+      expect(Array.from({ length: steps + 1 }, () => after.undo())).toStrictEqual([...Array(steps).fill(true), false]);
+      await alike(after, bob);
+      expect([names(bob), bob.path(old)]).toStrictEqual([[], "old"]);
     },
     60_000,
   );
