@@ -149,7 +149,13 @@ class Coscribe:
         self.gateway = Gateway(context, settings.origins)
         if self._people is not None:
             trees = WorkingTrees(
-                settings.trees, self.collaboration, storage, self.blobs, lambda: secrets.token_hex(12), time.time
+                settings.trees,
+                self.collaboration,
+                storage,
+                storage,
+                self.blobs,
+                lambda: secrets.token_hex(12),
+                time.time,
             )
             self._people.open(self.collaboration, storage, storage, self.blobs, trees, self.gateway, remotes)
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())

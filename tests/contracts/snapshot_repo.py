@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from coscribe.documents.ports import OpLog, SnapshotRepo
+from coscribe.documents.ports import Latest, OpLog, SnapshotRepo
 from coscribe.model import FileSnapshot, content_hash
 from tests.contracts.op_log import acquired
 
@@ -46,6 +46,17 @@ class SnapshotRepoContract:
         for sequence in (3, 9, 5):
             await storage.save(snapshot(one, sequence), keep=3)
         assert (await storage.saved(one), await storage.saved(two)) == (9, 0)
+
+    async def test_the_newest_of_many_are_read_together(self, storage: AnyStorage) -> None:
+        keys = [(await acquired(storage, name)).files[0].key for name in ("one", "two", "three")]
+        for key, sequence in ((keys[0], 9), (keys[0], 5), (keys[2], 7)):
+            await storage.save(snapshot(key, sequence), keep=3)
+        assert await storage.latest(keys, 1_000) == {
+            keys[0]: Latest(snapshot(keys[0], 9), 9),
+            keys[1]: Latest(None, 0),
+            keys[2]: Latest(snapshot(keys[2], 7), 7),
+        }
+        assert len(await storage.latest(keys, 1)) == 1, "so that it comes to an end"
 
     async def test_files_have_snapshots_of_their_own(self, storage: AnyStorage) -> None:
         one, two = (await acquired(storage, "one")).files[0].key, (await acquired(storage, "two")).files[0].key

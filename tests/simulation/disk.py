@@ -26,6 +26,7 @@ from coscribe.documents.ports import (
     AppendResult,
     BlobUse,
     Home,
+    Latest,
     Prunable,
     Retained,
     Segment,
@@ -205,6 +206,9 @@ class FaultyStorage:
 
     async def saved(self, file_key: int) -> int:
         return await self._read(lambda: self._storage.saved(file_key))
+
+    async def latest(self, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
+        return await self._read(lambda: self._storage.latest(file_keys, most))
 
     async def keys(self, workspace_key: int) -> dict[str, int]:
         return await self._read(lambda: self._disk.storage.keys(workspace_key))

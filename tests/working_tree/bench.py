@@ -37,7 +37,7 @@ class Workbench:
         self.tree = self.open()
 
     def open(self) -> WorkingTree:
-        engine = Engine(self.server.collaboration, self.storage, self.blobs, WS)
+        engine = Engine(self.server.collaboration, self.storage, self.storage, self.blobs, WS)
         self.tree = WorkingTree(self.root, engine, self.series, self.clock)
         return self.tree
 

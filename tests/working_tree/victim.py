@@ -54,8 +54,13 @@ class Victim:
         blobs = Blobs(FolderBlobs(folder / "blobs"), self.storage.is_used, 1_000_000)
         self.files = FileSystem(self.collaboration, blobs)
         self._name, self._number = name, 0
-        engine = Engine(self.collaboration, self.storage, blobs, WS)
-        self.tree = WorkingTree(folder / "trees", engine, self.series, time.time)
+        self.engine = Engine(self.collaboration, self.storage, self.storage, blobs, WS)
+        self.tree = WorkingTree(folder / "trees", self.engine, self.series, time.time)
+
+    async def close(self) -> None:
+        await self.tree.close()
+        await self.collaboration.drain()
+        await self.storage.close()
 
     def series(self) -> str:
         self._number += 1

@@ -15,7 +15,7 @@ was asked for in an earlier one decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -809,6 +809,23 @@ class Collaboration:
             )
 
         return (await self._look(identity, workspace_id, at)).seen
+
+    async def texts_at_hand(
+        self, identity: Identity, workspace_id: str, file_ids: Iterable[str]
+    ) -> Looked[dict[str, TextAt]]:
+        """Those of the texts that are in memory, and may be read, as they all are in one turn. Of the others storage
+        has what there is at that sequence (`PastTree`). Errors: those of `look`."""
+
+        def at(session: WorkspaceSession, tree: Tree, rights: PathRights) -> dict[str, TextAt]:
+            states = {each: session.files[each].state for each in file_ids if each in session.files}
+            may = may_read(rights)
+            return {
+                each: TextAt(str(state.content), state.version, state.last_sequence)
+                for each, state in states.items()
+                if each in tree and tree.state(each).kind == "text" and may(tree, each)
+            }
+
+        return await self._look(identity, workspace_id, at)
 
     async def _look(
         self, identity: Identity, workspace_id: str, at: Callable[[WorkspaceSession, Tree, PathRights], _T]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
@@ -24,7 +25,7 @@ from coscribe.core.text_buffer import TextBuffer
 from coscribe.core.tree import Effect, Tree
 from coscribe.documents.checkpoints import Checkpoint
 from coscribe.documents.past import PAGE, TextAt, components_of, good_content, redo, take_back, text_at
-from coscribe.documents.ports import OpLog, SnapshotRepo
+from coscribe.documents.ports import Latest, OpLog, SnapshotRepo
 from coscribe.model import LogEntry, content_hash, decode_effect, file_key, is_of_tree
 
 MAX_TEXTS = 32_000_000
@@ -32,6 +33,11 @@ MAX_TEXTS = 32_000_000
 
 MAX_TOGETHER = 5_000
 """Texts that are wound together."""
+
+READ_TOGETHER = 500
+"""Snapshots that are read at once, `READ_BYTES` of them. Texts that need no winding are not held for longer either."""
+
+READ_BYTES = 8_000_000
 
 TREE_PAGE = 2_000
 """Sequences that are gone over at a time where only the tree's entries are looked for."""
@@ -143,7 +149,8 @@ class PastTree:
 
     async def text(self, key: int, wanted: int) -> TextAt:
         """The text that a file had; "" where there was none yet. It unpacks the file's own segments only."""
-        base = await self._base(key, wanted, await self._beginning(wanted))
+        latest = await self._snapshots.latest([key], READ_BYTES)
+        base = await self._base(key, wanted, await self._beginning(wanted), latest[key])
         if base.sequence > wanted:
             later = await self._op_log.read(self._key, wanted, through=base.sequence, limit=1, file_key=key)
             version = later[0].version - changes(components_of(later[0])) if later else base.version
@@ -173,10 +180,14 @@ class PastTree:
     ) -> dict[int, _Winding]:
         """The texts that the next pass takes care of, taken out of those that wait."""
         group: dict[int, _Winding] = {}
-        length = 0
-        while waiting and len(group) < MAX_TOGETHER:
-            base = await self._base(waiting[0], wanted, beginning, covered)
+        latest: dict[int, Latest] = {}
+        length, winds = 0, False
+        while waiting and len(group) < (MAX_TOGETHER if winds else READ_TOGETHER):
+            if waiting[0] not in latest:
+                latest = await self._snapshots.latest([*islice(waiting, READ_TOGETHER)], READ_BYTES)
+            base = await self._base(waiting[0], wanted, beginning, latest[waiting[0]], covered)
             length += len(base.text)
+            winds |= base.sequence > wanted or base.start < wanted
             if group and length > MAX_TEXTS:
                 break
             group[waiting.popleft()] = _Winding(base)
@@ -200,18 +211,21 @@ class PastTree:
             _make_room(group, waiting)
             through = after
 
-    async def _base(self, key: int, wanted: int, beginning: Checkpoint | None, covered: int | None = None) -> _Base:
+    async def _base(
+        self, key: int, wanted: int, beginning: Checkpoint | None, latest: Latest, covered: int | None = None
+    ) -> _Base:
         """What a text is wound from: the snapshot that is nearest, or the beginning of the log."""
         oldest = beginning.sequence if beginning is not None else 0
         found: _Base | None = None
-        skip = 0
-        while (snapshot := await self._snapshots.newest(key, skip=skip)) is not None:
+        snapshot, skip = latest.snapshot, 0
+        while snapshot is not None:
             skip += 1
             is_good = content_hash(snapshot.content) == snapshot.content_hash
             if is_good and (found is None or snapshot.sequence >= wanted):
                 found = _Base(snapshot.content, snapshot.version, snapshot.sequence, snapshot.sequence)
-            if found is not None and snapshot.sequence < wanted:
+            if found is not None and snapshot.sequence <= wanted:
                 break
+            snapshot = await self._snapshots.newest(key, skip=skip)
         if found is None or found.sequence - wanted > wanted - oldest:
             first = beginning.file(key) if beginning is not None else None
             begin = (good_content(first), first.version) if first is not None else ("", 0)
@@ -219,7 +233,7 @@ class PastTree:
         if found.sequence >= wanted:
             return found
         # All that is covered is in the newest snapshot, if that is the one that was found.
-        if await self._snapshots.saved(key) <= found.sequence:
+        if latest.saved <= found.sequence:
             covered = await self._op_log.closed(self._key) if covered is None else covered
             return found._replace(start=min(wanted, max(found.sequence, covered)))
         return found

@@ -216,6 +216,13 @@ class OpLog(Protocol):
     async def close(self) -> None: ...
 
 
+class Latest(NamedTuple):
+    """Of one file: its newest kept snapshot, None: there is none; and what `SnapshotRepo.saved` says of it."""
+
+    snapshot: FileSnapshot | None
+    saved: int
+
+
 class SnapshotRepo(Protocol):
     """Snapshots of files. Adapters pass tests/contracts/snapshot_repo.py."""
 
@@ -229,6 +236,11 @@ class SnapshotRepo(Protocol):
 
     async def saved(self, file_key: int) -> int:
         """The sequence of the newest snapshot that there ever was of a file, kept or not; 0: there was none."""
+        ...
+
+    async def latest(self, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
+        """The newest snapshots of many files at one moment: of all of them, or of as many, at least one, as come to
+        ``most`` bytes."""
         ...
 
 

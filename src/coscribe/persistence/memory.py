@@ -14,6 +14,7 @@ from coscribe.documents.ports import (
     BlobUse,
     Home,
     LastCursor,
+    Latest,
     Prunable,
     Retained,
     Segment,
@@ -258,3 +259,13 @@ class MemoryStorage:
 
     async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:
         return self._cursors.get((file_key, author_ref))
+
+    async def latest(self, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
+        found: dict[int, Latest] = {}
+        for key in file_keys:
+            newest = await self.newest(key)
+            found[key] = Latest(newest, await self.saved(key))
+            most -= len(newest.content.encode()) if newest is not None else 0
+            if most <= 0:
+                break
+        return found

@@ -39,6 +39,7 @@ from coscribe.documents.ports import (
     BlobUse,
     Home,
     LastCursor,
+    Latest,
     Prunable,
     Retained,
     Segment,
@@ -282,6 +283,13 @@ _SNAPSHOTS = _sql(
     .order_by(file_snapshots.c.sequence.desc(), file_snapshots.c.snapshot_key.desc())
 )
 _SNAPSHOT = _SNAPSHOTS + " LIMIT 1 OFFSET :skip"
+_LATEST = (
+    "SELECT wanted.value, coalesce(files.saved_sequence, 0), kept.version, kept.sequence, kept.content,"
+    " kept.content_hash, kept.digest FROM json_each(:keys) AS wanted"
+    " LEFT JOIN files ON files.file_key = wanted.value"
+    " LEFT JOIN file_snapshots AS kept ON kept.snapshot_key = (SELECT snapshot_key FROM file_snapshots"
+    " WHERE file_key = wanted.value ORDER BY sequence DESC, snapshot_key DESC LIMIT 1)"
+)
 _OLD_SNAPSHOTS = (
     "DELETE FROM file_snapshots WHERE file_key = :file AND snapshot_key NOT IN (SELECT snapshot_key FROM file_snapshots"
     " WHERE file_key = :file ORDER BY sequence DESC, snapshot_key DESC LIMIT :keep)"
@@ -571,6 +579,9 @@ class SqliteStorage:
         arguments = {"file": file_key, "author": author_ref}
         row = await self._reader.run(lambda db: db.execute(_LAST_CURSOR, arguments).fetchone())
         return None if row is None else LastCursor(*row)
+
+    async def latest(self, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
+        return await self._reader.run(lambda db: _latest(db, file_keys, most))
 
     async def close(self) -> None:
         await self._reader.stop()
@@ -888,6 +899,17 @@ def _snapshot(file_key: int, row: _Row) -> FileSnapshot:
     version, sequence, content, hashed, digest = row
     # Bytes that are no UTF-8 any more still make a snapshot: one whose hash does not fit.
     return FileSnapshot(file_key, version, sequence, bytes(content).decode(errors="replace"), hashed, digest or b"")
+
+
+def _latest(db: sqlite3.Connection, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
+    found: dict[int, Latest] = {}
+    for key, saved, *row in db.execute(_LATEST, {"keys": json.dumps(list(file_keys))}):
+        is_kept = row[0] is not None
+        found[key] = Latest(_snapshot(key, (*row,)) if is_kept else None, saved)
+        most -= len(row[2]) if is_kept else 0
+        if most <= 0:
+            break
+    return found
 
 
 # ---- reading without a server, on a connection of `connect(path, read_only=True)`. All raise sqlite3.Error.

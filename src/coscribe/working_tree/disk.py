@@ -25,6 +25,7 @@ import os
 import stat as modes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -180,15 +181,17 @@ class Disk:
     # ---- changing
 
     def stage(self, name: str, content: bytes, mode: int) -> Signature:
-        """Writes a content beside the tree."""
-        self.forget_staged(name)
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._staged)
+        """Writes a content beside the tree, under a name that was never used."""
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=self._staged)
         try:
             view = memoryview(content)
             while view:
                 view = view[os.write(handle, view) :]
-            os.fchmod(handle, mode)
-            return _signature(os.fstat(handle))
+            made = os.fstat(handle)
+            if modes.S_IMODE(made.st_mode) != mode:  # what the process lets nobody have
+                os.fchmod(handle, mode)
+                made = os.fstat(handle)
+            return _signature(made)
         except OSError:
             self.forget_staged(name)  # the disk is full, perhaps
             raise
@@ -197,15 +200,21 @@ class Disk:
 
     def stage_link(self, name: str, target: bytes) -> Signature:
         """Likewise a symbolic link."""
-        self.forget_staged(name)
         os.symlink(target, name.encode(), dir_fd=self._staged)
         return _signature(os.stat(name, dir_fd=self._staged, follow_symlinks=False))
 
-    def place(self, staged: str, path: Names) -> Seen:
-        """Puts what is staged where there is nothing. Raises Taken, Gone."""
-        with self._folder(path[:-1]) as folder:
-            _rename(self._staged, staged.encode(), folder, path[-1])
-            return self._there(path[-1], folder)
+    def place(self, wanted: Sequence[tuple[str, Names]]) -> list[Seen | None]:
+        """Puts what is staged where there is nothing; None: there is something, or no folder. For the files of one
+        folder the way there is walked once."""
+        found: list[Seen | None] = []
+        for names, those in groupby(wanted, key=lambda each: each[1][:-1]):
+            group = list(those)
+            try:
+                with self._folder(names) as folder:
+                    found += [self._place(staged, path[-1], folder) for staged, path in group]
+            except Gone:
+                found += [None] * len(group)
+        return found
 
     def exchange(self, staged: str, path: Names, displaced: str) -> Seen:
         """Puts what is staged where a file or link is, which is displaced. Returns what is there now. Raises Gone;
@@ -323,6 +332,13 @@ class Disk:
             raise OSError(number, os.strerror(number))
 
     # ---- steps
+
+    def _place(self, staged: str, name: bytes, folder: int) -> Seen | None:
+        try:
+            _rename(self._staged, staged.encode(), folder, name)
+            return self._there(name, folder)
+        except (Taken, Gone):
+            return None
 
     def _take_out(self, folder: int, name: bytes, displaced: str) -> None:
         """Raises Gone, Taken: it is a folder, and stays where it is."""

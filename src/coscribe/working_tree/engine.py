@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
@@ -12,7 +12,8 @@ from coscribe.documents.blame import DISK_AUTHOR
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration, Planned, TreeEdited
 from coscribe.documents.past import TextAt, components_of
-from coscribe.documents.ports import Identity, OpLog, PathRights
+from coscribe.documents.past_tree import PastTree
+from coscribe.documents.ports import Identity, OpLog, PathRights, SnapshotRepo
 from coscribe.documents.watching import Watch
 from coscribe.protocol import messages
 from coscribe.protocol.messages import Place
@@ -46,12 +47,14 @@ class Engine:
         self,
         collaboration: Collaboration,
         op_log: OpLog,
+        snapshots: SnapshotRepo,
         blobs: Blobs,
         workspace_id: str,
         identity: Identity = DISK,
     ) -> None:
         self._collaboration = collaboration
         self._op_log = op_log
+        self._snapshots = snapshots
         self._blobs = blobs
         self._identity = identity
         self._ids: dict[int, str] = {}
@@ -94,6 +97,20 @@ class Engine:
     async def text(self, file_id: str, version: int | None = None) -> TextAt:
         """Errors: those of `Collaboration.text`."""
         return await self._collaboration.text(self._identity, file_id, version)
+
+    async def texts(self, file_ids: Sequence[str]) -> AsyncIterator[tuple[str, TextAt]]:
+        """The texts of many files, by id, as they are at one moment; of what is no text any more there is none. What
+        is not in memory is read together, and is not in memory afterwards either."""
+        looked = await self._collaboration.texts_at_hand(self._identity, self.workspace_id, file_ids)
+        for file_id, at in looked.seen.items():
+            yield file_id, at
+        session = await self._collaboration.router.session(self.workspace_id)
+        assert session.tree is not None
+        tree, others = session.tree.state.tree, (each for each in file_ids if each not in looked.seen)
+        keys = {session.tree.keys[each]: each for each in others if each in tree and tree.state(each).kind == "text"}
+        past = PastTree(self._op_log, self._snapshots, session.workspace.key, looked.sequence)
+        async for key, at in past.texts(keys, looked.sequence):
+            yield keys[key], at
 
     async def blob(self, digest: str) -> bytes:
         """A content that is kept whole. Errors: ``file_damaged``."""

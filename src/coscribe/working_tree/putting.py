@@ -10,13 +10,14 @@ at last, and that is taken in as any other late write (`taking`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import ROOT, NodeState
 from coscribe.documents.encoding import encode
+from coscribe.documents.past import TextAt
 from coscribe.model import content_hash
 from coscribe.working_tree.disk import Gone, Names, Seen, Signature, Taken
 from coscribe.working_tree.record import Displaced, Node, Putting
@@ -34,10 +35,13 @@ from coscribe.working_tree.workplace import (
     shown,
 )
 
-BATCH = 64
+BATCH = 500
 """Contents that are put with one commit of the record."""
 
 BATCH_BYTES = 16_000_000
+
+MANY = 20
+"""Texts from which on they are read together."""
 
 LONG = 100_000
 """Code points; a shorter text is encoded sooner than a thread is asked to do it."""
@@ -77,27 +81,27 @@ class Putter:
         self.left = set()
         await in_thread(self._arrange, nodes)
         record, changed = self._place.record, set(texts)
+        due = [
+            file_id
+            for file_id, state in nodes.items()
+            if state.kind != "directory" and (file_id in changed or not _is_alike(record.nodes.get(file_id), state))
+        ]
+        for start in range(0, len(due), BATCH):
+            await self._put_some([_wanted(each, nodes[each]) for each in due[start : start + BATCH]])
+        self._tell_stuck(nodes)
+
+    async def _put_some(self, wanted: Sequence[Node]) -> None:
+        """As many as are asked for at once, in pieces of `BATCH_BYTES`."""
         batch: list[_Content] = []
         size = 0
-        for file_id, state in nodes.items():
-            if state.kind == "directory":
-                continue
-            known = record.nodes.get(file_id)
-            wanted = Node(file_id, state.parent_id, disk_name(state), state.kind, _NO_SIGNATURE, 0, "", state.content)
-            wanted = wanted._replace(properties=state.properties)
-            if known is not None and file_id not in changed and _is_alike(known, wanted):
-                continue
-            content = await self._content(wanted)
-            if content is None:
-                continue
+        async for content in self._contents(wanted):
             batch.append(content)
             size += len(content.content)
-            if len(batch) >= BATCH or size >= BATCH_BYTES:
+            if size >= BATCH_BYTES:
                 await in_thread(self._put, batch)
                 batch, size = [], 0
         if batch:
             await in_thread(self._put, batch)
-        self._tell_stuck(nodes)
 
     def _tell_stuck(self, nodes: Mapping[str, NodeState]) -> None:
         place, now = self._place, self._place.clock()
@@ -114,28 +118,33 @@ class Putter:
             place.tell(Notice(shown(path), "not_put", "something is in the way on the disk, or it is not permitted"))
         self.stuck = stuck
 
-    async def _content(self, wanted: Node) -> _Content | None:
-        """None: it is gone by now, and the next look at the tree says so."""
+    async def _contents(self, wanted: Sequence[Node]) -> AsyncIterator[_Content]:
+        """What is gone by now is left: the next look at the tree says so."""
+        texts = {node.file_id: node for node in wanted if node.kind == "text"}
+        others = [node for node in wanted if node.kind != "text"]
+        self.left.update(texts)
+        async for file_id, at in self._texts(list(texts)):
+            is_long = len(at.text) >= LONG
+            node = texts[file_id]
+            self.left.discard(file_id)
+            yield await in_thread(_of_text, node, at) if is_long else _of_text(node, at)
+        for node in others:
+            content = await self._place.engine.blob(node.content) if node.kind == "binary" else node.content.encode()
+            yield _Content(node._replace(digest=digest_of(content)), content, None)
+
+    async def _texts(self, file_ids: Sequence[str]) -> AsyncIterator[tuple[str, TextAt]]:
+        """Many are read together; a few are opened, as whoever types in them does."""
         engine = self._place.engine
-        try:
-            if wanted.kind == "text":
-                at = await engine.text(wanted.file_id)
-                properties = dict(wanted.properties)
-                if len(at.text) < LONG:
-                    content = encode(at.text, properties)
-                else:
-                    content = await in_thread(encode, at.text, properties)
-                state = State(at.version, content_hash(at.text).hex())
-            elif wanted.kind == "binary":
-                content, state = await engine.blob(wanted.content), None
-            else:
-                content, state = wanted.content.encode(), None
-        except CoscribeError as error:
-            self.left.add(wanted.file_id)
-            if error.code in (Code.FILE_NOT_FOUND, Code.NOT_A_TEXT):
-                return None
-            raise
-        return _Content(wanted._replace(digest=digest_of(content)), content, state)
+        if len(file_ids) >= MANY:
+            async for file_id, at in engine.texts(file_ids):
+                yield file_id, at
+            return
+        for file_id in file_ids:
+            try:
+                yield file_id, await engine.text(file_id)
+            except CoscribeError as error:
+                if error.code not in (Code.FILE_NOT_FOUND, Code.NOT_A_TEXT):
+                    raise
 
     # ---- the shape of the tree
 
@@ -143,9 +152,9 @@ class Putter:
         """Folders made and removed, everything where it belongs; no content."""
         record = self._place.record
         gone = [file_id for file_id in record.nodes if file_id not in nodes]
-        for file_id in gone:
-            if file_id in record.nodes and record.nodes[file_id].kind != "directory":
-                self._remove(file_id)
+        files = [file_id for file_id in gone if record.nodes[file_id].kind != "directory"]
+        for start in range(0, len(files), BATCH):
+            self._remove(files[start : start + BATCH])
         self._remove_folders(gone)
         waiting = [
             file_id
@@ -153,13 +162,17 @@ class Putter:
             if (known := record.nodes.get(file_id)) is not None
             and (known.parent_id, known.name) != (state.parent_id, disk_name(state))
         ]
-        for file_id, state in nodes.items():
-            if state.kind == "directory" and file_id not in record.nodes:
-                self._make_folder(file_id, state)
-            elif file_id in waiting:
-                self._move(file_id, state)
-        self._untangle([file_id for file_id in waiting if not self._is_there(file_id, nodes[file_id])], nodes)
-        self._remove_folders(gone)
+        moving = set(waiting)
+        new = {each for each, state in nodes.items() if state.kind == "directory" and each not in record.nodes}
+        if new or moving:
+            with record.writing():
+                for file_id in (each for each in nodes if each in new or each in moving):
+                    if file_id in new:
+                        self._make_folder(file_id, nodes[file_id])
+                    else:
+                        self._move(file_id, nodes[file_id])
+                self._untangle([each for each in waiting if not self._is_there(each, nodes[each])], nodes)
+            self._remove_folders(gone)
 
     def _is_there(self, file_id: str, state: NodeState) -> bool:
         known = self._place.record.nodes.get(file_id)
@@ -189,8 +202,7 @@ class Putter:
             self._place.disk.move(record.path(file_id), (*record.path(node.parent_id), aside))
         except (Taken, Gone):
             return
-        with record.writing():
-            record.put(node._replace(name=aside))
+        record.put(node._replace(name=aside))
 
     def _move(self, file_id: str, state: NodeState) -> None:
         place = self._place
@@ -208,8 +220,7 @@ class Putter:
         moved = node._replace(parent_id=state.parent_id, name=disk_name(state))
         if seen is not None and (node.kind == "directory" or seen.signature.is_same(node.signature)):
             moved = place.known(moved, seen)
-        with record.writing():
-            record.put(moved)
+        record.put(moved)
 
     def _make_folder(self, file_id: str, state: NodeState) -> None:
         place = self._place
@@ -228,33 +239,35 @@ class Putter:
         except Gone:
             self.left.add(file_id)
             return
-        node = Node(file_id, state.parent_id, path[-1], "directory", seen.signature, seen.mode)
-        with record.writing():
-            record.put(node)
+        record.put(Node(file_id, state.parent_id, path[-1], "directory", seen.signature, seen.mode))
 
-    def _remove(self, file_id: str) -> None:
-        """A file that is not in the tree any more; what it is by now is watched for a while."""
+    def _remove(self, file_ids: Sequence[str]) -> None:
+        """Files that are not in the tree any more; what they are by now is watched for a while."""
         place = self._place
-        record, node = place.record, place.record.nodes[file_id]
-        displaced = f"{place.series()}-{file_id}"
+        record = place.record
+        displaced = {file_id: f"{place.series()}-{file_id}" for file_id in file_ids}
         with record.writing():
-            record.watch(self._displaced(displaced, node))
-        with suppress(Gone, Taken):
-            place.disk.displace(record.path(file_id), displaced)
+            for file_id, name in displaced.items():
+                record.watch(self._displaced(name, record.nodes[file_id]))
+        for file_id, name in displaced.items():
+            with suppress(Gone, Taken):
+                place.disk.displace(record.path(file_id), name)
         with record.writing():
-            record.remove(file_id)
+            for file_id in file_ids:
+                record.remove(file_id)
 
     def _remove_folders(self, gone: Sequence[str]) -> None:
         """Those of which nothing is left that is known; what is not known keeps its folder."""
         record = self._place.record
         folders = [each for each in gone if each in record.nodes and record.nodes[each].kind == "directory"]
-        for file_id in sorted(folders, key=lambda each: len(record.path(each)), reverse=True):
-            if record.inside.get(file_id):
-                continue
-            with suppress(Gone):
-                self._place.disk.remove_folder(record.path(file_id))
-            with record.writing():
-                record.remove(file_id)
+        if not folders:
+            return
+        with record.writing():
+            for file_id in sorted(folders, key=lambda each: len(record.path(each)), reverse=True):
+                if not record.inside.get(file_id):
+                    with suppress(Gone):
+                        self._place.disk.remove_folder(record.path(file_id))
+                    record.remove(file_id)
 
     # ---- contents
 
@@ -275,7 +288,10 @@ class Putter:
                 record.announce_putting(intent)
                 if intent.displaced:
                     record.watch(self._displaced(intent.displaced, record.nodes[intent.node.file_id]))
-        done = [(intent, self._exchange(intent, path)) for intent, path in announced]
+        new = [(intent, path) for intent, path in announced if not intent.displaced]
+        placed = place.disk.place([(intent.staged, path) for intent, path in new])
+        done = [(intent, seen) for (intent, _), seen in zip(new, placed, strict=True)]
+        done += [(intent, self._exchange(intent, path)) for intent, path in announced if intent.displaced]
         with record.writing():
             for intent, seen in done:
                 self._finish(intent, seen)
@@ -292,7 +308,8 @@ class Putter:
             self.left.add(node.file_id)
             return None, ()
         path = (*record.path(parent_id), node.name)
-        seen = disk.look(path)
+        is_likely_new = known is None and node.file_id not in self._left_since  # if it is not so, placing it says so
+        seen = None if is_likely_new else disk.look(path)
         if (known is None) != (seen is None) or (known is not None and seen is not None and not _is_known(known, seen)):
             self.left.add(node.file_id)  # it is for the next scan to see what happened there
             return None, ()
@@ -327,20 +344,17 @@ class Putter:
 
     def _exchange(self, intent: Putting, path: Names) -> Seen | None:
         """None: it could not be done."""
-        disk = self._place.disk
         try:
-            if intent.displaced:
-                return disk.exchange(intent.staged, path, intent.displaced)
-            return disk.place(intent.staged, path)
+            return self._place.disk.exchange(intent.staged, path, intent.displaced)
         except (Taken, Gone):
-            disk.forget_staged(intent.staged)
-            self.left.add(intent.node.file_id)
             return None
 
     def _finish(self, intent: Putting, seen: Seen | None) -> None:
         place = self._place
         place.record.finish_putting(intent.staged)
         if seen is None:
+            place.disk.forget_staged(intent.staged)
+            self.left.add(intent.node.file_id)
             if intent.displaced and place.disk.look_displaced(intent.displaced) is None:
                 place.record.watch_no_longer(intent.displaced)
             return
@@ -369,6 +383,7 @@ class Putter:
     def _recover(self) -> None:
         place = self._place
         record, disk = place.record, place.disk
+        done: list[tuple[Putting, Seen | None]] = []
         for intent in record.puttings():
             staged = disk.look_staged(intent.staged)
             path = (*record.path(intent.node.parent_id), intent.node.name) if self._has_place(intent) else ()
@@ -378,8 +393,10 @@ class Putter:
             elif staged is not None:
                 disk.forget_staged(intent.staged)
             went = there is not None and there.signature.inode == intent.node.signature.inode
-            with record.writing():
-                self._finish(intent, there if went else None)
+            done.append((intent, there if went else None))
+        with record.writing():
+            for intent, seen in done:
+                self._finish(intent, seen)
         for name in disk.staged():
             disk.forget_staged(name)  # what was never announced
         for name in set(disk.displaced()) - record.displaced.keys():
@@ -394,9 +411,32 @@ def _is_known(known: Node, seen: Seen) -> bool:
     return seen.signature == known.signature
 
 
-def _is_alike(known: Node, wanted: Node) -> bool:
+def _is_alike(known: Node | None, state: NodeState) -> bool:
     """Whether the disk shows what the tree says, the text of a text apart."""
-    return (known.kind, known.content, known.properties) == (wanted.kind, wanted.content, wanted.properties)
+    return (
+        known is not None
+        and known.kind == state.kind
+        and known.content == state.content
+        and known.properties == state.properties
+    )
+
+
+def _of_text(node: Node, at: TextAt) -> _Content:
+    content = encode(at.text, dict(node.properties))
+    return _Content(node._replace(digest=digest_of(content)), content, State(at.version, content_hash(at.text).hex()))
+
+
+def _wanted(file_id: str, state: NodeState) -> Node:
+    """A node of the tree as it is to be on the disk."""
+    return Node(
+        file_id,
+        state.parent_id,
+        disk_name(state),
+        state.kind,
+        _NO_SIGNATURE,
+        content=state.content,
+        properties=state.properties,
+    )
 
 
 def _shows(now: State, wanted: State | None) -> bool:

@@ -256,8 +256,9 @@ class Record:
 
     def show(self, file_id: str, states: Sequence[State]) -> None:
         """The states of a text, oldest first."""
+        if file_id in self.states:
+            self._connection.execute("delete from states where file_id = ?", (file_id,))
         self.states[file_id] = list(states)
-        self._connection.execute("delete from states where file_id = ?", (file_id,))
         rows = [(file_id, place, _encode(state)) for place, state in enumerate(states)]
         self._connection.executemany("insert into states values (?, ?, ?)", rows)
 

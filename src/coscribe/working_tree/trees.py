@@ -14,7 +14,7 @@ import structlog
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
-from coscribe.documents.ports import OpLog
+from coscribe.documents.ports import OpLog, SnapshotRepo
 from coscribe.documents.redaction import Pattern
 from coscribe.metrics import metrics
 from coscribe.working_tree.disk import Lost
@@ -51,6 +51,7 @@ class WorkingTrees:
         root: Path,
         collaboration: Collaboration,
         op_log: OpLog,
+        snapshots: SnapshotRepo,
         blobs: Blobs,
         series: Callable[[], str],
         clock: Callable[[], float],
@@ -58,6 +59,7 @@ class WorkingTrees:
         self._root = root
         self._collaboration = collaboration
         self._op_log = op_log
+        self._snapshots = snapshots
         self._blobs = blobs
         self._series = series
         self._clock = clock
@@ -74,7 +76,7 @@ class WorkingTrees:
         if workspace_id not in self._running:
             if len(self._running) >= MAX_TREES:
                 raise CoscribeError(Code.OVERLOADED, f"{MAX_TREES} workspaces are open as files")
-            engine = Engine(self._collaboration, self._op_log, self._blobs, workspace_id)
+            engine = Engine(self._collaboration, self._op_log, self._snapshots, self._blobs, workspace_id)
             try:
                 tree = WorkingTree(self._root, engine, self._series, self._clock)
             except OSError as error:
@@ -107,7 +109,7 @@ class WorkingTrees:
         was_open = self.is_open(workspace_id)
         await self.close(workspace_id)
         try:
-            left = await asyncio.to_thread(take_out, self._root, workspace_id, pattern)
+            left = await in_thread(take_out, self._root, workspace_id, pattern)
         except (OSError, sqlite3.Error) as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be redacted: {error}") from error
         finally:

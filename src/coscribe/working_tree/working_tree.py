@@ -255,7 +255,11 @@ class WorkingTree:
             raise
 
     async def _look_at_engine(self) -> None:
-        """What has changed since the last look."""
+        """What has changed since the last look; at first all there is, for which no log is read."""
+        if not self._sequence:
+            self._nodes, self._sequence = await self._engine.present()
+            self._texts = {file_id for file_id, state in self._nodes.items() if state.kind == "text"}
+            return
         changes = await self._engine.changes(self._sequence)
         if changes.tree or self._nodes is None:
             self._nodes = (await self._engine.present()).nodes

@@ -1,0 +1,15 @@
+"""Many files that nobody has open are read together, and put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.working_tree import opening
+
+
+def test_a_folder_is_filled_from_storage(tmp_path: Path) -> None:
+    bare, ours = opening.measure_in(tmp_path, 300, 1)
+    expected = opening.contents(300)
+    tree = tmp_path / "trees0" / opening.WS
+    assert {str(path.relative_to(tree)): path.read_text() for path in tree.rglob("*.py")} == expected
+    print(opening.shown(300, bare, ours))
