@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from coscribe.documents.blobs import Blobs
-from coscribe.documents.file_system import FileSystem
+from coscribe.documents.file_system import FileSystem, NewFile
 from coscribe.documents.ports import Identity
 from coscribe.persistence.blobs import MemoryBlobs
 from coscribe.persistence.memory import MemoryStorage
@@ -65,6 +65,13 @@ class Workbench:
     async def write(self, path: str, text: str) -> None:
         """A new file."""
         await self.files.create(ANN, WS, path, text, self.series())
+
+    async def fill(self, folder: str, files: int) -> None:
+        """A new folder with so many files."""
+        new = [
+            NewFile(f"{folder}/part{number // 100}/{number}.txt", "file", b"%d\n" % number) for number in range(files)
+        ]
+        await self.files.import_files(ANN, WS, new, self.series())
 
     async def folders(self, *paths: str) -> None:
         for path in paths:

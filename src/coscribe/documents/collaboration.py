@@ -122,8 +122,8 @@ class Standing(NamedTuple):
     exists: bool = True
 
 
-Barrier = Callable[[int], Awaitable[None]]
-"""Returns when whatever a save waits for besides the snapshots is at least at a sequence."""
+Barrier = Callable[[int, str | None], Awaitable[None]]
+"""Returns when whatever a save waits for besides the snapshots is at least at a sequence; of one file, or of all."""
 
 
 class Planned(NamedTuple):
@@ -873,7 +873,7 @@ class Collaboration:
             await self.snapshots.save(session, session.opened() if isinstance(file, OpenTree) else [file])
             barrier = self.barriers.get(session.workspace.workspace_id)
             if barrier is not None:
-                await barrier(sequence)
+                await barrier(sequence, None if isinstance(file, OpenTree) else file_id)
             return sequence
 
     async def watch(self, identity: Identity, workspace_id: str, after: int | None = None) -> Watch:

@@ -57,6 +57,54 @@ def differences(old: str, new: str) -> Differences:
     return _differences(old, new, "Efficiency")
 
 
+class LineDifferences:
+    """The differences of several texts that have most of their lines in common: lines that are the same are found
+    first, then letters where lines are others. So it takes a moment where few lines are."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+        self._lines: dict[str, tuple[list[str], str]] = {}
+
+    def between(self, old: str, new: str) -> Differences:
+        """As `differences`."""
+        before, old_letters = self._encoded(old)
+        after, new_letters = self._encoded(new)
+        found: Differences = []
+        position = place = removed = added = 0
+        if len(self._letters) > _LETTERS:
+            return differences(old, new)
+        for kind, count in (*_differences(old_letters, new_letters, "No"), ("=", 0)):
+            if kind == "=":
+                gone, come = before[position : position + removed], after[place : place + added]
+                found += _within("".join(gone), "".join(come))
+                position, place = position + removed, place + added
+                if count:
+                    found.append(("=", sum(map(len, before[position : position + count]))))
+                position, place, removed, added = position + count, place + count, 0, 0
+            elif kind == "-":
+                removed += count
+            else:
+                added += count
+        return found
+
+    def _encoded(self, text: str) -> tuple[list[str], str]:
+        """The lines of a text, and a letter for each."""
+        known = self._lines.get(text)
+        if known is None:
+            lines, letters = text.splitlines(keepends=True), self._letters
+            for line in lines:
+                if line not in letters:
+                    letters[line] = chr(min(_FIRST_LETTER + len(letters), 0x10FFFF))
+            known = self._lines[text] = lines, "".join([letters[line] for line in lines])
+        return known
+
+
+def _within(old: str, new: str) -> Differences:
+    if old and new:
+        return differences(old, new)
+    return [("-", len(old))] if old else [("+", len(new))] if new else []
+
+
 def _differences(old: str, new: str, cleanup: str) -> Differences:
     found: Differences = diff(old, new, timelimit=DIFF_SECONDS, cleanup=cleanup, counts_only=True)
     return found

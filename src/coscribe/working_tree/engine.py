@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, to_edits
+from coscribe.core.text_buffer import TextBuffer
 from coscribe.core.tree import ROOT, NodeState, Tree, node_id
 from coscribe.documents.blame import DISK_AUTHOR
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration, Planned, TreeEdited
 from coscribe.documents.past import TextAt, components_of
-from coscribe.documents.past_tree import PastTree
+from coscribe.documents.past_tree import PastTree, effect_of
 from coscribe.documents.ports import Identity, OpLog, PathRights, SnapshotRepo
 from coscribe.documents.watching import Watch
 from coscribe.protocol import messages
 from coscribe.protocol.messages import Place
+from coscribe.working_tree.threads import in_thread
+
+MAY_BE_LATER = frozenset((Code.STORAGE_UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED))
+"""Refusals that say nothing against what was asked for."""
 
 PAGE = 1_000
 """Log entries read at a time."""
@@ -33,10 +38,12 @@ class Present(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What has changed up to ``sequence``: texts, by id, and whether the tree has."""
+    """What has changed up to ``sequence``, by id: texts, those of them in which somebody else than the disk has
+    written, and nodes of the tree."""
 
     texts: set[str]
-    tree: bool
+    typed: set[str]
+    nodes: set[str]
     sequence: int
 
 
@@ -81,22 +88,55 @@ class Engine:
         through = (await self._collaboration.look(self._identity, self.workspace_id, _nothing)).sequence
         assert session.tree is not None
         texts: set[str] = set()
-        has_tree = False
+        typed: set[str] = set()
+        nodes: set[str] = set()
         while after < through:
             rows = await self._op_log.read(session.workspace.key, after, through=through, limit=PAGE)
             if not rows:
                 raise CoscribeError(Code.FILE_DAMAGED, f"the log lacks entries behind {after}")
             for row in rows:
                 if row.file_key == session.tree.file_key:
-                    has_tree = True
+                    nodes.update(file_id for file_id, _, _ in effect_of(row).changes)
                 else:
-                    texts.add(self._id(session.tree.keys, row.file_key))
+                    texts.add(file_id := self._id(session.tree.keys, row.file_key))
+                    if row.author != self._identity.user_id:
+                        typed.add(file_id)
             after = rows[-1].sequence
-        return Changes(texts - {""}, has_tree, through)
+        return Changes(texts - {""}, typed - {""}, nodes, through)
+
+    async def follow(self, nodes: dict[str, NodeState], changed: Collection[str]) -> set[str]:
+        """Makes of live nodes what they are by now, where some have changed; says which are others, also of what was
+        in a folder that is live no more, or again."""
+        looked = await self._collaboration.look(
+            self._identity, self.workspace_id, lambda tree, _: _others(tree, nodes, changed)
+        )
+        here, gone = looked.seen
+        nodes.update(here)
+        for file_id in gone:
+            nodes.pop(file_id, None)
+        return {*here, *gone}
 
     async def text(self, file_id: str, version: int | None = None) -> TextAt:
         """Errors: those of `Collaboration.text`."""
         return await self._collaboration.text(self._identity, file_id, version)
+
+    async def texts_at(self, file_id: str, versions: Collection[int]) -> dict[int, str]:
+        """What a text was at several versions, as far as that is to be had."""
+        wanted, found = sorted(versions), dict[int, str]()
+        while wanted:
+            try:
+                text = (await self.text(file_id, wanted[0])).text
+            except CoscribeError as error:
+                if error.code in MAY_BE_LATER:
+                    raise
+                del wanted[0]  # it is too long ago, perhaps
+                continue
+            found |= await in_thread(_played, text, await self._between(file_id, wanted), wanted)
+            break
+        return found
+
+    async def _between(self, file_id: str, versions: Sequence[int]) -> list[Operation]:
+        return await self.operations(file_id, versions[0], versions[-1], "") if len(versions) > 1 else []
 
     async def texts(self, file_ids: Sequence[str]) -> AsyncIterator[tuple[str, TextAt]]:
         """The texts of many files, by id, as they are at one moment; of what is no text any more there is none. What
@@ -191,6 +231,17 @@ class Engine:
         return self._ids.get(key, "")
 
 
+def _played(text: str, operations: Iterable[Operation], versions: Sequence[int]) -> dict[int, str]:
+    """The text at versions; at the first of them it is ``text``, and each operation makes the next."""
+    found, version, wanted, buffer = {versions[0]: text}, versions[0], set(versions), TextBuffer(text)
+    for operation in operations:
+        buffer.apply(operation)
+        version += 1
+        if version in wanted:
+            found[version] = str(buffer)
+    return found
+
+
 def _named(edits: Sequence[messages.TreeEdit]) -> set[str]:
     return {
         edit.content
@@ -199,9 +250,32 @@ def _named(edits: Sequence[messages.TreeEdit]) -> set[str]:
     }
 
 
+def _others(
+    tree: Tree, nodes: Mapping[str, NodeState], changed: Iterable[str]
+) -> tuple[dict[str, NodeState], list[str]]:
+    """What is live of what has changed, and what is not."""
+    here: dict[str, NodeState] = {}
+    gone: list[str] = []
+    for file_id in changed:
+        if file_id not in tree:
+            gone.append(file_id)
+        elif not tree.is_live(file_id):
+            gone += [file_id, *tree.below(file_id)]
+        else:
+            here[file_id] = tree.state(file_id)
+            if file_id not in nodes:
+                here |= _below(tree, file_id)
+    return here, gone
+
+
 def _live(tree: Tree, _: PathRights) -> dict[str, NodeState]:
+    return _below(tree, ROOT)
+
+
+def _below(tree: Tree, file_id: str) -> dict[str, NodeState]:
+    """What is live below something that is."""
     found: dict[str, NodeState] = {}
-    folders = [ROOT]
+    folders = [file_id]
     for folder in folders:  # it grows meanwhile
         for _name, child in tree.children(folder):
             found[child] = tree.state(child)

@@ -26,11 +26,16 @@ class _Rules(NamedTuple):
 
 
 class Ignores:
-    """Of one tree; reads the rules again where they have changed."""
+    """Of one tree; reads the rules again where they have changed since `look_again` was called before."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._known: dict[Names, _Rules] = {}
+        self._asked_now: dict[Names, GitIgnoreSpec | None] = {}
+
+    def look_again(self) -> None:
+        """From now on the rules are what they are by now."""
+        self._asked_now.clear()
 
     def ignores(self, path: Names, *, is_folder: bool) -> bool:
         """Whether a path is ignored, of which no folder above is."""
@@ -49,6 +54,11 @@ class Ignores:
         return before if said is None else said
 
     def _spec(self, rules: Names) -> GitIgnoreSpec | None:
+        if rules not in self._asked_now:
+            self._asked_now[rules] = self._read(rules)
+        return self._asked_now[rules]
+
+    def _read(self, rules: Names) -> GitIgnoreSpec | None:
         seen = self._disk.look(rules)
         if seen is None or seen.kind != "file":
             self._known.pop(rules, None)

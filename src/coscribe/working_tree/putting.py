@@ -10,7 +10,7 @@ at last, and that is taken in as any other late write (`taking`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -63,32 +63,41 @@ class _Content(NamedTuple):
 
 class Putter:
     """``left``: files that could not be brought to what they are to be this time; ``stuck``: those of them for which
-    that has been so for long, and was told."""
+    that has been so for long, and was told, with their paths; ``waiting``: for the next time, as they were too many."""
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self.left: set[str] = set()
-        self.stuck: set[str] = set()
+        self.waiting: set[str] = set()
+        self.stuck: dict[str, str] = {}
         self._left_since: dict[str, float] = {}
 
     async def recover(self) -> None:
         """Finds out what became of what was announced when the process died."""
         await in_thread(self._recover)
 
-    async def put(self, nodes: Mapping[str, NodeState], texts: Iterable[str]) -> None:
-        """Makes the disk what the tree is. ``nodes``: all that is live, folders before what is in them. ``texts``:
-        those that may have another version than the disk shows."""
-        self.left = set()
-        await in_thread(self._arrange, nodes)
-        record, changed = self._place.record, set(texts)
-        due = [
+    async def put(
+        self, nodes: Mapping[str, NodeState], due: Collection[str], texts: Collection[str], first: Collection[str]
+    ) -> None:
+        """Makes the disk what the tree is. ``nodes``: all that is live; ``due``: those of which the disk may not show
+        what they are, ``texts``: those that may have another version than it shows. Of many contents there is a batch
+        at a time, what is in ``first`` first; unless the disk has nothing yet."""
+        record, self.left, self.waiting = self._place.record, set(), set()
+        is_new = not record.nodes
+        if due:
+            await in_thread(self._arrange, nodes, due)
+        wanted = [
             file_id
-            for file_id, state in nodes.items()
-            if state.kind != "directory" and (file_id in changed or not _is_alike(record.nodes.get(file_id), state))
+            for file_id in (nodes if len(due) + len(texts) > MANY else {*due, *texts} & nodes.keys())
+            if (file_id in texts or (file_id in due and not _is_alike(record.nodes.get(file_id), nodes[file_id])))
+            and nodes[file_id].kind != "directory"
         ]
-        for start in range(0, len(due), BATCH):
-            await self._put_some([_wanted(each, nodes[each]) for each in due[start : start + BATCH]])
-        self._tell_stuck(nodes)
+        wanted.sort(key=lambda file_id: file_id not in first)
+        for start in range(0, len(wanted), BATCH):
+            if start and not is_new:
+                self.waiting = set(wanted[start:])
+                break
+            await self._put_some([_wanted(each, nodes[each]) for each in wanted[start : start + BATCH]])
 
     async def _put_some(self, wanted: Sequence[Node]) -> None:
         """As many as are asked for at once, in pieces of `BATCH_BYTES`."""
@@ -103,20 +112,25 @@ class Putter:
         if batch:
             await in_thread(self._put, batch)
 
-    def _tell_stuck(self, nodes: Mapping[str, NodeState]) -> None:
+    def tell_stuck(self, nodes: Mapping[str, NodeState]) -> None:
+        """Of what was left again and again, while there was nothing to be taken in that it may wait for."""
         place, now = self._place, self._place.clock()
         known = place.record.nodes
         left = [
             each for each in self.left if each in nodes and not (each in known and is_unread(known[each].signature))
         ]
-        self._left_since = {file_id: self._left_since.get(file_id, now) for file_id in left}
-        stuck = {file_id for file_id, since in self._left_since.items() if now - since >= STUCK_SECONDS}
-        for file_id in stuck - self.stuck:
+        waiting = self._left_since.keys() & self.waiting
+        self._left_since = {file_id: self._left_since.get(file_id, now) for file_id in (*left, *waiting)}
+        before, self.stuck = self.stuck, {}
+        for file_id in [each for each, since in self._left_since.items() if now - since >= STUCK_SECONDS]:
             path: Names = (disk_name(nodes[file_id]),)
-            while (file_id := nodes[file_id].parent_id) != ROOT:
-                path = (disk_name(nodes[file_id]), *path)
-            place.tell(Notice(shown(path), "not_put", "something is in the way on the disk, or it is not permitted"))
-        self.stuck = stuck
+            above = file_id
+            while (above := nodes[above].parent_id) != ROOT:
+                path = (disk_name(nodes[above]), *path)
+            self.stuck[file_id] = shown(path)
+            if file_id not in before:
+                why = "something is in the way on the disk, or it is not permitted"
+                place.tell(Notice(shown(path), "not_put", why))
 
     async def _contents(self, wanted: Sequence[Node]) -> AsyncIterator[_Content]:
         """What is gone by now is left: the next look at the tree says so."""
@@ -148,30 +162,25 @@ class Putter:
 
     # ---- the shape of the tree
 
-    def _arrange(self, nodes: Mapping[str, NodeState]) -> None:
+    def _arrange(self, nodes: Mapping[str, NodeState], due: Collection[str]) -> None:
         """Folders made and removed, everything where it belongs; no content."""
         record = self._place.record
-        gone = [file_id for file_id in record.nodes if file_id not in nodes]
+        gone = [file_id for file_id in due if file_id in record.nodes and file_id not in nodes]
         files = [file_id for file_id in gone if record.nodes[file_id].kind != "directory"]
         for start in range(0, len(files), BATCH):
             self._remove(files[start : start + BATCH])
         self._remove_folders(gone)
-        waiting = [
-            file_id
-            for file_id, state in nodes.items()
-            if (known := record.nodes.get(file_id)) is not None
-            and (known.parent_id, known.name) != (state.parent_id, disk_name(state))
-        ]
-        moving = set(waiting)
-        new = {each for each, state in nodes.items() if state.kind == "directory" and each not in record.nodes}
+        here = [file_id for file_id in due if file_id in nodes]
+        moving = [each for each in here if each in record.nodes and not self._is_there(each, nodes[each])]
+        new = [each for each in here if each not in record.nodes and nodes[each].kind == "directory"]
         if new or moving:
             with record.writing():
-                for file_id in (each for each in nodes if each in new or each in moving):
-                    if file_id in new:
-                        self._make_folder(file_id, nodes[file_id])
-                    else:
+                for file_id in sorted((*new, *moving), key=lambda each: _depth(nodes, each)):
+                    if file_id in record.nodes:
                         self._move(file_id, nodes[file_id])
-                self._untangle([each for each in waiting if not self._is_there(each, nodes[each])], nodes)
+                    else:
+                        self._make_folder(file_id, nodes[file_id])
+                self._untangle([each for each in moving if not self._is_there(each, nodes[each])], nodes)
             self._remove_folders(gone)
 
     def _is_there(self, file_id: str, state: NodeState) -> bool:
@@ -226,6 +235,7 @@ class Putter:
         place = self._place
         record = place.record
         if state.parent_id != ROOT and state.parent_id not in record.nodes:
+            self.left.add(file_id)
             return
         path = (*record.path(state.parent_id), disk_name(state))
         try:
@@ -264,10 +274,12 @@ class Putter:
             return
         with record.writing():
             for file_id in sorted(folders, key=lambda each: len(record.path(each)), reverse=True):
-                if not record.inside.get(file_id):
-                    with suppress(Gone):
-                        self._place.disk.remove_folder(record.path(file_id))
-                    record.remove(file_id)
+                if record.inside.get(file_id):
+                    self.left.add(file_id)
+                    continue
+                with suppress(Gone):
+                    self._place.disk.remove_folder(record.path(file_id))
+                record.remove(file_id)
 
     # ---- contents
 
@@ -419,6 +431,13 @@ def _is_alike(known: Node | None, state: NodeState) -> bool:
         and known.content == state.content
         and known.properties == state.properties
     )
+
+
+def _depth(nodes: Mapping[str, NodeState], file_id: str) -> int:
+    depth = 0
+    while (file_id := nodes[file_id].parent_id) != ROOT:
+        depth += 1
+    return depth
 
 
 def _of_text(node: Node, at: TextAt) -> _Content:

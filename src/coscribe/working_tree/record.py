@@ -145,6 +145,7 @@ class Record:
         self.inside: dict[str, dict[bytes, str]] = {ROOT: {}}
         self.left: dict[Names, Left] = {}
         self.displaced: dict[str, Displaced] = {}
+        self._changed: set[str] = set()
         self._load()
         self.epoch = int(self._meta("epoch") or 0) + 1
         self._connection.execute("insert or replace into meta values ('epoch', ?)", (str(self.epoch),))
@@ -190,6 +191,11 @@ class Record:
         rows = self._connection.execute("select intent from tree_taking order by series")
         return [_decode(row[0], TreeTaking) for row in rows]
 
+    def take_changed(self) -> set[str]:
+        """The nodes of which something else is recorded, or nothing any more, than when this was asked for last."""
+        changed, self._changed = self._changed, set()
+        return changed
+
     # ---- writing
 
     @contextmanager
@@ -214,12 +220,14 @@ class Record:
         """Nothing of the tree is on the disk any more. What was displaced is watched all the same."""
         for table in ("nodes", "states", "putting", "taking", "tree_taking", "left_behind"):
             self._connection.execute(f"delete from {table}")
+        self._changed.update(self.nodes)
         self.nodes, self.states, self.inside, self.left = {}, {}, {ROOT: {}}, {}
         self.come_to(0, "")
 
     def put(self, node: Node) -> None:
         """A node as it is now."""
         self._unhang(node.file_id)
+        self._changed.add(node.file_id)
         self.nodes[node.file_id] = node
         self.inside.setdefault(node.parent_id, {})[node.name] = node.file_id
         if node.kind == "directory":
@@ -248,6 +256,7 @@ class Record:
         if node.kind != "directory":
             self._leave(node)
         self._unhang(file_id)
+        self._changed.add(file_id)
         del self.nodes[file_id]
         self.inside.pop(file_id, None)
         self.states.pop(file_id, None)

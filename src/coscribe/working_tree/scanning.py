@@ -37,6 +37,7 @@ class Found(NamedTuple):
 def scan(disk: Disk, record: Record, ignores: Ignores, folders: Iterable[str] | None) -> Found:
     """Compares folders, by id, not what is in the folders in them; None: all of the tree."""
     found = Found({}, [], {}, {})
+    ignores.look_again()
     waiting = [ROOT] if folders is None else [each for each in folders if each == ROOT or each in record.nodes]
     seen_folders: set[str] = set()
     while waiting:
@@ -123,19 +124,22 @@ def moved(record: Record, vanished: Iterable[str], appeared: Mapping[Names, Seen
     same: dict[Names, str] = {}
     for path, seen in appeared.items():
         node = by_inode.get(seen.signature.inode)
-        if node is not None and _is_moved(record, node, path, seen, appeared):
+        if node is not None and _is_moved(record, node, path, seen, appeared, same):
             same[path] = node.file_id
             del by_inode[seen.signature.inode]
     return same
 
 
-def _is_moved(record: Record, node: Node, path: Names, seen: Seen, appeared: Mapping[Names, Seen]) -> bool:
+def _is_moved(
+    record: Record, node: Node, path: Names, seen: Seen, appeared: Mapping[Names, Seen], same: Mapping[Names, str]
+) -> bool:
     if (node.kind == "directory") != (seen.kind == "directory") or (node.kind == "symlink") != (seen.kind == "symlink"):
         return False
     if node.kind == "directory":
         known = record.inside.get(node.file_id, {})
         return not known or any((*path, name) in appeared for name in known)
-    return not node.restless and seen.signature.is_same(node.signature)
+    went_along = same.get(path[:-1]) == node.parent_id and path[-1] == node.name
+    return (went_along or not node.restless) and seen.signature.is_same(node.signature)
 
 
 def renamed(

@@ -24,13 +24,13 @@ write that changes nothing, if all that lies between was written on the disk its
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import LEFT, NOTHING, RIGHT, Operation, apply, compose, from_edits, to_edits, transform
-from coscribe.documents.differences import differences, edits_between, word_edits_between
+from coscribe.documents.differences import Differences, LineDifferences, edits_between, word_edits_between
 
 ALIKE = 0.5
 """Part of the lines."""
@@ -46,6 +46,9 @@ KEPT_STATES = 64
 
 MAX_COMPARED = 20_000_000
 """Code points of all texts that one content is compared with; beyond it the oldest are left out."""
+
+COUNTED = "\n 1230456789etaoinsrhldcu"
+"""Letters by whose number it is told at once that a text is no nearer than another."""
 
 MAX_EDITS = 10_000
 """In one operation; see `edits_between`."""
@@ -107,9 +110,21 @@ def choose(candidates: Sequence[Candidate], content: str, *, newest_only: bool =
         return _choice(newest if all(each.state.by_disk for each in later) else same, content)
     several = max(1, MAX_COMPARED // (len(newest.text) + len(content) + 1))
     compared = candidates[-several:]
-    costs = [distance(each.text, content, mask) for each, mask in zip(compared, fresh(compared), strict=True)]
-    nearest = min(range(len(compared)), key=lambda place: (costs[place], -place))
-    return _choice(compared[nearest], content)
+    between = LineDifferences().between
+    masks: list[bytearray] = []
+    counts = [content.count(letter) for letter in COUNTED]
+    nearest, least = newest, -1
+    for place in reversed(range(len(compared))):
+        text = compared[place].text
+        if least >= 0 and _is_no_nearer(text, content, counts, least):
+            continue
+        found = between(text, content)
+        if not masks and any(kind == "-" for kind, _ in found):
+            masks = fresh(compared, between)
+        cost = distance(found, masks[place] if masks else bytearray(len(text)))
+        if least < 0 or cost < least:
+            nearest, least = compared[place], cost
+    return _choice(nearest, content)
 
 
 def bridged(choice: Choice, content: str, since: Sequence[Operation], text: str) -> Edits:
@@ -169,12 +184,12 @@ def _comes_to(text: str, operation: Operation) -> str | None:
         return None
 
 
-def fresh(candidates: Sequence[Candidate]) -> list[bytearray]:
+def fresh(candidates: Sequence[Candidate], between: Callable[[str, str], Differences]) -> list[bytearray]:
     """For each candidate which of its code points came from people, and were not in the first one."""
     masks = [bytearray(len(candidates[0].text))]
     for before, after in pairwise(candidates):
         mask, position = bytearray(), 0
-        for kind, count in differences(before.text, after.text):
+        for kind, count in between(before.text, after.text):
             if kind == "+":
                 mask += bytes([not after.state.by_disk]) * count
             else:
@@ -184,10 +199,23 @@ def fresh(candidates: Sequence[Candidate]) -> list[bytearray]:
     return masks
 
 
-def distance(old: str, new: str, mask: bytearray) -> int:
+def _is_no_nearer(text: str, content: str, counts: Sequence[int], least: int) -> bool:
+    """Whether it is told without comparing them that ``least`` code points differ, or more: each that is put in or
+    taken away changes the length by one, and one of the ``counts`` of the content at most."""
+    differs = abs(len(text) - len(content))
+    if differs < least:
+        differs = 0
+        for letter, count in zip(COUNTED, counts, strict=True):
+            differs += abs(text.count(letter) - count)
+            if differs >= least:
+                break
+    return differs >= least
+
+
+def distance(differences: Differences, mask: bytearray) -> int:
     """How much differs, in code points; each that is ``fresh`` and missing counts as much as what came with it."""
     size = position = 0
-    for kind, count in differences(old, new):
+    for kind, count in differences:
         if kind == "-":
             size += sum(_weight(mask, at) for at in range(position, position + count))
         elif kind == "+":

@@ -8,7 +8,7 @@ What is refused is undone on the disk by the next putting; its content is kept, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, cast
 
@@ -18,10 +18,11 @@ from coscribe.documents.encoding import Decoded, decode, encode
 from coscribe.model import content_hash
 from coscribe.protocol import messages
 from coscribe.working_tree.disk import Barred, Gone, Names, Seen, Signature, Unsteady
+from coscribe.working_tree.engine import MAY_BE_LATER
 from coscribe.working_tree.record import Displaced, Left, Node, Taking, TreeTaking
 from coscribe.working_tree.scanning import Content, Found, moved, renamed
 from coscribe.working_tree.states import State, is_alike
-from coscribe.working_tree.texts import MAY_BE_LATER, Texts, Written
+from coscribe.working_tree.texts import Texts, Written
 from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import (
     RESTLESS_NANOSECONDS,
@@ -61,6 +62,13 @@ CHUNK = 1_000
 
 CHUNK_BYTES = 10_000_000
 
+CONTENTS = 50
+"""Contents of known files, or `CHUNK_BYTES` of them, that are taken in at a time: what people type meanwhile is not to
+wait for a formatter that writes a thousand."""
+
+TRIES = 50
+"""Operations on the tree that are tried at a time, where they are refused."""
+
 
 class _Unit(NamedTuple):
     """One operation on the tree, and what is recorded once it is done. ``contents``: what is other than it was of files
@@ -74,7 +82,7 @@ class _Unit(NamedTuple):
 
 
 class Taker:
-    """``waits``: whether something was found that is to be looked at again soon."""
+    """``waits``: whether something was found that is to be looked at again soon; ``has_more``: at once."""
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
@@ -82,9 +90,10 @@ class Taker:
         self._busy: dict[Names, float] = {}
         self._refused: dict[Names, Signature] = {}
         self._told: set[Names] = set()
-        self._alone = 0
+        self._of_git: set[str] = set()
+        self._most = CHUNK
         self._texts = Texts(place)
-        self.waits = False
+        self.waits = self.has_more = False
 
     def take_stale(self) -> set[str]:
         """Texts of which the disk may not show what they are by now, through what was taken in; once."""
@@ -103,23 +112,56 @@ class Taker:
 
     # ---- the main path
 
-    async def take(self, found: Found, nodes: Mapping[str, NodeState], *, by_git: bool) -> None:
-        """Takes in what a scan has found. ``nodes``: what is live in the tree, by id."""
-        record = self._place.record
+    def note_git(self, found: Found) -> None:
+        """What was found is what git has left behind, which had looked at what is there before it wrote."""
+        self._of_git = set(found.touched)
+
+    async def take(
+        self,
+        found: Found,
+        nodes: Mapping[str, NodeState],
+        due: Collection[str],
+        first: Collection[str],
+        *,
+        by_git: bool,
+    ) -> None:
+        """Takes in what a scan has found. ``nodes``: what is live in the tree, by id; ``due``: those of which the disk
+        may not show what they are. Of many contents there are some at a time, what is in ``first`` first."""
         self._tell_unseen(found.unseen)
+        twins = self._twins(nodes, due)
+        tries = 1
+        while not await self._take_some(found, nodes, twins, first, by_git=by_git):
+            found = found._replace(touched={})
+            tries += 1
+            if tries > TRIES:
+                self.has_more = True
+                break
+
+    async def _take_some(
+        self,
+        found: Found,
+        nodes: Mapping[str, NodeState],
+        twins: Mapping[tuple[str, bytes], str],
+        first: Collection[str],
+        *,
+        by_git: bool,
+    ) -> bool:
+        """False: what has changed of the tree was refused, and there is less of it to be tried next."""
+        record = self._place.record
         vanished = [each for each in found.vanished if each in record.nodes]
         same = moved(record, vanished, found.appeared)
         appeared = {
             path: seen for path, seen in found.appeared.items() if path in same or not self._is_refused(path, seen)
         }
         fresh = self._first({path: seen for path, seen in appeared.items() if path not in same})
-        reads = await in_thread(self._read_all, {**fresh, **self._paths(found.touched)})
+        reads = await in_thread(self._read_all, fresh, self._paths(found.touched, first))
         contents = {
             path: Content(read.content, read.digest, read.seen.signature.inode)
             for path, read in reads.items()
             if path in fresh
         }
-        lost = [each for each in vanished if each not in same.values()]
+        elsewhere = set(same.values())
+        lost = [each for each in vanished if each not in elsewhere]
         same |= await in_thread(renamed, record, lost, contents, await self._texts_of(lost, contents))
         here = {path: seen for path, seen in appeared.items() if path in same or path in fresh}
         deleted: list[str] = []
@@ -127,10 +169,16 @@ class Taker:
             deleted = self._deleted(vanished, set(same.values()), here, grace=not by_git)
         else:
             self.waits = True
-        unit = await self._unit(here, reads, same, deleted, nodes, by_git=by_git)
-        written = list(unit.contents) if await self._take_tree(unit) else []
-        written += [(self._known(path), read) for path, read in reads.items() if self._known(path) in found.touched]
-        await self._take_contents(written, by_git=by_git)
+        unit = await self._unit(here, reads, same, deleted, nodes, twins, by_git=by_git)
+        is_taken = await self._take_tree(unit)
+        if is_taken:
+            await self._take_contents(unit.contents, by_git=by_git)
+        touched = [(self._known(path), read) for path, read in reads.items() if self._known(path) in found.touched]
+        of_git = self._of_git if by_git else set()
+        await self._take_contents([each for each in touched if each[0] in of_git], by_git=True)
+        await self._take_contents([each for each in touched if each[0] not in of_git], by_git=False)
+        self._of_git = of_git - {file_id for file_id, _ in touched}
+        return is_taken is not None
 
     async def take_displaced(self) -> None:
         """Looks at what was taken out of the tree: whoever had it open may have written to it."""
@@ -171,7 +219,7 @@ class Taker:
         size = 0
         for path, seen in appeared.items():
             size += seen.signature.size if seen.kind == "file" else 0
-            if some and (self._alone or len(some) >= CHUNK or size > CHUNK_BYTES):
+            if some and (len(some) >= self._most or size > CHUNK_BYTES):
                 break
             some[path] = seen
         return some
@@ -181,20 +229,29 @@ class Taker:
         above = (path[:depth] for depth in range(1, len(path)))
         return self._refused.get(path) == seen.signature or any(each in self._refused for each in above)
 
-    def _paths(self, touched: Mapping[str, Seen]) -> dict[Names, Seen]:
+    def _paths(self, touched: Mapping[str, Seen], first: Collection[str]) -> dict[Names, Seen]:
         record = self._place.record
-        return {record.path(file_id): seen for file_id, seen in touched.items() if file_id in record.nodes}
+        known = sorted((each for each in touched if each in record.nodes), key=lambda each: each not in first)
+        return {record.path(file_id): touched[file_id] for file_id in known}
 
-    def _read_all(self, wanted: Mapping[Names, Seen]) -> dict[Names, Read]:
-        """What can be read now; what is being written to is for later."""
+    def _read_all(self, fresh: Mapping[Names, Seen], touched: Mapping[Names, Seen]) -> dict[Names, Read]:
+        """What can be read now, `CONTENTS` of what is known so far and has become another; what is being written to is
+        for later."""
         found: dict[Names, Read] = {}
         busy, self._busy = self._busy, {}
-        for path, seen in wanted.items():
+        quiet: list[Names] = []
+        for path, seen in (*fresh.items(), *touched.items()):
             if seen.kind not in ("file", "symlink"):
                 continue
             if self._is_busy(path, seen, busy.get(path)):
                 self.waits = True
                 continue
+            quiet.append(path)
+        size = others = 0
+        for path in quiet:
+            if path in touched and (others >= CONTENTS or size > CHUNK_BYTES):
+                self.has_more = True
+                break
             try:
                 content, now = self._place.disk.read(path, MAX_CONTENT)
             except Unsteady:
@@ -205,6 +262,9 @@ class Taker:
                 continue
             else:
                 found[path] = Read(now, content, digest_of(content))
+                if path in touched:
+                    size += len(content)
+                    others += found[path].digest != self._place.record.nodes[self._known(path)].digest
         return {path: read for path, read in found.items() if self._can_be_taken(path, read)}
 
     def _can_be_taken(self, path: Names, read: Read) -> bool:
@@ -264,10 +324,8 @@ class Taker:
         if len(ripe) < len(self._missing):
             self.waits = True
         top = [each for each in self._missing if each in ripe and record.nodes[each].parent_id not in ripe]
-        if self._alone and len(top) > 1:
-            self.waits = True
-            return top[:1]
-        return top
+        self.has_more |= len(top) > self._most
+        return top[: self._most] if self._most < CHUNK else top
 
     def _known(self, path: Names) -> str:
         """The id of what is recorded at a path; "": nothing, or the top."""
@@ -293,31 +351,32 @@ class Taker:
         same: Mapping[Names, str],
         deleted: Sequence[str],
         nodes: Mapping[str, NodeState],
+        twins: Mapping[tuple[str, bytes], str],
         *,
         by_git: bool,
     ) -> _Unit:
         """One operation for all of it. What is deleted goes first, so that its name is free; unless something that was
         in it is somewhere else now."""
         unit = _Unit([], {}, TreeTaking(self._place.series(), [], {}, list(deleted)), [], {})
-        twins = self._twins(nodes)
-        emptied = {above for each in same.values() for above in self._above(each)}
+        elsewhere = set(same.values())
+        emptied = {above for each in elsewhere for above in self._above(each)}
         unit.edits.extend(messages.DeleteNode(each) for each in deleted if each in nodes and each not in emptied)
         for path, seen in appeared.items():
             parent_id = unit.made.get(path[:-1], self._known(path[:-1]))
             read = reads.get(path)
             if path in same:
                 self._rename(unit, same[path], parent_id, path, seen, read)
-            elif self._is_taken(parent_id, path, same, deleted):
+            elif self._is_taken(parent_id, path, elsewhere, deleted):
                 self.waits = True
             elif (parent_id or len(path) == 1) and (seen.kind == "directory" or read is not None):
                 await self._add(unit, parent_id, path, seen, read, nodes, twins, by_git=by_git)
         unit.edits.extend(messages.DeleteNode(each) for each in deleted if each in nodes and each in emptied)
         return unit
 
-    def _is_taken(self, parent_id: str, path: Names, same: Mapping[Names, str], deleted: Sequence[str]) -> bool:
+    def _is_taken(self, parent_id: str, path: Names, elsewhere: Collection[str], deleted: Sequence[str]) -> bool:
         """Whether something else is recorded at a path, and stays recorded there."""
         there = self._place.record.inside.get(parent_id, {}).get(path[-1])
-        if there is None or there in same.values():
+        if there is None or there in elsewhere:
             return False
         return not any(each in deleted for each in (there, *self._above(there)))
 
@@ -336,8 +395,11 @@ class Taker:
         if read is not None and read.digest != node.digest:
             unit.taking.nodes.append(node._replace(signature=to_be_read(seen)))
             unit.contents.append((file_id, read))
+        elif read is None:
+            known = place.known(node, seen)
+            unit.taking.nodes.append(known._replace(restless=known.restless or node.restless))
         else:
-            unit.taking.nodes.append(place.known(node, seen if read is None else read.seen))
+            unit.taking.nodes.append(place.known(node, read.seen))
 
     async def _add(
         self,
@@ -413,13 +475,11 @@ class Taker:
             return "text", "", text
         return "binary", await self._place.engine.keep(read.content), None
 
-    def _twins(self, nodes: Mapping[str, NodeState]) -> dict[tuple[str, bytes], str]:
+    def _twins(self, nodes: Mapping[str, NodeState], due: Collection[str]) -> dict[tuple[str, bytes], str]:
         """What the tree has and the disk did not have, by folder and name. A folder that appears there is the same one,
         and a file with the same bytes; of two other files the second is numbered."""
-        known = self._place.record.nodes
-        return {
-            (state.parent_id, disk_name(state)): file_id for file_id, state in nodes.items() if file_id not in known
-        }
+        missing = [file_id for file_id in due if file_id in nodes and file_id not in self._place.record.nodes]
+        return {(nodes[file_id].parent_id, disk_name(nodes[file_id])): file_id for file_id in missing}
 
     async def _adopted(self, unit: _Unit, file_id: str, state: NodeState, path: Names, read: Read) -> Node | None:
         """A file of the tree that is on the disk already; None: there is another one."""
@@ -443,8 +503,9 @@ class Taker:
         )
         return self._place.known(node, read.seen)
 
-    async def _take_tree(self, unit: _Unit) -> bool:
-        """Whether it was done. What is refused is tried in small pieces, so that one does not hold up the others."""
+    async def _take_tree(self, unit: _Unit) -> bool | None:
+        """Whether it was done; None: it was refused. What is refused is tried by halves, so that one does not hold up
+        the others."""
         place, taking = self._place, unit.taking
         if unit.edits:
             await in_thread(self._announce, taking)
@@ -452,20 +513,21 @@ class Taker:
                 await place.engine.edit_tree(taking.series, unit.edits, unit.texts)
             except CoscribeError as error:
                 self.waits = True
-                if error.code not in MAY_BE_LATER:  # else it is found out before anything else is done
-                    await in_thread(self._refuse_unit, unit, error)
-                return False
+                if error.code in MAY_BE_LATER:  # it is found out before anything else is done
+                    return False
+                await in_thread(self._refuse_unit, unit, error)
+                return None
+            self._most = min(CHUNK, 2 * self._most)
         if taking.nodes or taking.gone:
             await in_thread(self._tree_taken, taking)
-        self._alone = max(0, self._alone - 1)
         return True
 
     def _refuse_unit(self, unit: _Unit, error: CoscribeError) -> None:
         """Nothing of it was done. What is new stays on the disk and is none of the workspace's until it changes; what
         was renamed or deleted is recorded to be so, and put back where it belongs."""
         record, taking = self._place.record, unit.taking
-        if len(unit.edits) > 2 and not self._alone:
-            self._alone = len(unit.edits)
+        if len(unit.edits) > 2 and self._most > 1:
+            self._most = max(1, min(self._most, len(unit.edits)) // 2)
             self._not_taken(taking)
             return
         known = [node for node in taking.nodes if node.file_id in record.nodes]
@@ -478,7 +540,6 @@ class Taker:
         self._tree_taken(TreeTaking(taking.series, known, {}, [each for each in taking.gone if each in record.nodes]))
         for path in paths:
             self._tell(path, error.code.value.code, str(error))
-        self._alone = max(0, self._alone - 1)
 
     def _announce(self, taking: TreeTaking) -> None:
         with self._place.record.writing():
@@ -507,19 +568,23 @@ class Taker:
     async def _take_contents(self, written: Sequence[tuple[str, Read]], *, by_git: bool) -> None:
         """What known files hold by now."""
         texts: list[Written] = []
+        as_before: list[Node] = []
         for file_id, read in written:
             try:
-                text = await self._take_kind(file_id, read)
+                text = await self._take_kind(file_id, read, as_before)
             except CoscribeError as error:
                 await self._refused_content(file_id, read, error)
                 continue
             if text is not None:
                 texts.append(Written(file_id, text, read))
+        if as_before:
+            await in_thread(self._note, as_before)
         for (refused_id, _, read, _), why in await self._texts.take(texts, by_git=by_git):
             await self._refused_content(refused_id, read, why)
 
-    async def _take_kind(self, file_id: str, read: Read) -> str | None:
-        """All but the text of a text, which is returned: where it is another one, perhaps."""
+    async def _take_kind(self, file_id: str, read: Read, as_before: list[Node]) -> str | None:
+        """All but the text of a text, which is returned: where it is another one, perhaps. What is as it was is added
+        to ``as_before``, as it is seen now."""
         place = self._place
         node = place.record.nodes[file_id]
         kind, content, text = cast(messages.Kind, node.kind), node.content, None
@@ -534,7 +599,7 @@ class Taker:
             await place.engine.edit_tree(taking.series, edits)
             await in_thread(self._tree_taken, taking)
         elif text is None:
-            await in_thread(self._note, place.known(after._replace(digest=read.digest), read.seen))
+            as_before.append(place.known(after._replace(digest=read.digest), read.seen))
         return None if text is None else text.text
 
     async def _refused_content(self, file_id: str, read: Read, error: CoscribeError) -> None:
@@ -567,9 +632,10 @@ class Taker:
         after = node._replace(kind=kind, content=content, properties=tuple(sorted(now.items())))
         return edits, after if text is not None else after._replace(digest=read.digest)
 
-    def _note(self, node: Node) -> None:
+    def _note(self, nodes: Sequence[Node]) -> None:
         with self._place.record.writing():
-            self._place.record.put(node)
+            for node in nodes:
+                self._place.record.put(node)
 
     # ---- what comes late
 

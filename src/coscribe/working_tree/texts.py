@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.errors import CoscribeError
 from coscribe.core.operation import Operation, apply, changes, from_edits, to_edits
 from coscribe.model import content_hash
+from coscribe.working_tree.engine import MAY_BE_LATER
 from coscribe.working_tree.record import Displaced, Taking
 from coscribe.working_tree.states import Candidate, Choice, State, beginning, bridged, choose, followed, kept, to_submit
 from coscribe.working_tree.threads import in_thread
@@ -19,9 +20,6 @@ from coscribe.working_tree.workplace import Read, Workplace, to_be_read
 
 BATCH = 100
 """Texts that are announced, submitted and recorded together."""
-
-MAY_BE_LATER = frozenset((Code.STORAGE_UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED))
-"""Refusals that say nothing against what was written."""
 
 
 class Written(NamedTuple):
@@ -112,7 +110,7 @@ class Texts:
         beginning; with that taken, the rest is what differs, and is found by the next look at the file."""
         place, file_id, displaced = self._place, written.file_id, written.displaced
         states = place.record.states.get(file_id) or (displaced.states if displaced is not None else [])
-        candidates = await self._candidates(file_id, states)
+        candidates = await self._candidates(file_id, states[-1:] if by_git else kept(states, place.clock()))
         choice = await in_thread(choose, candidates, written.text, newest_only=by_git)
         text, read, node = written.text, written.read, None
         if displaced is None:
@@ -129,11 +127,9 @@ class Texts:
 
     async def _candidates(self, file_id: str, states: Sequence[State]) -> list[Candidate]:
         """States that may have been read, with their texts; where none is to be had, what there is now."""
-        found: list[Candidate] = []
-        for state in kept(states, self._place.clock()):
-            text = await self.text_of(file_id, state)
-            if text is not None:
-                found.append(Candidate(state, text))
+        texts = await self._place.engine.texts_at(file_id, {each.version for each in states if each.text is None})
+        shown = [(state, texts.get(state.version) if state.text is None else state.text) for state in states]
+        found = [Candidate(state, text) for state, text in shown if text is not None]
         if not found:
             at = await self._place.engine.text(file_id)
             found.append(Candidate(State(at.version, content_hash(at.text).hex()), at.text))

@@ -109,7 +109,7 @@ class WorkingTrees:
         was_open = self.is_open(workspace_id)
         await self.close(workspace_id)
         try:
-            left = await in_thread(take_out, self._root, workspace_id, pattern)
+            left = await asyncio.to_thread(take_out, self._root, workspace_id, pattern)
         except (OSError, sqlite3.Error) as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be redacted: {error}") from error
         finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,6 +53,14 @@ SAVE_SECONDS = 30.0
 MAX_NOTICES = 1_000
 """Of more, the oldest are forgotten."""
 
+MAX_NAMED = 5
+"""Files that are named to who waits for them."""
+
+TYPED_SECONDS = 60.0
+"""For how long a text goes before others after somebody has typed in it; `MAX_TYPED` texts at most."""
+
+MAX_TYPED = 1_000
+
 GIT_SECONDS = 60.0
 """For how long git may be at work; a lock that is older was left behind."""
 
@@ -73,8 +81,11 @@ class WorkingTree:
         place = Workplace(self._disk, self._record, engine, series, clock, self._tell)
         self._taker, self._putter = Taker(place), Putter(place)
         self._nodes: dict[str, NodeState] | None = None
+        self._due: set[str] = set()
         self._texts: set[str] = set()
-        self._sequence = 0
+        self._typed: dict[str, float] = {}
+        self.has_more = False
+        self._sequence = self._arrived = 0
         self._git: Sequence[Signature | None] = ()
         self._by_git = False
         self._recovered = False
@@ -92,25 +103,28 @@ class WorkingTree:
                 news = alarm.take()
                 folders = None if news is None or folders is None else folders | news
                 is_done = await self._try(folders)
-                alarm.follow(await in_thread(self._folders))
+                async with self._turn:
+                    alarm.follow(await in_thread(self._folders))
                 folders = set() if is_done else folders
                 if is_done and not await self._rest(DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS):
                     folders = None
-                await asyncio.sleep(GATHER_SECONDS if is_done else AGAIN_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS if is_done else self._pause())
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             await alarm.close()
 
-    async def save(self, sequence: int) -> None:
-        """Returns when the files are what the workspace was at a sequence, or later, and are so after a loss of power.
-        Errors: ``storage_unavailable``: it takes too long."""
+    async def save(self, sequence: int, file_id: str | None = None) -> None:
+        """Returns when the files are what the workspace was at a sequence, or later, and are so after a loss of power;
+        with ``file_id`` that one file, whatever others wait for. Errors: ``storage_unavailable``: it takes too long, or
+        a file does not get to its place, which is named."""
         try:
             async with asyncio.timeout(SAVE_SECONDS):
-                while self._record.sequence < sequence:
+                while not self._is_at(sequence, file_id):
                     await self.pass_()
-                    if self._record.sequence < sequence:
-                        await asyncio.sleep(AGAIN_SECONDS)
+                    if not self._is_at(sequence, file_id):
+                        self._check_not_stuck(sequence, file_id)
+                        await asyncio.sleep(self._pause())
         except TimeoutError:
             raise CoscribeError(
                 Code.STORAGE_UNAVAILABLE, "the working tree is busy: git, files written to, or in the way of others"
@@ -119,6 +133,27 @@ class WorkingTree:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the working tree is lost: {error}") from error
         async with self._turn:
             await in_thread(self._disk.sync)
+
+    def _is_at(self, sequence: int, file_id: str | None) -> bool:
+        """Whether the disk shows what was at a sequence, or later."""
+        if file_id is None or self._nodes is None:
+            return self._record.sequence >= sequence
+        above = {file_id}
+        while file_id in self._nodes and (file_id := self._nodes[file_id].parent_id):
+            above.add(file_id)
+        return self._arrived >= sequence and above.isdisjoint(self._due | self._texts)
+
+    def _check_not_stuck(self, sequence: int, file_id: str | None) -> None:
+        """Nothing is to be waited for where only what is stuck is missing. Errors: ``storage_unavailable``."""
+        stuck = self._putter.stuck
+        missing = self._due | self._texts if file_id is None else {file_id}
+        if self._arrived >= sequence and missing & stuck.keys() and missing <= stuck.keys():
+            paths = ", ".join(sorted(stuck[each] for each in missing)[:MAX_NAMED])
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"{len(missing)} of the files cannot be put: {paths}")
+
+    def _pause(self) -> float:
+        """How long there is to be waited before the next pass, where there is something left."""
+        return 0 if self.has_more else AGAIN_SECONDS
 
     @asynccontextmanager
     async def at_rest(self, sequence: int) -> AsyncIterator[int]:
@@ -133,7 +168,7 @@ class WorkingTree:
         try:
             async with asyncio.timeout(SAVE_SECONDS):
                 while not await self.pass_():  # noqa: ASYNC110  (the disk tells nobody)
-                    await asyncio.sleep(AGAIN_SECONDS)
+                    await asyncio.sleep(self._pause())
         except TimeoutError:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
 
@@ -177,8 +212,7 @@ class WorkingTree:
             await asyncio.sleep(TROUBLE_SECONDS)
 
     def _folders(self) -> dict[str, Names]:
-        nodes = self._record.nodes
-        return {file_id: self._record.path(file_id) for file_id, node in nodes.items() if node.kind == "directory"}
+        return {file_id: self._record.path(file_id) for file_id in self._record.inside if file_id in self._record.nodes}
 
     @property
     def path(self) -> Path:
@@ -198,32 +232,48 @@ class WorkingTree:
                 await self._putter.recover()
                 await self._begin()
                 self._recovered = True
-            self._taker.waits = False
+            if folders is None and not self.has_more:
+                self._nodes = None  # everything is compared, whatever is known to have changed
+            self._taker.waits = self._taker.has_more = self.has_more = False
             await self._taker.recover()
             await self._taker.take_displaced()
             if self._git_works():
                 return False
-            self._by_git |= self._git_has_worked()
-            await self._look_at_engine()
-            assert self._nodes is not None
+            has_worked = self._git_has_worked()
+            self._by_git |= has_worked
+            nodes = await self._look_at_engine()
             looked_at = None if self._by_git else folders  # what git has done is taken in as one
             found = await in_thread(scan, self._disk, self._record, self._ignores, looked_at)
             self._check()
-            await self._taker.take(found, self._nodes, by_git=self._by_git)
-            self._by_git &= self._taker.waits  # what git has left behind may not all be ready yet
-            await self._look_at_engine()
+            if has_worked:
+                self._taker.note_git(found)
+            await self._taker.take(found, nodes, self._due, self._typed, by_git=self._by_git)
+            # What git has left behind may not all be ready, or taken in, yet.
+            self._by_git &= self._taker.waits or self._taker.has_more
+            nodes = await self._look_at_engine()
             if self._git_works():
                 return False
             self._texts |= self._taker.take_stale()
+            self._due |= self._record.take_changed()
             self._recovered = False  # if it does not come to its end
-            await self._putter.put(self._nodes, self._texts)
+            await self._putter.put(nodes, self._due, self._texts, self._typed)
             self._recovered = True
+            self._record.take_changed()
+            if not self._taker.has_more:
+                self._putter.tell_stuck(nodes)
             await self._taker.take_displaced()
-            self._texts = self._putter.left | self._taker.take_stale()
-            is_done = not (self._texts | self._putter.left) - self._putter.stuck and not self._taker.waits
-            if not self._texts:
-                await in_thread(self._come_to, self._sequence, await self._engine.incarnation())
-            return is_done
+            return await self._end_pass(nodes)
+
+    async def _end_pass(self, nodes: Mapping[str, NodeState]) -> bool:
+        """Notes what is left. Whether all is done, but for what is stuck."""
+        self._due = self._putter.left | self._putter.waiting
+        self._texts = self._due | self._taker.take_stale()
+        self._arrived = self._sequence
+        if not self._texts:
+            await in_thread(self._come_to, self._sequence, await self._engine.incarnation())
+        self.has_more = self._taker.has_more or bool(self._putter.waiting)
+        is_left = any(each in nodes and each not in self._putter.stuck for each in self._texts)
+        return not is_left and not self._taker.waits and not self.has_more
 
     async def close(self) -> None:
         async with self._turn:
@@ -254,17 +304,33 @@ class WorkingTree:
             self._tell(Notice("", "working_tree_lost", f"{error}. Nothing was deleted: start it again for all of it"))
             raise
 
-    async def _look_at_engine(self) -> None:
-        """What has changed since the last look; at first all there is, for which no log is read."""
+    async def _look_at_engine(self) -> dict[str, NodeState]:
+        """Adds what has changed since the last look; at first all there is, for which no log is read. The live nodes
+        of the tree, each behind its folder where all of them were read."""
         if not self._sequence:
             self._nodes, self._sequence = await self._engine.present()
             self._texts = {file_id for file_id, state in self._nodes.items() if state.kind == "text"}
-            return
+            self._due = {*self._nodes, *self._record.nodes}
+            return self._nodes
         changes = await self._engine.changes(self._sequence)
-        if changes.tree or self._nodes is None:
+        if self._nodes is None:
             self._nodes = (await self._engine.present()).nodes
+            self._due = {*self._nodes, *self._record.nodes}
+        elif changes.nodes:
+            self._due |= await self._engine.follow(self._nodes, changes.nodes)
         self._texts |= changes.texts
         self._sequence = changes.sequence
+        self._note_typed(changes.typed)
+        return self._nodes
+
+    def _note_typed(self, typed: Iterable[str]) -> None:
+        """In which texts somebody has typed of late, the last ones last."""
+        now = self._clock()
+        for file_id in typed:
+            self._typed.pop(file_id, None)
+            self._typed[file_id] = now
+        while self._typed and (len(self._typed) > MAX_TYPED or now - next(iter(self._typed.values())) > TYPED_SECONDS):
+            del self._typed[next(iter(self._typed))]
 
     def _come_to(self, sequence: int, incarnation: str) -> None:
         if sequence != self._record.sequence:
