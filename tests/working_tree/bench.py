@@ -24,7 +24,7 @@ ANN = Identity("ann", "Ann", "#111111", "owner", account="ann")
 
 
 class Workbench:
-    """``root``: where the working tree is. The clock is the real one plus ``ahead``."""
+    """``root``: where the working tree is. The clock is the real one, or stands ``still``, plus ``ahead``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,6 +33,7 @@ class Workbench:
         self.blobs = Blobs(MemoryBlobs(), self.storage.is_used, 100_000_000)
         self.files = FileSystem(self.server.collaboration, self.blobs)
         self.ahead = 0.0
+        self.still: float | None = None
         self.number = 0
         self.tree = self.open()
 
@@ -42,7 +43,7 @@ class Workbench:
         return self.tree
 
     def clock(self) -> float:
-        return time.time() + self.ahead
+        return (time.time() if self.still is None else self.still) + self.ahead
 
     def series(self) -> str:
         self.number += 1

@@ -149,11 +149,14 @@ class Taker:
         """False: what has changed of the tree was refused, and there is less of it to be tried next."""
         record = self._place.record
         vanished = [each for each in found.vanished if each in record.nodes]
-        same = moved(record, vanished, found.appeared)
-        appeared = {
-            path: seen for path, seen in found.appeared.items() if path in same or not self._is_refused(path, seen)
-        }
-        fresh = self._first({path: seen for path, seen in appeared.items() if path not in same})
+        held = {} if by_git else self._put_away(vanished, found.appeared)
+        vanished = [each for each in vanished if each not in held.values()]
+        appeared = {path: seen for path, seen in found.appeared.items() if path not in held}
+        same = moved(record, vanished, appeared)
+        appeared = {path: seen for path, seen in appeared.items() if path in same or not self._is_refused(path, seen)}
+        is_one = self._most == 1
+        fresh = {path: seen for path, seen in appeared.items() if path not in same}
+        fresh = {} if is_one and same else self._first(fresh)
         reads = await in_thread(self._read_all, fresh, self._paths(found.touched, first))
         contents = {
             path: Content(read.content, read.digest, read.seen.signature.inode)
@@ -165,7 +168,9 @@ class Taker:
         same |= await in_thread(renamed, record, lost, contents, await self._texts_of(lost, contents))
         here = {path: seen for path, seen in appeared.items() if path in same or path in fresh}
         deleted: list[str] = []
-        if len(here) == len(appeared):  # else what has vanished may be among what is still to come
+        if len(here) == len(appeared) and not (
+            is_one and here
+        ):  # else what has vanished may be among what is still to come
             deleted = self._deleted(vanished, set(same.values()), here, grace=not by_git)
         else:
             self.waits = True
@@ -223,6 +228,22 @@ class Taker:
                 break
             some[path] = seen
         return some
+
+    def _put_away(self, vanished: Sequence[str], appeared: Mapping[Names, Seen]) -> dict[Names, str]:
+        """Files that were given another name in their folder only just: editors do that to what they are about to put
+        a new file in the place of."""
+        nodes, now = self._place.record.nodes, self._place.clock()
+        files = {nodes[each].signature.inode: nodes[each] for each in vanished if nodes[each].kind != "directory"}
+        held: dict[Names, str] = {}
+        for path, seen in appeared.items():
+            node = files.get(seen.signature.inode)
+            if node is None or not 0 <= now - seen.signature.changed / 1e9 < GRACE_SECONDS:
+                continue
+            folder = self._known(path[:-1])
+            if folder == node.parent_id and bool(folder) == (len(path) > 1):
+                held[path] = node.file_id
+        self.waits |= bool(held)
+        return held
 
     def _is_refused(self, path: Names, seen: Seen) -> bool:
         """Whether it was refused as it is, or a folder that it is in."""
@@ -526,7 +547,7 @@ class Taker:
         """Nothing of it was done. What is new stays on the disk and is none of the workspace's until it changes; what
         was renamed or deleted is recorded to be so, and put back where it belongs."""
         record, taking = self._place.record, unit.taking
-        if len(unit.edits) > 2 and self._most > 1:
+        if len(unit.edits) > 1 and self._most > 1:
             self._most = max(1, min(self._most, len(unit.edits)) // 2)
             self._not_taken(taking)
             return
