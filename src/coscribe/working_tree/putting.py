@@ -63,12 +63,14 @@ class _Content(NamedTuple):
 
 class Putter:
     """``left``: files that could not be brought to what they are to be this time; ``stuck``: those of them for which
-    that has been so for long, and was told, with their paths; ``waiting``: for the next time, as they were too many."""
+    that has been so for long, and was told, with their paths; ``waiting``: for the next time, as they were too many;
+    ``displaced``: what was taken out of the tree this time."""
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self.left: set[str] = set()
         self.waiting: set[str] = set()
+        self.displaced: list[str] = []
         self.stuck: dict[str, str] = {}
         self._left_since: dict[str, float] = {}
 
@@ -82,7 +84,7 @@ class Putter:
         """Makes the disk what the tree is. ``nodes``: all that is live; ``due``: those of which the disk may not show
         what they are, ``texts``: those that may have another version than it shows. Of many contents there is a batch
         at a time, what is in ``first`` first; unless the disk has nothing yet."""
-        record, self.left, self.waiting = self._place.record, set(), set()
+        record, self.left, self.waiting, self.displaced = self._place.record, set(), set(), []
         is_new = not record.nodes
         if due:
             await in_thread(self._arrange, nodes, due)
@@ -256,6 +258,7 @@ class Putter:
         place = self._place
         record = place.record
         displaced = {file_id: f"{place.series()}-{file_id}" for file_id in file_ids}
+        self.displaced += displaced.values()
         with record.writing():
             for file_id, name in displaced.items():
                 record.watch(self._displaced(name, record.nodes[file_id]))
@@ -300,6 +303,7 @@ class Putter:
                 record.announce_putting(intent)
                 if intent.displaced:
                     record.watch(self._displaced(intent.displaced, record.nodes[intent.node.file_id]))
+        self.displaced += [intent.displaced for intent, _ in announced if intent.displaced]
         new = [(intent, path) for intent, path in announced if not intent.displaced]
         placed = place.disk.place([(intent.staged, path) for intent, path in new])
         done = [(intent, seen) for (intent, _), seen in zip(new, placed, strict=True)]

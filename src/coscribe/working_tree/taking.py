@@ -8,7 +8,7 @@ What is refused is undone on the disk by the next putting; its content is kept, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, cast
 
@@ -185,12 +185,13 @@ class Taker:
         self._of_git = of_git - {file_id for file_id, _ in touched}
         return is_taken is not None
 
-    async def take_displaced(self) -> None:
-        """Looks at what was taken out of the tree: whoever had it open may have written to it."""
-        now = self._place.clock()
+    async def take_displaced(self, names: Collection[str] | None = None) -> None:
+        """Looks at what was taken out of the tree, all or some of it: whoever had it open may have written to it."""
+        now, known = self._place.clock(), self._place.record.displaced
+        wanted = list(known.values()) if names is None else [known[name] for name in names if name in known]
         watched: list[Displaced] = []
         ended: list[str] = []
-        for displaced, read in await in_thread(self._read_displaced, now):
+        for displaced, read in await in_thread(self._read_displaced, wanted, now):
             if read is not None and read.digest != displaced.digest:
                 await self._take_late(displaced, read)
             elif read is None or now >= displaced.until:
@@ -200,10 +201,10 @@ class Taker:
         if watched or ended:
             await in_thread(self._watch, watched, ended)
 
-    def _read_displaced(self, now: float) -> list[tuple[Displaced, Read | None]]:
+    def _read_displaced(self, wanted: Iterable[Displaced], now: float) -> list[tuple[Displaced, Read | None]]:
         """What does not look as it was, cannot be told to be, or has been watched for long enough. None: it is gone."""
         found: list[tuple[Displaced, Read | None]] = []
-        for displaced in self._place.record.displaced.values():
+        for displaced in wanted:
             seen = self._place.disk.look_displaced(displaced.name)
             if seen is None:
                 found.append((displaced, None))

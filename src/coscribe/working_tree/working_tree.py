@@ -44,6 +44,9 @@ SWEEP_SECONDS = 10.0
 
 DEAF_SECONDS = 1.0
 
+DISPLACED_SECONDS = 1.0
+"""How often what was displaced is looked at, at most."""
+
 TROUBLE_SECONDS = 1.0
 """How long it rests where the engine or the disk did not answer."""
 
@@ -86,6 +89,7 @@ class WorkingTree:
         self._typed: dict[str, float] = {}
         self.has_more = False
         self._sequence = self._arrived = 0
+        self._looked_at_displaced = 0.0
         self._git: Sequence[Signature | None] = ()
         self._by_git = False
         self._recovered = False
@@ -236,7 +240,7 @@ class WorkingTree:
                 self._nodes = None  # everything is compared, whatever is known to have changed
             self._taker.waits = self._taker.has_more = self.has_more = False
             await self._taker.recover()
-            await self._taker.take_displaced()
+            await self._look_at_displaced(at_once=folders is None)
             if self._git_works():
                 return False
             has_worked = self._git_has_worked()
@@ -261,8 +265,15 @@ class WorkingTree:
             self._record.take_changed()
             if not self._taker.has_more:
                 self._putter.tell_stuck(nodes)
-            await self._taker.take_displaced()
+            await self._taker.take_displaced(self._putter.displaced)
             return await self._end_pass(nodes)
+
+    async def _look_at_displaced(self, *, at_once: bool) -> None:
+        """At all of it, now and then; what has just been displaced is looked at in its own pass."""
+        now = self._clock()
+        if at_once or not 0 <= now - self._looked_at_displaced < DISPLACED_SECONDS:
+            self._looked_at_displaced = now
+            await self._taker.take_displaced()
 
     async def _end_pass(self, nodes: Mapping[str, NodeState]) -> bool:
         """Notes what is left. Whether all is done, but for what is stuck."""
