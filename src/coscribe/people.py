@@ -130,9 +130,9 @@ class People:
         audits = Audits(database, key, new_key, replace, now, settings.checkpoint_hours * HOUR)
         documents = Documents(database, changed, collaboration.forget, settings.quotas.documents)
         members, files = Members(database, changed), FileSystem(collaboration, blobs)
-        imports = Imports(database, files, settings.imports, changed)
-        directory = Directory(database)
         git_people = GitPeople(database, self.keys, urlsplit(settings.url).hostname or "localhost")
+        imports = Imports(database, files, settings.imports, changed, git_people.secret_of, remotes)
+        directory = Directory(database)
         self.services = Services(
             database,
             self.authentication,
@@ -206,6 +206,7 @@ class People:
         await self.keys.load()
         await self.services.documents.purge()
         await self.services.mounts.start()
+        await self.services.git.start()
         await self.services.imports.start()
         loop = asyncio.get_running_loop()
         self._chores = [loop.create_task(self._end_expired()), loop.create_task(self._take_checkpoints())]

@@ -108,6 +108,7 @@ async def test_a_workspace_narrows_and_never_widens(town: Town) -> None:
     events = (await ben.get(f"/documents/{one}/events"))["items"]
     said = [event["detail"] for event in events if event["action"] == "quota.set"]
     assert said[-1] == {"of": "project", "bounds": {"files": 5, "bytes": 1_000}}
+    assert await narrow(ben, one) == await ben.get(path)  # nothing changes
     alone = await ben.workspace("Alone")
     await town.ada.refused("PATCH", f"/projects/{alone}/quota", "conflict", json={"files": 9})
     assert (await narrow(ben, alone, files=1))["files"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from coscribe.app import Coscribe
 from coscribe.config import Settings
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem
+from coscribe.git.remotes import fingerprint
 from tests.api.sockets import Socket
 from tests.api.test_workspaces import fs
 from tests.api.town import BASE, CHEAP, SECRET, KeepingMailer, Person, Town, open_town
-from tests.documents.unpacking.git_server import git_server
 from tests.documents.unpacking.made import Member, info, squeezed, tarred, zipped
-from tests.documents.unpacking.test_repositories import LOCAL, git
+from tests.git.git_server import git_server
+from tests.git.ssh_server import LOOPBACK, needs_sshd, ssh_server
+from tests.git.test_cloning import LOCAL, git
 
 FILES = {f"src/{number}.py": b"print(%d)\n" % number for number in range(30)}
 NO_FILE = "faaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -221,8 +223,8 @@ async def test_a_project_from_a_repository(town: Town, tmp_path: Path) -> None:
     with git_server(tmp_path / "served") as server:
         server.authorization = f"Basic {b64encode(b'coscribe:hunter2hunter2').decode()}"
         wanted = {"name": "One", "address": server.url("one/.git")}
-        await ann.refused("POST", "/projects", "import_refused", json=wanted)  # it is no https
-        service.policy = LOCAL
+        await ann.refused("POST", "/projects", "remote_refused", json=wanted)  # it is no https
+        service.judge = town.coscribe.people.services.git._judge = LOCAL
         for token, state in (("hunter2hunter2", "ready"), ("wrong", "failed"), ("", "failed")):
             made = await ann.post("/projects", {**wanted, "token": token}, 201)
             assert (made["source"], made["address"]) == ("repository", wanted["address"])
@@ -237,8 +239,8 @@ async def test_an_address_inside_is_not_spoken_to(town: Town) -> None:
     ann = await town.person("ann")
     made = await ann.post("/projects", {"name": "One", "address": "https://127.0.0.1:1/x"}, 201)
     how = await imported(ann, made["workspace"]["documentId"])
-    assert (how["state"], how["code"]) == ("failed", "import_refused")
-    assert "not on the internet" in how["detail"]
+    assert (how["state"], how["code"]) == ("failed", "remote_refused")
+    assert "not on the public internet" in how["detail"]
 
 
 # ---- whose it is
@@ -346,3 +348,41 @@ async def test_a_group_in_a_project_until_it_ends(town: Town) -> None:
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "PAUSE_SECONDS", 0.01)
+
+
+@needs_sshd
+async def test_a_project_from_a_repository_by_ssh(tmp_path: Path) -> None:
+    """The first time the server's fingerprint is asked for; the key is stored, for later ones and after a restart."""
+    work = tmp_path / "one"
+    work.mkdir()
+    (work / "plan").write_text("a plan\n")
+    git(work, "init", "-q")
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "first")
+    async with open_town(tmp_path / "data", remotes=LOOPBACK) as town:
+        ann, bob = await town.person("ann"), await town.person("bob")
+        with ssh_server(tmp_path / "ssh") as server:
+            wanted = {"name": "One", "address": server.url(work / ".git")}
+            answer = await ann.refused("POST", "/projects", "remote_refused", json=wanted)
+            assert "needs a key" in answer.json()["detail"]
+            wanted["key"] = server.key
+            answer = await ann.refused("POST", "/projects", "remote_refused", json=wanted)
+            mark = fingerprint(b64decode(server.public.split()[1]))
+            assert mark in answer.json()["detail"]
+            wanted["hostFingerprint"] = mark
+            for body in (wanted, {"name": "Two", "address": wanted["address"]}):
+                made = await ann.post("/projects", body, 201)
+                project_id = made["workspace"]["documentId"]
+                assert (await imported(ann, project_id))["state"] == "ready"
+                assert await reads(ann, project_id, "plan")
+            stored = await ann.get(f"/workspace/{project_id}/git/credentials")
+            assert [(each["host"], each["kind"]) for each in stored["items"]] == [("git.example", "ssh")]
+            await bob.refused("POST", "/projects", "remote_refused", json={"name": "Two", "address": wanted["address"]})
+            port = server.port
+        with ssh_server(tmp_path / "another", port=port):  # in its place, with a key of its own
+            made = await ann.post("/projects", {"name": "Three", "address": wanted["address"]}, 201)
+            how = await imported(ann, made["workspace"]["documentId"])
+            assert how["state"] == "failed"
+            assert "another key than the one that is known" in how["detail"]
+    kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert not any(server.key.splitlines()[1].encode() in path.read_bytes() for path in kept)

@@ -8,12 +8,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.git.remotes import Remote, Secret, is_public, parsed, public
+from coscribe.git.remotes import AddressPolicy, Remote, Secret, is_public, parsed, public
 from coscribe.git.repository import Person, Repository
 
 SECRET = "a-token-that-nobody-else-sees"
@@ -66,14 +67,14 @@ def test_addresses_that_are_taken() -> None:
     ]
     + ["https://[::ffff:127.0.0.1]/a", "https://[fe80::1]/a", "https://2130706433/a", "https://0x7f000001/a"],
 )
-async def test_private_addresses_are_refused(url: str) -> None:
+def test_private_addresses_are_refused(url: str) -> None:
     with pytest.raises(CoscribeError) as refused:
-        await public(url)
+        public(url)
     assert refused.value.code is Code.REMOTE_REFUSED
 
 
-async def test_what_was_judged_is_what_is_used() -> None:
-    remote = await public("https://9.9.9.9/a")
+def test_what_was_judged_is_what_is_used() -> None:
+    remote = public("https://9.9.9.9/a")
     assert remote.settings == {"http.curloptResolve": "9.9.9.9:443:9.9.9.9"}
 
 
@@ -82,6 +83,102 @@ async def test_what_was_judged_is_what_is_used() -> None:
 )
 def test_addresses_within_addresses(address: str) -> None:
     assert not is_public(address)
+
+
+ADDRESSES = {
+    "127.0.0.1": "this machine",
+    "127.8.8.8": "this machine",
+    "0.0.0.0": "this machine",
+    "10.0.0.1": "private",
+    "172.16.0.1": "private",
+    "192.168.1.1": "private",
+    "100.64.0.1": "shared by a provider",
+    "169.254.169.254": "metadata of a cloud",
+    "192.0.2.1": "documentation",
+    "198.18.0.1": "benchmarks",
+    "224.0.0.1": "multicast",
+    "255.255.255.255": "broadcast",
+    "::1": "this machine",
+    "::": "this machine",
+    "fe80::1": "this link",
+    "fe80::1%eth0": "this link",
+    "fc00::1": "private",
+    "fd00:ec2::254": "metadata of a cloud",
+    "fec0::1": "private, the old way",
+    "ff02::1": "multicast",
+    "2001:db8::1": "documentation",
+    "::ffff:127.0.0.1": "mapped",
+    "::ffff:10.0.0.1": "mapped",
+    "2002:7f00:1::": "6to4",
+    "64:ff9b::7f00:1": "NAT64",
+    "64:ff9b::a9fe:a9fe": "NAT64, metadata",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_whom_the_server_does_not_speak_to(address: str) -> None:
+    assert not is_public(ip_address(address))
+    for found in ([address], ["93.184.216.34", address]):
+        with pytest.raises(CoscribeError) as error:
+            AddressPolicy(resolve=lambda _, __, found=found: found)("https://git.example/x")  # type: ignore[misc]
+        assert "not on the public internet" in error.value.detail
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
+def test_whom_it_speaks_to(address: str) -> None:
+    target = AddressPolicy(resolve=lambda _, __: [address])("https://git.example/x")
+    assert (target.host, target.port, target.address) == ("git.example", 443, address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "file:///etc/passwd",
+            "/etc/passwd",
+            "ext::sh -c whoami",
+            "ext::sh",
+            "http://git.example/x",
+            "git://git.example/x",
+        ),
+        *(
+            "ssh://-oProxyCommand=whoami/x",
+            "https://-oProxyCommand=whoami/x",
+            "-oProxyCommand=whoami",
+            "--upload-pack=x",
+        ),
+        *(
+            "https://user:secret@git.example/x",
+            "https://git.example@evil.example/x",
+            "https:///x",
+            "https://git.example",
+        ),
+        *(
+            "https://git.example/x y",
+            "https://git.example/x\n",
+            "https://git.example/\0",
+            "https://git.example:99999/x",
+        ),
+        *("https://git.example/x?y", "https://git.example/x#y", "https://git%2eexample/x", "https://git.example\\@x/y"),
+        *("", "https://" + "a" * 3_000, "https://[::1/x", "HTTPS:git.example/x", "git@git.example:"),
+    ],
+)
+def test_what_is_no_address_asks_nobody(url: str) -> None:
+    def nobody(_: str, __: int) -> list[str]:
+        raise AssertionError("it was looked up")
+
+    with pytest.raises(CoscribeError) as error:
+        AddressPolicy(resolve=nobody)(url)
+    assert error.value.code is Code.REMOTE_REFUSED
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1/x", "https://[::1]/x", "https://localhost/x", "https://2130706433/x"]
+)
+def test_the_real_look_up_is_judged_as_well(url: str) -> None:
+    with pytest.raises(CoscribeError) as error:
+        public(url)
+    assert error.value.code is Code.REMOTE_REFUSED
 
 
 class _Backend(BaseHTTPRequestHandler):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.git.remotes import Remote, Secret
-from coscribe.git.repository import Person, Repository, ssh_command
+from coscribe.git.remotes import Remote, Secret, ssh_command, write_secret
+from coscribe.git.repository import KEY, KNOWN_HOSTS, Person, Repository, drop_secrets
 
 ANN = Person("Ann", "ann@example.org")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -234,3 +234,19 @@ def test_ssh_is_told_everything() -> None:
         "ProxyCommand=none",
     ):
         assert f"-o '{setting}'" in command
+
+
+def test_what_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
+    left = [
+        write_secret(make(tmp_path / "git" / name) / file, "secret") for name in "ab" for file in (KEY, KNOWN_HOSTS)
+    ]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in left)
+    (tmp_path / "git/a/index").write_text("stays")
+    drop_secrets(tmp_path / "git")
+    assert [path.name for path in (tmp_path / "git").rglob("*") if path.is_file()] == ["index"]
+    drop_secrets(tmp_path / "nothing was done yet")
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

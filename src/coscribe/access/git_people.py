@@ -139,7 +139,10 @@ class GitPeople:
 
     async def secret(self, caller: Caller, host: str, kind: str) -> Secret:
         """A credential for use; without one there is an empty one."""
-        account = caller.account
+        return await self.secret_of(caller.account, host, kind)
+
+    async def secret_of(self, account: str, host: str, kind: str) -> Secret:
+        """Likewise, for what goes on when its owner has left."""
 
         def job(connection: Connection) -> bytes | None:
             found: bytes | None = connection.execute(

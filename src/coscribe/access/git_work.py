@@ -38,8 +38,8 @@ from coscribe.documents.past import components_of
 from coscribe.documents.past_tree import effect_of
 from coscribe.documents.ports import OpLog
 from coscribe.documents.workspace_past import WorkspacePast
-from coscribe.git.remotes import Policy, Remote, Secret
-from coscribe.git.repository import SEQUENCE, Branch, Changed, Commit, Person, Repository, Side, State
+from coscribe.git.remotes import RESOLVE_SECONDS, Policy, Remote, Secret, pinned_by
+from coscribe.git.repository import SEQUENCE, Branch, Changed, Commit, Person, Repository, Side, State, drop_secrets
 from coscribe.model import is_of_tree
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import workspaces
@@ -120,6 +120,10 @@ class GitWork:
         self._waiting: dict[str, int] = {}
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
+    async def start(self) -> None:
+        """Removes what the end of the server before has left behind. Raises OSError."""
+        await asyncio.to_thread(drop_secrets, self._private)
+
     # ---- what there is
 
     async def status(self, caller: Caller, workspace_id: str) -> State:
@@ -162,7 +166,7 @@ class GitWork:
         """Makes a repository, unless there is one, and gives a remote its address."""
         await self._whole(caller, Action.USE_GIT, workspace_id)
         if url:
-            await self._judge(url)
+            await self._judged(url)
         async with self._repository(workspace_id, is_new=True) as repository:
             if url:
                 await repository.set_remote(remote, url)
@@ -354,13 +358,40 @@ class GitWork:
         self, caller: Caller, repository: Repository, state: State, remote: str, given: Secret | None
     ) -> tuple[str, Remote, Secret]:
         name, url = repository.remote_of(state, remote)
-        at = await self._judge(url)
+        at = await self._judged(url)
         secret = given if given is not None else await self.people.secret(caller, at.host, at.protocol)
         if at.protocol == "ssh" and not (secret.key and secret.known_hosts):
             raise CoscribeError(
                 Code.REMOTE_REFUSED, f"{at.host} by ssh needs a credential with a key and the known hosts"
             )
         return name, at, secret
+
+    async def _judged(self, url: str) -> Remote:
+        """Errors: ``remote_refused``."""
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                return await asyncio.to_thread(self._judge, url)
+        except TimeoutError:
+            raise CoscribeError(Code.REMOTE_REFUSED, "nobody says where that is: try again later") from None
+
+    async def known(self, caller: Caller, url: str, given: Secret, fingerprint: str) -> Secret:
+        """With what somebody is let in at an address: what they give, or what is stored. A key that is given by one who
+        has signed in is stored, with the server's own keys: those that are given or are stored, or the one of the
+        fingerprint. Errors: ``remote_refused``: also where none is known, with those that the server says it has."""
+        remote = self._judge.check(url)
+        stored = await self.people.secret(caller, remote.host, remote.protocol)
+        if remote.protocol != "ssh":
+            return given if given.token else stored
+        key = given.key or stored.key
+        if not key:
+            raise CoscribeError(Code.REMOTE_REFUSED, f"{remote.host} by ssh needs a key: give one")
+        known_hosts = given.known_hosts or stored.known_hosts
+        if fingerprint or not known_hosts:
+            known_hosts = await asyncio.to_thread(pinned_by, await self._judged(url), fingerprint)
+        secret = Secret(key=key, known_hosts=known_hosts)
+        if secret != stored and caller.kind == "session":
+            await self.people.keep(caller, remote.host, "ssh", secret)
+        return secret
 
     @asynccontextmanager
     async def _at_rest(self, caller: Caller, workspace_id: str) -> AsyncIterator[tuple[Repository, int]]:

@@ -13,7 +13,7 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -25,9 +25,9 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem, NewFile
 from coscribe.documents.ports import AccessChange, Identity, StorageError
 from coscribe.documents.unpacking import unpack
-from coscribe.documents.unpacking.addresses import AddressPolicy
 from coscribe.documents.unpacking.intake import Bounds, Intake, refusal
-from coscribe.documents.unpacking.repositories import clone
+from coscribe.git.cloning import clone
+from coscribe.git.remotes import Policy, Secret, public
 from coscribe.metrics import metrics
 from coscribe.persistence.database import Database
 from coscribe.persistence.signing import make_folder
@@ -43,7 +43,8 @@ PAUSE_SECONDS = 2.0
 
 
 class Imports:
-    """``folder``: for archives that wait, and while they are unpacked."""
+    """``folder``: for archives that wait, and while they are unpacked. ``stored``: the credential of an account for a
+    host and a protocol; ``judge``: which addresses may be talked to."""
 
     def __init__(
         self,
@@ -51,13 +52,15 @@ class Imports:
         files: FileSystem,
         folder: Path,
         changed: Changed,
+        stored: Callable[[str, str, str], Awaitable[Secret]],
+        judge: Policy = public,
         bounds: Bounds = Bounds(),  # noqa: B008
-        policy: AddressPolicy | None = None,
     ) -> None:
         self.bounds = bounds
-        self.policy = policy or AddressPolicy()
+        self.judge = judge
+        self._stored = stored
         self._stopping = threading.Event()
-        self._tokens: dict[str, str] = {}
+        self._secrets: dict[str, Secret] = {}
         self._database = database
         self._files = files
         self._folder = folder
@@ -109,11 +112,12 @@ class Imports:
         """The archive or the repository of a project that was not made, or is."""
         _remove(self._folder / project_id)
 
-    async def begin(self, project_id: str, token: str = "") -> None:
-        """Begins the import of a project that has just been made. ``token``: for a repository; it is in memory only."""
+    async def begin(self, project_id: str, secret: Secret = Secret()) -> None:  # noqa: B008
+        """Begins the import of a project that has just been made. ``secret``: for a repository; it is in memory only,
+        and after a restart what is stored counts."""
         await asyncio.to_thread(make_folder, self._folder)
-        if token:
-            self._tokens[project_id] = token
+        if secret != Secret():
+            self._secrets[project_id] = secret
         for one in await self._database.read(waiting_imports):
             if one.project_id == project_id:
                 self._begin(one)
@@ -132,7 +136,7 @@ class Imports:
 
     def _forget(self, project_id: str) -> None:
         self._running.pop(project_id, None)
-        self._tokens.pop(project_id, None)
+        self._secrets.pop(project_id, None)
 
     async def _run(self, one: Waiting) -> None:
         async with self._turns:
@@ -154,7 +158,7 @@ class Imports:
 
     async def _import(self, one: Waiting) -> None:
         await self._note(one, Import("running"))
-        intake = await asyncio.to_thread(self._unpacked, one)
+        intake = await asyncio.to_thread(self._unpacked, one, await self._secret(one))
         try:
             await self._note(one, Import("running", 0, intake.count))
             author = Identity(one.owner, "", "#868e96", "owner", credential="folder:import")
@@ -166,15 +170,22 @@ class Imports:
             intake.close()
         self.drop(one.project_id)
 
-    def _unpacked(self, one: Waiting) -> Intake:
+    async def _secret(self, one: Waiting) -> Secret:
+        """Errors: ``remote_refused``."""
+        if one.source.kind != "repository" or one.project_id in self._secrets:
+            return self._secrets.get(one.project_id, Secret())
+        remote = self.judge.check(one.source.address)
+        return await self._stored(one.owner, remote.host, remote.protocol)
+
+    def _unpacked(self, one: Waiting, secret: Secret) -> Intake:
         if one.source.kind == "repository":
             return clone(
                 one.source.address,
                 self._folder,
-                self.policy,
+                self.judge,
                 self._stopping,
                 keep=self._folder / one.project_id,
-                token=self._tokens.get(one.project_id, ""),
+                secret=secret,
                 bounds=self.bounds,
                 folds_case=one.folds_case,
             )

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
@@ -118,8 +118,7 @@ class StoredQuotas:
             document = authorise(connection, caller, Action.SEE_DOCUMENT, workspace_id).document
             if document.project_key is None:
                 raise CoscribeError(Code.CONFLICT, "it is in no project; a workspace has a quota of its own")
-            mine = projects.c.project_key == document.project_key
-            connection.execute(update(projects).where(mine).values(_columns(bounds)))
+            _set(connection, projects, projects.c.project_key == document.project_key, bounds)
             record(connection, by(caller, "quota.set", workspace_id=workspace_id, of="project", bounds=dict(bounds)))
 
         await self._database.write(job)
@@ -131,7 +130,7 @@ class StoredQuotas:
 
         def job(connection: Connection) -> None:
             key = authorise(connection, caller, Action.MANAGE_DOCUMENT, workspace_id).document.key
-            connection.execute(update(workspaces).where(workspaces.c.workspace_key == key).values(_columns(bounds)))
+            _set(connection, workspaces, workspaces.c.workspace_key == key, bounds)
             record(connection, by(caller, "quota.set", workspace_id=workspace_id, of="workspace", bounds=dict(bounds)))
 
         await self._database.write(job)
@@ -198,8 +197,10 @@ def _lower(one: int | None, other: int | None) -> int | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _columns(bounds: Mapping[str, int | None]) -> dict[str, int | None]:
-    return {f"quota_{name}": bound for name, bound in bounds.items()}
+def _set(connection: Connection, table: Table, mine: ColumnElement[bool], bounds: Mapping[str, int | None]) -> None:
+    if bounds:
+        values = {f"quota_{name}": bound for name, bound in bounds.items()}
+        connection.execute(update(table).where(mine).values(values))
 
 
 def _live_files(connection: Connection, workspace_key: int) -> int:

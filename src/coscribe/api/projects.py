@@ -17,10 +17,10 @@ from coscribe.access.projects import Project
 from coscribe.access.quotas import QuotaOf
 from coscribe.api.documents import AKey, Cursor, Document, Limit
 from coscribe.api.members import AMemberId, MemberList, MemberRow, NewRole, RuleList, RulesIn, member_row, shown_rules
-from coscribe.api.models import WHOLE, DocumentName, Incoming, Outgoing
+from coscribe.api.models import NO_NUL, WHOLE, DocumentName, Incoming, Outgoing
 from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
 from coscribe.api.workspaces import WorkspaceId, workspace_id_of
-from coscribe.documents.unpacking.addresses import MAX_ADDRESS
+from coscribe.git.remotes import MAX_URL, Secret
 
 router = APIRouter(route_class=PolicyRoute, tags=["projects"])
 
@@ -31,10 +31,27 @@ class NewProject(Incoming):
     name: DocumentName
     folds_case: bool = Field(False, description="whether names that differ in case are the same")
     address: str = Field(
-        "", max_length=MAX_ADDRESS, description="of a git repository to begin with: https://host/path; empty: nothing"
+        "",
+        max_length=MAX_URL,
+        description="of a git repository to begin with: https://host/path, ssh://user@host/path, user@host:path; empty:"
+        " nothing",
     )
     token: str = Field(
         "", max_length=512, pattern="^[!-~]*$", description="for a repository not open to everybody; it is not stored"
+    )
+    key: str = Field(
+        "",
+        max_length=20_000,
+        pattern=NO_NUL,
+        description="by ssh: a private key without a passphrase. It is stored, sealed, as one's credential for the"
+        " host, unless the request comes with an API token; left out: the one that is stored",
+    )
+    known_hosts: str = Field("", max_length=20_000, pattern=NO_NUL, description="the lines of the host's own keys")
+    host_fingerprint: str = Field(
+        "",
+        max_length=100,
+        pattern="^[!-~]*$",
+        description="in place of them: SHA256:... Without either the refusal says which keys the host says it has",
     )
 
 
@@ -88,11 +105,13 @@ async def create_project(
     fetched and made in the background, see `imported`."""
     project_id = workspace_id_of(caller, idempotency_key) or new_id("wsp")
     source = Source("repository", body.address) if body.address else Source("blank")
+    secret = Secret()
     if body.address:
-        services.imports.policy.check(body.address)
+        given = Secret(token=body.token, key=body.key, known_hosts=body.known_hosts)
+        secret = await services.git.known(caller, body.address, given, body.host_fingerprint)
     made = await services.projects.create(caller, body.name.strip(), source, project_id, folds_case=body.folds_case)
     if body.address:
-        await services.imports.begin(project_id, body.token)
+        await services.imports.begin(project_id, secret)
     return _made(response, made)
 
 

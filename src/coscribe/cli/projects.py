@@ -95,9 +95,17 @@ def create_project(
     archive: Annotated[
         Path | None, typer.Option("--from", help="An archive to begin with: zip, tar, tar.gz.", dir_okay=False)
     ] = None,
-    repository: Annotated[str, typer.Option("--repository", help="A git repository to begin with: https://...")] = "",
+    repository: Annotated[
+        str, typer.Option("--repository", help="A git repository to begin with, by https or ssh.")
+    ] = "",
     repository_token: Annotated[
         str, typer.Option(help="For a repository not open to everybody.", envvar="COSCRIBE_REPOSITORY_TOKEN")
+    ] = "",
+    key: Annotated[
+        Path | None, typer.Option("--key", help="By ssh: a private key without a passphrase; it is stored, sealed.")
+    ] = None,
+    host_fingerprint: Annotated[
+        str, typer.Option("--host-fingerprint", help="By ssh: the server's, SHA256:...; left out, what is known.")
     ] = "",
     folds_case: Annotated[bool, typer.Option("--folds-case", help="Names that differ in case are the same.")] = False,
     server: At = DEFAULT_SERVER,
@@ -116,12 +124,16 @@ def create_project(
         coscribe project create Thesis --from thesis.zip --folds-case --json
 
         coscribe project create Thesis --repository https://git.example.org/ann/thesis.git
+
+        coscribe project create Thesis --repository git@git.example.org:ann/thesis.git --key ~/.ssh/thesis
     """
     if archive is not None and repository:
         fail("a project begins with one thing", "Give --from or --repository.")
     with opened(server, token, data) as api:
         if archive is None:
             body = {"name": name, "foldsCase": folds_case, "address": repository, "token": repository_token}
+            if repository:
+                body |= {"key": "" if key is None else _read(key), "hostFingerprint": host_fingerprint}
             made = _awaited(api, api.send("POST", "/projects", body))
         else:
             made = _awaited(api, _sent(api, archive, name, folds_case))
@@ -305,6 +317,13 @@ def delete_project(
 
 def _id(api: Api, which: str, *statuses: str) -> str:
     return str(document(api, which, *statuses, kind="workspace")["documentId"])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"cannot read {path}: {error}")
 
 
 def _sent(api: Api, archive: Path, name: str, folds_case: bool) -> Row:

@@ -23,13 +23,16 @@ from typing import Literal, NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.git.configuration import MAX_CONFIG, SETTINGS, Known, is_remote_name, known, refspec, shown, written
-from coscribe.git.remotes import Remote, Secret
+from coscribe.git.remotes import Remote, Secret, ssh_command, write_secret
 from coscribe.git.runner import MAX_OUTPUT, NETWORK_SECONDS, SECONDS, Finished, run
 
 Change = Literal["added", "changed", "deleted", "type changed", "untracked", "conflicted"]
 
 MAX_COMMITS = 10_000
 """Commits that are looked through for a sequence."""
+
+KEY, KNOWN_HOSTS = "key", "known_hosts"
+"""Files that are there as long as git talks to a server by ssh."""
 
 SEQUENCE = "Coscribe-Sequence"
 """The trailer that says up to which entry of whose log a commit has all."""
@@ -120,6 +123,14 @@ class Side(NamedTuple):
     base: bytes | None
     ours: bytes | None
     theirs: bytes | None
+
+
+def drop_secrets(folder: Path) -> None:
+    """Removes what a process left behind that died while git talked to a server. ``folder``: that of all our own; there
+    must be nobody who uses it. Raises OSError."""
+    for name in (KEY, KNOWN_HOSTS):
+        for path in folder.glob(f"*/{name}"):
+            path.unlink(missing_ok=True)
 
 
 class Repository:
@@ -479,7 +490,10 @@ class Repository:
         files: list[Path] = []
         try:
             if remote.protocol == "ssh":
-                files = [self._secret("key", secret.key), self._secret("known_hosts", secret.known_hosts)]
+                files = [
+                    write_secret(self._private / KEY, secret.key),
+                    write_secret(self._private / KNOWN_HOSTS, secret.known_hosts),
+                ]
                 more["GIT_SSH_COMMAND"] = ssh_command(remote, *files)
             elif secret.token:
                 settings["credential.username"] = secret.user or "git"
@@ -491,14 +505,6 @@ class Repository:
                 os.close(each)
             for file in files:
                 file.unlink(missing_ok=True)
-
-    def _secret(self, name: str, content: str) -> Path:
-        path = self._private / name
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content if content.endswith("\n") else f"{content}\n")
-        return path
 
     def _asking(self) -> Path:
         """The program that git asks for a password: it hands over what is in the pipe, once."""
@@ -563,26 +569,6 @@ class Repository:
             most=MAX_CONFIG if arguments[0] == "config" else MAX_OUTPUT,
             handed=handed,
         )
-
-
-def ssh_command(remote: Remote, key: Path, known_hosts: Path) -> str:
-    """How ssh is started: with our files alone, to the address that was judged, and never asking anybody."""
-    settings = [
-        "BatchMode=yes",
-        "StrictHostKeyChecking=yes",
-        f"UserKnownHostsFile={known_hosts}",
-        "GlobalKnownHostsFile=/dev/null",
-        f"HostKeyAlias={remote.host}",
-        f"HostName={remote.address}",
-        "IdentitiesOnly=yes",
-        f"IdentityFile={key}",
-        "IdentityAgent=none",
-        "ForwardAgent=no",
-        "PermitLocalCommand=no",
-        "ProxyCommand=none",
-        "ConnectTimeout=30",
-    ]
-    return " ".join(["ssh", "-F", os.devnull, *(f"-o '{each}'" for each in settings)])
 
 
 def _numbered(settings: Mapping[str, str]) -> dict[str, str]:

@@ -969,13 +969,25 @@ export interface NewProject {
    */
   foldsCase?: boolean;
   /**
-   * of a git repository to begin with: https://host/path; empty: nothing
+   * of a git repository to begin with: https://host/path, ssh://user@host/path, user@host:path; empty: nothing
    */
   address?: string;
   /**
    * for a repository not open to everybody; it is not stored
    */
   token?: string;
+  /**
+   * by ssh: a private key without a passphrase. It is stored, sealed, as one's credential for the host, unless the request comes with an API token; left out: the one that is stored
+   */
+  key?: string;
+  /**
+   * the lines of the host's own keys
+   */
+  knownHosts?: string;
+  /**
+   * in place of them: SHA256:... Without either the refusal says which keys the host says it has
+   */
+  hostFingerprint?: string;
 }
 /**
  * What is left out stays as it is.

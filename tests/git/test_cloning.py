@@ -8,17 +8,16 @@ import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import NewFile
-from coscribe.documents.unpacking.addresses import AddressPolicy, is_public
 from coscribe.documents.unpacking.intake import Bounds
-from coscribe.documents.unpacking.repositories import CloneBounds, clone
-from tests.documents.unpacking.git_server import GitServer, git_server
+from coscribe.git.cloning import CloneBounds, clone
+from coscribe.git.remotes import AddressPolicy, Secret
+from tests.git.git_server import GitServer, git_server
 
 LOCAL = AddressPolicy(frozenset(("http",)), lambda ip: ip.is_loopback, lambda _, __: ["127.0.0.1"])
 """Loopback under any name: so that what is pinned is seen, as no other look-up knows the name."""
@@ -134,8 +133,8 @@ def test_nothing_of_whoever_runs_the_server_counts(
 def test_a_token_opens_what_is_not_open_and_is_on_no_command_line(served: GitServer, folder: Path) -> None:
     served.authorization = f"Basic {b64encode(b'coscribe:secret').decode()}"
     assert "check the address, or give a token" in refused(served, folder)
-    assert len(cloned(served, folder, token="secret")) == 7
-    assert "token" in refused(served, folder, token="wrong")
+    assert len(cloned(served, folder, secret=Secret(token="secret"))) == 7
+    assert "token" in refused(served, folder, secret=Secret(token="wrong"))
 
 
 def test_redirects_are_not_followed(served: GitServer, folder: Path, tmp_path: Path) -> None:
@@ -199,99 +198,3 @@ def test_what_is_not_there(served: GitServer, folder: Path, tmp_path: Path) -> N
     (tmp_path / "served/empty").mkdir()
     git(tmp_path / "served/empty", "init", "-q")
     assert "empty" in refused(served, folder, "empty/.git")
-
-
-ADDRESSES = {
-    "127.0.0.1": "this machine",
-    "127.8.8.8": "this machine",
-    "0.0.0.0": "this machine",
-    "10.0.0.1": "private",
-    "172.16.0.1": "private",
-    "192.168.1.1": "private",
-    "100.64.0.1": "shared by a provider",
-    "169.254.169.254": "metadata of a cloud",
-    "192.0.2.1": "documentation",
-    "198.18.0.1": "benchmarks",
-    "224.0.0.1": "multicast",
-    "255.255.255.255": "broadcast",
-    "::1": "this machine",
-    "::": "this machine",
-    "fe80::1": "this link",
-    "fe80::1%eth0": "this link",
-    "fc00::1": "private",
-    "fd00:ec2::254": "metadata of a cloud",
-    "fec0::1": "private, the old way",
-    "ff02::1": "multicast",
-    "2001:db8::1": "documentation",
-    "::ffff:127.0.0.1": "mapped",
-    "::ffff:10.0.0.1": "mapped",
-    "2002:7f00:1::": "6to4",
-    "64:ff9b::7f00:1": "NAT64",
-    "64:ff9b::a9fe:a9fe": "NAT64, metadata",
-}
-
-
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_whom_the_server_does_not_speak_to(address: str) -> None:
-    assert not is_public(ip_address(address))
-    for found in ([address], ["93.184.216.34", address]):
-        with pytest.raises(CoscribeError) as error:
-            AddressPolicy(resolve=lambda _, __, found=found: found).target("https://git.example/x")  # type: ignore[misc]
-        assert "not on the internet" in error.value.detail
-
-
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
-def test_whom_it_speaks_to(address: str) -> None:
-    target = AddressPolicy(resolve=lambda _, __: [address]).target("https://git.example/x")
-    assert (target.host, target.port, target.address) == ("git.example", 443, address)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *(
-            "file:///etc/passwd",
-            "/etc/passwd",
-            "ext::sh -c whoami",
-            "ext::sh",
-            "http://git.example/x",
-            "git://git.example/x",
-        ),
-        *(
-            "ssh://-oProxyCommand=whoami/x",
-            "https://-oProxyCommand=whoami/x",
-            "-oProxyCommand=whoami",
-            "--upload-pack=x",
-        ),
-        *(
-            "https://user:secret@git.example/x",
-            "https://git.example@evil.example/x",
-            "https:///x",
-            "https://git.example",
-        ),
-        *(
-            "https://git.example/x y",
-            "https://git.example/x\n",
-            "https://git.example/\0",
-            "https://git.example:99999/x",
-        ),
-        *("https://git.example/x?y", "https://git.example/x#y", "https://git%2eexample/x", "https://git.example\\@x/y"),
-        *("", "https://" + "a" * 3_000, "https://[::1/x", "HTTPS:git.example/x", "git@git.example:x"),
-    ],
-)
-def test_what_is_no_address_asks_nobody(url: str) -> None:
-    def nobody(_: str, __: int) -> list[str]:
-        raise AssertionError("it was looked up")
-
-    with pytest.raises(CoscribeError) as error:
-        AddressPolicy(resolve=nobody).target(url)
-    assert error.value.code is Code.IMPORT_REFUSED
-
-
-@pytest.mark.parametrize(
-    "url", ["https://127.0.0.1/x", "https://[::1]/x", "https://localhost/x", "https://2130706433/x"]
-)
-def test_the_real_look_up_is_judged_as_well(url: str) -> None:
-    with pytest.raises(CoscribeError) as error:
-        AddressPolicy().target(url)
-    assert error.value.code is Code.IMPORT_REFUSED

@@ -1,6 +1,6 @@
 """Repositories as a source: fetched by git, and read out of its objects. Nothing of one is ever checked out or run.
 
-    address --looked at, pinned--> git clone --bare, one commit --> ls-tree, cat-file --> Intake, as an archive
+    address --judged, pinned--> git clone --bare, one commit --> ls-tree, cat-file --> Intake, as an archive
 
 git is given nothing to follow: no configuration of a person or the machine, no hooks, no helpers, no prompts, one
 protocol, one address for the host, no redirects, no submodules, no filters (those of LFS are applied when something is
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.unpacking.addresses import AddressPolicy, Target
 from coscribe.documents.unpacking.intake import PIECE, Bounds, Described, Intake, refusal
+from coscribe.git.remotes import Policy, Remote, Secret, ssh_command, write_secret
 
 LOOK_SECONDS = 0.05
 """Between looks at how much of the disk a clone takes."""
@@ -49,29 +49,32 @@ class CloneBounds(NamedTuple):
 def clone(
     url: str,
     folder: Path,
-    policy: AddressPolicy,
+    policy: Policy,
     stop: threading.Event,
     *,
     keep: Path,
-    token: str = "",
+    secret: Secret = Secret(),  # noqa: B008
     bounds: Bounds = Bounds(),  # noqa: B008
     clone_bounds: CloneBounds = CloneBounds(),  # noqa: B008
     folds_case: bool = False,
 ) -> Intake:
-    """What the newest commit of a repository's usual branch holds, all of it good. ``token``: for one that is not open
-    to everybody. ``keep``: where it is from now on; what is there already is read again. ``stop``: ends it. Whoever
-    gets it closes it, and removes what is kept.
+    """What the newest commit of a repository's usual branch holds, all of it good. ``secret``: for one that is not open
+    to everybody, and always by ssh. ``keep``: where it is from now on; what is there already is read again. ``stop``:
+    ends it. Whoever gets it closes it, and removes what is kept.
 
-    Errors: ``import_refused``; ``shutting_down``: it was stopped. OSError: the disk, or there is no git.
+    Errors: ``import_refused``, ``remote_refused``; ``shutting_down``: it was stopped. OSError: the disk, or there is no
+    git.
     """
     if shutil.which("git") is None:
         raise CoscribeError(Code.IMPORT_REFUSED, "this server has no git: send an archive of it instead")
-    target = policy.target(url) if not keep.exists() else None
+    remote = policy(url) if not keep.exists() else None
+    if remote is not None and remote.protocol == "ssh" and not (secret.key and secret.known_hosts):
+        raise CoscribeError(Code.REMOTE_REFUSED, f"{remote.host} by ssh needs a key, and its own key to be known")
     place = Path(tempfile.mkdtemp(prefix="clone-", dir=folder))
     try:
-        git = _Git(place, keep, _environment(place, policy, target, token), stop, clone_bounds)
-        if target is not None:
-            git.fetch(target)
+        git = _Git(place, keep, _environment(place, remote, secret), stop, clone_bounds)
+        if remote is not None:
+            git.fetch(remote)
         intake = Intake(folder, bounds, packed=None, folds_case=folds_case)
         try:
             git.read(intake)
@@ -101,11 +104,11 @@ class _Git:
         self._bounds = bounds
         self._ends_at = time.monotonic() + bounds.seconds
 
-    def fetch(self, target: Target) -> None:
+    def fetch(self, remote: Remote) -> None:
         """All that is needed, to where it is kept."""
         self._repository = self._place / "repository"
         options = ["--bare", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules", "--template="]
-        said = self._run(["clone", "--quiet", *options, "--", target.url, str(self._repository)])
+        said = self._run(["clone", "--quiet", *options, "--", remote.url, str(self._repository)])
         if said is not None:
             raise CoscribeError(Code.IMPORT_REFUSED, _explained(said))
         counted = self._asked("count-objects", "-v").decode()
@@ -184,10 +187,10 @@ class _Git:
         )
 
 
-def _environment(place: Path, policy: AddressPolicy, target: Target | None, token: str) -> dict[str, str]:
+def _environment(place: Path, remote: Remote | None, secret: Secret) -> dict[str, str]:
     """All that git knows of where it is. Settings go by the environment, where other people of the machine do not see
-    the token."""
-    settings = [
+    the token; a key is in a file of the folder that is gone afterwards."""
+    settings: list[tuple[str, str]] = [
         ("core.hooksPath", "/dev/null"),
         ("core.fsmonitor", "false"),
         ("core.fsync", "all"),
@@ -202,19 +205,21 @@ def _environment(place: Path, policy: AddressPolicy, target: Target | None, toke
         ("submodule.recurse", "false"),
         ("transfer.credentialsInUrl", "die"),
     ]
-    settings += [(f"protocol.{scheme}.allow", "always") for scheme in sorted(policy.schemes)]
-    if target is not None:
-        host = f"[{target.address}]" if ":" in target.address else target.address
-        settings.append(("http.curloptResolve", f"{target.host}:{target.port}:{host}"))
-    if token:
-        secret = b64encode(f"coscribe:{token}".encode()).decode()
-        settings.append(("http.extraHeader", f"Authorization: Basic {secret}"))
+    more = {"GIT_SSH_COMMAND": "false", "GIT_ALLOW_PROTOCOL": ""}
+    if remote is not None:
+        settings += [(f"protocol.{remote.protocol}.allow", "always"), *remote.settings.items()]
+        more["GIT_ALLOW_PROTOCOL"] = remote.protocol
+        if remote.protocol == "ssh":
+            files = write_secret(place / "key", secret.key), write_secret(place / "known_hosts", secret.known_hosts)
+            more["GIT_SSH_COMMAND"] = ssh_command(remote, *files)
+        elif secret.token:
+            encoded = b64encode(f"{secret.user or 'coscribe'}:{secret.token}".encode()).decode()
+            settings.append(("http.extraHeader", f"Authorization: Basic {encoded}"))
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(place),
         "XDG_CONFIG_HOME": str(place),
         "LC_ALL": "C",
-        "GIT_ALLOW_PROTOCOL": ":".join(sorted(policy.schemes)),
         "GIT_ASKPASS": "/bin/false",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -223,7 +228,9 @@ def _environment(place: Path, policy: AddressPolicy, target: Target | None, toke
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_TERMINAL_PROMPT": "0",
+        "SSH_ASKPASS": "/bin/false",
         "GIT_CONFIG_COUNT": str(len(settings)),
+        **more,
     }
     for number, (key, value) in enumerate(settings):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
@@ -279,6 +286,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 _EXPLAINED = (
+    ("Host key verification failed", "the server has another key than the one that is known: find out why"),
+    ("REMOTE HOST IDENTIFICATION", "the server has another key than the one that is known: find out why"),
+    ("does not appear to be a git repository", "there is no repository at that address"),
+    ("Permission denied", "the server does not take the key: add its public half there"),
     ("returned error: 30", "the address leads to another one, which is not followed: name that one"),
     ("redirect", "the address leads to another one: name that one"),
     ("could not read Username", "it is not there, or not open to everybody: check the address, or give a token"),
