@@ -104,18 +104,20 @@ def test_higher_and_lower(one: Any, other: Any) -> None:
     ("pattern", "fits", "not_these"),
     [
         ("docs/**", ["docs", "docs/a", "docs/a/b.md"], ["doc", "docsx", "x/docs/a", "Docs/a"]),
+        ("docs", ["docs", "docs/a", "docs/a/b.md"], ["doc", "docsx", "x/docs/a", "Docs/a"]),
+        ("docs/*", ["docs/a", "docs/a/b.md"], ["docs", "docsx/a"]),
         ("**", ["a", "a/b", "a/b/c"], []),
-        ("*.md", ["a.md", ".md"], ["a/b.md", "a.txt", "a.md/b"]),
+        ("*.md", ["a.md", ".md", "a.md/b"], ["a/b.md", "a.txt"]),
         ("**/*.md", ["a.md", "a/b.md", "a/b/c.md"], ["a.txt", "a/md"]),
-        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["a", "b", "ab", "a/b/c", "xa/b"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b", "a/b/c"], ["a", "b", "ab", "a/x", "xa/b"]),
         ("**/secrets/**", ["secrets", "a/secrets", "secrets/k", "a/secrets/b/c"], ["a/secretsx", "xsecrets/a"]),
         ("a?c", ["abc", "a-c"], ["ac", "a/c", "abbc"]),
-        ("a*b*c", ["abc", "axxbyyc", "abcbc"], ["ab", "ac", "a/b/c", "abcd"]),
+        ("a*b*c", ["abc", "axxbyyc", "abcbc", "abc/d"], ["ab", "ac", "a/b/c", "abcd"]),
         ("*/b", ["a/b"], ["b", "a/x/b"]),
         ("a.b", ["a.b"], ["axb"]),
         ("a+(b)[c]", ["a+(b)[c]"], ["aab", "ab"]),
         ("a**b", ["ab", "axb"], ["a/b", "a/x/b"]),
-        ("**/a/**/b/**/c", ["a/b/c", "x/a/y/b/z/c", "a/a/b/b/c"], ["a/c", "b/a/c", "a/b/c/d"]),
+        ("**/a/**/b/**/c", ["a/b/c", "x/a/y/b/z/c", "a/a/b/b/c", "a/b/c/d"], ["a/c", "b/a/c"]),
         ("docs/**\n", [], ["docs", "docs/a"]),
     ],
 )
@@ -125,11 +127,11 @@ def test_patterns(pattern: str, fits: Sequence[str], not_these: Sequence[str]) -
 
 
 def naive(pattern: str, path: str) -> bool:
-    """Tries everything, part by part."""
+    """Tries everything, part by part; what is left then is below what fits."""
 
     def parts_match(patterns: list[str], parts: list[str]) -> bool:
         if not patterns:
-            return not parts
+            return True
         if patterns[0] == "**":
             return any(parts_match(patterns[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
         return bool(parts) and part_matches(patterns[0], parts[0]) and parts_match(patterns[1:], parts[1:])

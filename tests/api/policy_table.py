@@ -144,8 +144,9 @@ else's session, token, group, invitation or link is `not_found`, as if it did no
 A token to read changes nothing, and reads whatever its owner may: the history as well, where the owner is an editor.
 The text of a past version (`content?version=`) needs `read_history`, too; so does naming and restoring one.
 
-Below the role there are path rules (the last one that fits a path and a person decides; owners are above them) and the
-document's state: in the archive everybody only reads, in the trash only owners see it. A ban is above every role.
+Below the role there are path rules (the last one that fits a path, or a folder that it is in, and a person decides;
+owners are above them) and the document's state: in the archive everybody only reads, in the trash only owners see it. A
+ban is above every role.
 A token of the folder's key (`coscribe token`) belongs to whoever runs the server. It has its role in every document,
 as an owner's token the rights of an administrator, and no account.
 """

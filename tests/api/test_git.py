@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from coscribe.client import Client
 from coscribe.git.remotes import Remote
-from tests.api.test_mounts import text_of
+from tests.api.test_mounts import reads, text_of
 from tests.api.test_workspaces import fs
 from tests.api.town import Person, Town, open_town
+from tests.gateway.site import serving
 
 pytestmark = pytest.mark.slow  # several processes a request
 
@@ -207,6 +209,73 @@ async def test_switching_while_somebody_types(town: Town) -> None:
     assert log.status_code == 200
     shown = shell(work.folder, "log", "--all", "-p", "--", "typed")
     assert [token for token in lost if token not in shown] == []
+
+
+async def test_a_switch_leaves_everybody_connected(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two have files open over sockets and one types; the texts follow each switch, and what is typed is there."""
+    ann, ben = await town.person("ann"), await town.person("ben")
+    work = await begun(ann, plan="one\ntwo\nthree\n", notes="")
+    await work.invite(ben)
+    await work.do("commit", message="Begin")
+    await work.do("branches", name="two")
+    await work.do("switch", branch="two")
+    await work.type(ann, "plan", "one\nzwei\nthree\n")
+    await work.do("commit", message="In German")
+    opened: list[object] = []
+    gateway = town.coscribe.gateway
+    opens = gateway.open
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        opened.append(arguments)
+        return opens(*arguments, **more)
+
+    monkeypatch.setattr(gateway, "open", counted)
+    ids = {path: (await ann.get(fs(work.id, "stat"), params={"path": path}))["fileId"] for path in ("plan", "notes")}
+    async with serving(town.coscribe.asgi, lifespan="off") as address, asyncio.timeout(120):
+        url = f"ws://{address}/ws"
+        async with Client(url, ann.access_token) as one, Client(url, ben.access_token) as other:
+            plan, notes, theirs = (
+                await one.open(ids["plan"]),
+                await other.open(ids["notes"]),
+                await other.open(ids["plan"]),
+            )
+            for number, (branch, text) in enumerate((("main", "two"), ("two", "zwei"), ("main", "two"))):
+                notes.insert(len(notes.text), f"<{number}>")
+                await notes.synced()
+                await work.do("switch", branch=branch, uncommitted="carry")
+                for each in (plan, theirs):
+                    await each._until(lambda each=each, text=text: each.text == f"one\n{text}\nthree\n")  # type: ignore[misc]  # the defaults bind the loop's values
+            assert notes.text == await text_of(ann, work.id, "notes") == "<0><1><2>"
+            assert [each.patches for each in (plan, notes, theirs)] == [[], [], []]
+    assert len(opened) == 2
+
+
+async def test_what_git_brought_was_written_by_those_whom_git_names(town: Town, tmp_path: Path) -> None:
+    ann = await town.person("ann")
+    work = await begun(ann, plan="one\ntwo\nthree\n")
+    bare, clone = elsewhere(tmp_path, work)
+    await work.do("commit", message="Begin")
+    await work.do("init", url=str(bare))
+    await work.do("push")
+    shell(tmp_path, "clone", "-q", str(bare), str(clone))
+    (clone / "plan").write_text("one\nTWO\nthree\n")
+    (clone / "new").write_text("theirs\n")
+    shell(clone, "add", ".")
+    shell(clone, "commit", "-qam", "Theirs")
+    shell(clone, "push", "-q")
+    assert (await work.do("pull"))["conflicts"] == []
+    await work.becomes("plan", "one\nTWO\nthree\n")
+    await work.type(ann, "plan", "one\nTWO\nthree\nfour\n")
+    await work.type(ann, "new", "theirs\nmine\n")
+    assert (await work.do("commit", message="Mine"))["coAuthors"] == []
+    await work.do("branches", name="old", start="HEAD~2")
+    await work.do("switch", branch="old")
+    await work.do("switch", branch="main")
+    await work.type(ann, "plan", "five\n")
+    assert (await work.do("commit", message="Five"))["coAuthors"] == []
+    (work.folder / "plan").write_text("five\nsix\n")
+    await reads(ann, work.id, "plan", "five\nsix\n")
+    assert [each["name"] for each in (await work.do("commit", message="Six"))["coAuthors"]] == ["disk"]
 
 
 async def test_uncommitted_work_is_no_price_of_a_switch(town: Town) -> None:

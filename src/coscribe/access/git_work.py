@@ -43,7 +43,9 @@ from coscribe.git.repository import SEQUENCE, Branch, Changed, Commit, Person, R
 from coscribe.model import is_of_tree
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import workspaces
+from coscribe.working_tree.engine import DISK
 from coscribe.working_tree.trees import WorkingTrees
+from coscribe.working_tree.working_tree import BROUGHT
 
 Uncommitted = Literal["refuse", "carry", "commit"]
 
@@ -190,7 +192,7 @@ class GitWork:
     ) -> State:
         """Errors: ``uncommitted_changes``, ``merge_unfinished``, ``not_found``."""
         rights = await self._whole(caller, Action.USE_GIT, workspace_id)
-        async with self._at_rest(caller, workspace_id) as (repository, sequence):
+        async with self._at_rest(caller, workspace_id, brings=True) as (repository, sequence):
             await self._make_ready(caller, workspace_id, rights, repository, sequence, uncommitted, what)
             await repository.switch(name, await self.people.person(caller))
             state = await repository.state()
@@ -221,7 +223,7 @@ class GitWork:
         rights = await self._whole(caller, Action.USE_GIT, workspace_id)
         async with self._repository(workspace_id) as repository:
             name = await self._fetch(caller, repository, remote, given)
-        async with self._at_rest(caller, workspace_id) as (repository, sequence):
+        async with self._at_rest(caller, workspace_id, brings=True) as (repository, sequence):
             await self._make_ready(caller, workspace_id, rights, repository, sequence, uncommitted, what)
             state = await repository.state()
             author = await self.people.person(caller)
@@ -236,7 +238,7 @@ class GitWork:
         """Ends a merge without what it would have come to. What people have typed into files with conflicts is in the
         history. Errors: ``conflict``: there is none."""
         await self._whole(caller, Action.USE_GIT, workspace_id)
-        async with self._at_rest(caller, workspace_id) as (repository, _):
+        async with self._at_rest(caller, workspace_id, brings=True) as (repository, _):
             if not (await repository.state()).is_merging:
                 raise CoscribeError(Code.CONFLICT, "there is no merge to abort")
             await repository.abort()
@@ -314,7 +316,8 @@ class GitWork:
     async def _co_authors(
         self, caller: Caller, workspace_id: str, since: Mapping[str, int], author: Person
     ) -> list[Person]:
-        """Who has written what is at paths behind a sequence each, in the order in which they began, but the author."""
+        """Who has written what is at paths behind a sequence each, in the order in which they began, but the author.
+        What came in with a pull or a switch of branches was written by those whom its own commits name."""
         present = await self._collaboration.present(caller.identity, workspace_id, with_nodes=False)
         oldest = max((await self._op_log.pruned(present.workspace_key)).sequence, present.sequence - MAX_READ)
         after = max(oldest, min(since.values(), default=present.sequence))
@@ -332,6 +335,8 @@ class GitWork:
         while after < present.sequence:
             rows = await self._op_log.read(present.workspace_key, after, through=present.sequence, limit=PAGE)
             for row in rows:
+                if row.author == DISK.user_id and row.operation_id.startswith(BROUGHT):
+                    continue
                 if is_of_tree(row.payload):
                     about = [change.file_id for change in effect_of(row).changes]
                 else:
@@ -394,11 +399,13 @@ class GitWork:
         return secret
 
     @asynccontextmanager
-    async def _at_rest(self, caller: Caller, workspace_id: str) -> AsyncIterator[tuple[Repository, int]]:
-        """The files hold still, and are what the workspace was at the sequence."""
+    async def _at_rest(
+        self, caller: Caller, workspace_id: str, *, brings: bool = False
+    ) -> AsyncIterator[tuple[Repository, int]]:
+        """The files hold still, and are what the workspace was at the sequence. ``brings``: as in `WorkingTree`."""
         async with self._repository(workspace_id) as repository:
             sequence = await self._collaboration.save(caller.identity, workspace_id)
-            async with self._trees.at_rest(workspace_id, sequence) as reached:
+            async with self._trees.at_rest(workspace_id, sequence, brings=brings) as reached:
                 yield repository, reached
 
     @asynccontextmanager

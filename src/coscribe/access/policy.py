@@ -165,7 +165,8 @@ def ceiling(scope: Scope) -> Role:
 
 
 class PathRule(NamedTuple):
-    """``member_kind``: user, group, role or everyone. In ``pattern`` ``*`` stays in one folder, ``**`` does not."""
+    """``member_kind``: user, group, role or everyone. In ``pattern`` ``*`` stays in one folder, ``**`` does not. A rule
+    about a folder is about all that is in it."""
 
     member_kind: str
     member_id: str
@@ -242,16 +243,19 @@ def role_on(access: PathAccess, role: Role) -> Role | None:
 
 
 def matches(pattern: str, path: str) -> bool:
-    return _compiled(pattern).fullmatch(path + "/") is not None
+    """Whether a pattern fits a path, or a folder that it is in."""
+    return _compiled(pattern).match(path + "/") is not None
 
 
 @lru_cache(maxsize=4_096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """``docs/**`` is docs and everything below; ``*.md`` is in the top folder only; ``**/*.md`` is anywhere.
+    """``docs`` is docs and everything below, and so is ``docs/**``; ``*.md`` is in the top folder only; ``**/*.md`` is
+    anywhere.
 
     ``**`` stands for any folders and has to be a whole part; within a part it is no more than ``*``. The regular
-    expression is for the path and a slash. Its groups are atomic, since where the first fit is taken nothing is lost:
-    so no pattern, however many stars it has, takes more than about its length times the path's.
+    expression is for the beginning of the path and a slash, up to one of its slashes. Its groups are atomic, since
+    where the first fit is taken nothing is lost: so no pattern, however many stars it has, takes more than about its
+    length times the path's.
     """
     first, *others = _blocks(pattern)
     middle = "".join(f"(?>(?:[^/]*/)*?{block})" for block in others[:-1])

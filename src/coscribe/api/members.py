@@ -75,7 +75,10 @@ class RuleIn(Incoming):
         "", max_length=64, description="a user's or group's id, editor or viewer; empty for everyone", examples=[""]
     )
     pattern: str = Field(
-        min_length=1, max_length=MAX_PATTERN, description="`*` stays in one folder, `**` does not", examples=["docs/**"]
+        min_length=1,
+        max_length=MAX_PATTERN,
+        description="`*` stays in one folder, `**` does not; what is in a folder that fits, fits",
+        examples=["docs/**"],
     )
     access: Literal["none", "read", "write"] = Field(examples=["read"])
 

@@ -130,9 +130,9 @@ class WorkingTrees:
         tree = self._running[workspace_id].tree
         return Mounted(tree.path, tree.sequence, list(tree.notices))
 
-    def at_rest(self, workspace_id: str, sequence: int) -> AbstractAsyncContextManager[int]:
+    def at_rest(self, workspace_id: str, sequence: int, *, brings: bool = False) -> AbstractAsyncContextManager[int]:
         """See `WorkingTree.at_rest`; of one that is open."""
-        return self._running[workspace_id].tree.at_rest(sequence)
+        return self._running[workspace_id].tree.at_rest(sequence, brings=brings)
 
     async def _run(self, workspace_id: str, tree: WorkingTree) -> None:
         try:

@@ -53,6 +53,9 @@ TROUBLE_SECONDS = 1.0
 SAVE_SECONDS = 30.0
 """How long a save waits for the disk: git may be at work, or somebody may write to a file without end."""
 
+BROUGHT = "git-"
+"""Begins the names of operations by which it was taken in what git has brought: who wrote that, its commits say."""
+
 MAX_NOTICES = 1_000
 """Of more, the oldest are forgotten."""
 
@@ -81,7 +84,9 @@ class WorkingTree:
         self._engine = engine
         self._clock = clock
         self.notices: list[Notice] = []
-        place = Workplace(self._disk, self._record, engine, series, clock, self._tell)
+        self._series = series
+        self._is_brought = False
+        place = Workplace(self._disk, self._record, engine, self._name, clock, self._tell)
         self._taker, self._putter = Taker(place), Putter(place)
         self._nodes: dict[str, NodeState] | None = None
         self._due: set[str] = set()
@@ -160,14 +165,16 @@ class WorkingTree:
         return 0 if self.has_more else AGAIN_SECONDS
 
     @asynccontextmanager
-    async def at_rest(self, sequence: int) -> AsyncIterator[int]:
+    async def at_rest(self, sequence: int, *, brings: bool = False) -> AsyncIterator[int]:
         """Within it neither direction works: what somebody does to the files is between them and the disk, and is taken
-        in as one afterwards. The files are what the workspace was at a sequence or later; says at which.
+        in as one afterwards. The files are what the workspace was at a sequence or later; says at which. ``brings``:
+        what is done is to bring what others wrote elsewhere; see `BROUGHT`.
 
         Errors: as `save`; also where what was done cannot be taken in soon: it will be later."""
         await self.save(sequence)
         async with self._turn:
             yield self._record.sequence
+            self._is_brought = brings
         self._some.set()
         try:
             async with asyncio.timeout(SAVE_SECONDS):
@@ -175,6 +182,11 @@ class WorkingTree:
                     await asyncio.sleep(self._pause())
         except TimeoutError:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
+        finally:
+            self._is_brought = False
+
+    def _name(self) -> str:
+        return f"{BROUGHT}{self._series()}" if self._is_brought else self._series()
 
     async def _rest(self, seconds: float) -> bool:
         """Whether something has happened meanwhile."""

@@ -36,8 +36,6 @@ def read_tar(archive: BinaryIO, intake: Intake, *, is_squeezed: bool) -> None:
                 intake.add(entry, _pieces(tar, info, entry, meter))
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all; typeshed leaves it out
                 meter.allow(0)
-            if not getattr(tar, "saw_end", False):
-                raise refusal("damaged", "it ends before its end", entry=last)
         meter.drain()
     except (tarfile.TarError, ValueError, OverflowError, EOFError, zlib.error, RecursionError) as error:
         raise refusal("damaged", str(error)[:100] or type(error).__name__, entry=last) from None
@@ -51,7 +49,6 @@ class _Info(tarfile.TarInfo):
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed leaves it out
-            tarfile_.saw_end = True  # type: ignore[attr-defined]  # read in `read_tar`
             raise
         except tarfile.HeaderError as error:
             raise ValueError(str(error)) from None

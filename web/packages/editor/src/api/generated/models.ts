@@ -1371,7 +1371,7 @@ export interface RuleIn {
    */
   memberId?: string;
   /**
-   * `*` stays in one folder, `**` does not
+   * `*` stays in one folder, `**` does not; what is in a folder that fits, fits
    */
   pattern: string;
   access: "none" | "read" | "write";
