@@ -21,7 +21,7 @@ from tests.api.test_workspaces import fs
 from tests.api.town import BASE, CHEAP, SECRET, KeepingMailer, Person, Town, open_town
 from tests.documents.unpacking.made import Member, info, squeezed, tarred, zipped
 from tests.git.git_server import git_server
-from tests.git.ssh_server import LOOPBACK, needs_sshd, ssh_server
+from tests.git.ssh_server import LOOPBACK, make_repository, needs_sshd, ssh_server
 from tests.git.test_cloning import LOCAL, git
 
 FILES = {f"src/{number}.py": b"print(%d)\n" % number for number in range(30)}
@@ -354,11 +354,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_project_from_a_repository_by_ssh(tmp_path: Path) -> None:
     """The first time the server's fingerprint is asked for; the key is stored, for later ones and after a restart."""
     work = tmp_path / "one"
-    work.mkdir()
-    (work / "plan").write_text("a plan\n")
-    git(work, "init", "-q")
-    git(work, "add", ".")
-    git(work, "commit", "-qm", "first")
+    make_repository(work)
     async with open_town(tmp_path / "data", remotes=LOOPBACK) as town:
         ann, bob = await town.person("ann"), await town.person("bob")
         with ssh_server(tmp_path / "ssh") as server:

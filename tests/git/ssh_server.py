@@ -16,6 +16,7 @@ import pytest
 
 from coscribe.git.remotes import AddressPolicy
 from tests.e2e.server_process import free_port
+from tests.git.test_cloning import git
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
@@ -38,6 +39,15 @@ class SshServer(NamedTuple):
 
     def known_hosts(self, host: str = "git.example") -> str:
         return f"{host} {self.public}"
+
+
+def make_repository(work: Path) -> None:
+    """With a file ``plan`` in one commit."""
+    work.mkdir(parents=True)
+    (work / "plan").write_text("a plan\n")
+    git(work, "init", "-q")
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "first")
 
 
 def make_key(path: Path) -> str:

@@ -14,20 +14,14 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import NewFile
 from coscribe.git.cloning import clone
 from coscribe.git.remotes import Secret, fingerprint, pinned_by, public
-from tests.git.ssh_server import LOOPBACK, SshServer, make_key, needs_sshd, ssh_server
-from tests.git.test_cloning import git
+from tests.git.ssh_server import LOOPBACK, SshServer, make_key, make_repository, needs_sshd, ssh_server
 
 pytestmark = needs_sshd
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SshServer]:
-    work = tmp_path / "one"
-    work.mkdir()
-    (work / "plan").write_text("a plan\n")
-    git(work, "init", "-q")
-    git(work, "add", ".")
-    git(work, "commit", "-qm", "first")
+    make_repository(tmp_path / "one")
     with ssh_server(tmp_path / "ssh") as server:
         yield server
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.asking import Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
 from coscribe.cli.editing import edited
 from coscribe.cli.events import EVENTS
@@ -195,15 +196,12 @@ def export_document(
         typer.echo(found["text"], nl=False)
 
 
-@app.command("rename")
+@asks(app, "rename")
 def rename_document(
+    api: Api,
     which: Which,
     name: Annotated[str, typer.Argument(help="What it is called from now on.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Give a document another name.
 
     Examples:
@@ -212,17 +210,14 @@ def rename_document(
 
         coscribe documents rename doc_0190c0ffee Minutes
     """
-    with opened(server, token, data) as api:
-        path = document_path(api, which, "active", "archived")
-        revision = api.ask("GET", path).headers["etag"]
-        changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
-    show_done(changed, f"It is called {changed['name']!r} now.", json=json)
+    return renamed(api, document_path(api, which, "active", "archived"), name)
 
 
-@app.command("archive")
+@asks(app, "archive")
 def archive_document(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Archive a document: everybody can still read it, nobody can edit it.
 
     Examples:
@@ -231,15 +226,14 @@ def archive_document(
 
         coscribe documents archive doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        changed = _set_status(api, document(api, which, "active"), "archive")
-    show_done(changed, f"{changed['name']!r} is in the archive.", json=json)
+    return moved(api, document(api, which, "active"), "archive")
 
 
-@app.command("trash")
+@asks(app, "trash")
 def trash_document(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Put a document into the trash: only owners see it any more, until they restore or delete it.
 
     Examples:
@@ -248,15 +242,14 @@ def trash_document(
 
         coscribe documents trash doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        changed = _set_status(api, document(api, which, "active", "archived"), "trash")
-    show_done(changed, f"{changed['name']!r} is in the trash ({changed['documentId']}).", json=json)
+    return moved(api, document(api, which, "active", "archived"), "trash")
 
 
-@app.command("restore")
+@asks(app, "restore")
 def restore_document(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Bring a document back from the trash or the archive.
 
     Examples:
@@ -265,9 +258,7 @@ def restore_document(
 
         coscribe documents restore doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        changed = _set_status(api, document(api, which, "trashed", "archived"), "restore")
-    show_done(changed, f"{changed['name']!r} is back.", json=json)
+    return moved(api, document(api, which, "trashed", "archived"), "restore")
 
 
 @app.command("delete")
@@ -385,8 +376,22 @@ def _show_put(replaced: Row, *, json: bool) -> None:
     show_done(replaced, words if replaced["operation"] else "Nothing differs.", json=json)
 
 
-def _set_status(api: Api, found: Row, how: str) -> Row:
-    return api.send("POST", f"/documents/{found['documentId']}/{how}")
+def renamed(api: Api, path: str, name: str) -> Said:
+    """Gives what is at a path of the API another name."""
+    revision = api.ask("GET", path).headers["etag"]
+    changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
+    return Said(changed, f"It is called {changed['name']!r} now.")
+
+
+def moved(api: Api, found: Row, how: Literal["archive", "trash", "restore"]) -> Said:
+    """Puts a document or a project into the archive or the trash, or brings it back."""
+    changed = api.send("POST", f"/documents/{found['documentId']}/{how}")
+    where = {
+        "archive": "is in the archive",
+        "trash": f"is in the trash ({changed['documentId']})",
+        "restore": "is back",
+    }
+    return Said(changed, f"{changed['name']!r} {where[how]}.")
 
 
 def _content_of(file: Path) -> bytes:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, opened
+from coscribe.cli.asking import Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail
 from coscribe.cli.line import LONG_ANSWER_SECONDS
 from coscribe.cli.naming import document
@@ -51,16 +52,13 @@ _CREDENTIALS: Columns = {
 }
 
 
-@app.command("init")
+@asks(app, "init")
 def init(
+    api: Api,
     which: Which,
     url: Annotated[str, typer.Option("--url", help="The address of a remote: https or ssh.")] = "",
     remote: Annotated[str, typer.Option("--remote", help="Its name.")] = "origin",
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Make a repository of a workspace, unless it is one; give a remote its address.
 
     Examples:
@@ -69,22 +67,21 @@ def init(
 
         coscribe git init thesis --url https://git.example.org/ann/thesis.git
     """
-    with opened(server, token, data) as api:
-        _show_status(_do(api, which, "init", remote=remote, url=url), json=json)
+    return _status(_do(api, which, "init", remote=remote, url=url))
 
 
-@app.command("status")
+@asks(app, "status")
 def status(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Show the branch, how far it is from its upstream, and what is not committed.
 
     Examples:
 
         coscribe git status thesis
     """
-    with opened(server, token, data) as api:
-        _show_status(api.get(f"{_git(api, which)}/status"), json=json)
+    return _status(api.get(f"{_git(api, which)}/status"))
 
 
 @app.command("log")
@@ -116,19 +113,16 @@ def log(
     show_list(found["items"], _COMMITS, json=json, nothing="There is no such commit.")
 
 
-@app.command("commit")
+@asks(app, "commit")
 def commit(
+    api: Api,
     which: Which,
     message: Annotated[str, typer.Option("--message", "-m", help="What is other, and why.")],
     paths: Annotated[list[str] | None, typer.Argument(help="Left out: all that has changed.", metavar="PATH")] = None,
     solved: Annotated[
         list[str] | None, typer.Option("--solved", help="A conflict without markers that is as it is to be.")
     ] = None,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Commit what people have typed up to now. Who has written it besides you is named, by the workspace's own history.
     It is also how a merge is finished.
 
@@ -139,11 +133,10 @@ def commit(
         coscribe git commit thesis plan.md -m "Only the plan"
     """
     more: dict[str, Any] = {"paths": list(paths)} if paths else {}
-    with opened(server, token, data) as api:
-        made = _do(api, which, "commit", message=message, solved=list(solved or ()), **more)
+    made = _do(api, which, "commit", message=message, solved=list(solved or ()), **more)
     with_ = ", ".join(each["name"] for each in made["coAuthors"])
     words = f"Committed {len(made['paths'])} files as {made['commitId'][:12]}, up to {made['serverSequenceId']}"
-    show_done(made, f"{words}{f', with {with_}' if with_ else ''}.", json=json)
+    return Said(made, f"{words}{f', with {with_}' if with_ else ''}.")
 
 
 @app.command("branches")
@@ -161,17 +154,14 @@ def branches(
     show_list(items, _BRANCHES, json=json, nothing="There is none.")
 
 
-@app.command("switch")
+@asks(app, "switch")
 def switch(
+    api: Api,
     which: Which,
     branch: Annotated[str, typer.Argument(help="The branch.")],
     create: Annotated[bool, typer.Option("--create", "-c", help="Make it first.")] = False,
     uncommitted: How = "refuse",
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Switch to another branch. Whoever has files open keeps them open, and goes on typing.
 
     Examples:
@@ -180,30 +170,25 @@ def switch(
 
         coscribe git switch thesis main --uncommitted commit
     """
-    with opened(server, token, data) as api:
-        if create:
-            _do(api, which, "branches", name=branch)
-        _show_status(_do(api, which, "switch", branch=branch, uncommitted=uncommitted), json=json)
+    if create:
+        _do(api, which, "branches", name=branch)
+    return _status(_do(api, which, "switch", branch=branch, uncommitted=uncommitted))
 
 
-@app.command("fetch")
+@asks(app, "fetch")
 def fetch(
+    api: Api,
     which: Which,
     remote: Remote = "",
     git_token: TokenFile = None,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Get what is new on another server; the files stay as they are.
 
     Examples:
 
         coscribe git fetch thesis
     """
-    with opened(server, token, data) as api:
-        _show_status(_do(api, which, "fetch", remote=remote, **_given(git_token)), json=json)
+    return _status(_do(api, which, "fetch", remote=remote, **_given(git_token)))
 
 
 @app.command("pull")
@@ -237,17 +222,14 @@ def pull(
     say("Solve these in the files and `coscribe git commit`, or `coscribe git abort`.")
 
 
-@app.command("push")
+@asks(app, "push")
 def push(
+    api: Api,
     which: Which,
     branch: Annotated[str, typer.Argument(help="Left out: the present one.")] = "",
     remote: Remote = "",
     git_token: TokenFile = None,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Bring a branch to another server. Never by force: where others were first, pull.
 
     Examples:
@@ -256,34 +238,30 @@ def push(
 
         pass show git | coscribe git push thesis --git-token-file -
     """
-    with opened(server, token, data) as api:
-        _show_status(_do(api, which, "push", branch=branch, remote=remote, **_given(git_token)), json=json)
+    return _status(_do(api, which, "push", branch=branch, remote=remote, **_given(git_token)))
 
 
-@app.command("abort")
+@asks(app, "abort")
 def abort(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Go back to what was before a merge with conflicts.
 
     Examples:
 
         coscribe git abort thesis
     """
-    with opened(server, token, data) as api:
-        _show_status(_do(api, which, "merge/abort"), json=json)
+    return _status(_do(api, which, "merge/abort"))
 
 
-@app.command("identity")
+@asks(app, "identity")
 def identity(
+    api: Api,
     which: Which,
     name: Annotated[str, typer.Option("--name", help="With --email: from now on.")] = "",
     email: Annotated[str, typer.Option("--email", help="It stands in every commit, for all to read.")] = "",
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Show, or say, by which name you commit.
 
     Examples:
@@ -294,10 +272,9 @@ def identity(
     """
     if bool(name) != bool(email):
         fail("a name and an address belong together", "Give --name and --email.")
-    with opened(server, token, data) as api:
-        path = f"{_git(api, which)}/identity"
-        found = api.send("PUT", path, {"name": name, "email": email}) if name else api.get(path)
-    show_done(found, f"{found['name']} <{found['email']}>", json=json)
+    path = f"{_git(api, which)}/identity"
+    found = api.send("PUT", path, {"name": name, "email": email}) if name else api.get(path)
+    return Said(found, f"{found['name']} <{found['email']}>")
 
 
 @app.command("credentials")
@@ -358,7 +335,7 @@ def _given(file: Path | None) -> dict[str, Any]:
     return {"credential": {"token": content.strip()}}
 
 
-def _show_status(found: Row, *, json: bool) -> None:
+def _status(found: Row) -> Said:
     where = found["branch"] or f"no branch ({found['head'][:12]})"
     if found["upstream"]:
         where += f", upstream {found['upstream']}"
@@ -367,4 +344,4 @@ def _show_status(found: Row, *, json: bool) -> None:
     changes = [f"{each['conflict'] or each['change']}: {each['path']}" for each in found["changes"]]
     more = [f"and {found['more']:,} more"] if found["more"] else []
     merging = ["A merge is not finished: solve and commit, or abort."] if found["isMerging"] else []
-    show_done(found, "\n".join([f"On {where}.", *merging, *changes, *more]), json=json)
+    return Said(found, "\n".join([f"On {where}.", *merging, *changes, *more]))

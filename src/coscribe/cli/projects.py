@@ -12,8 +12,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.asking import Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
-from coscribe.cli.documents import CHUNK, NOT_DELETED, Status
+from coscribe.cli.documents import CHUNK, NOT_DELETED, Status, moved, renamed
 from coscribe.cli.line import LONG_ANSWER_SECONDS
 from coscribe.cli.naming import document
 from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
@@ -148,26 +149,19 @@ def create_project(
     show_done(made, words if count is None else f"{words} ({count} files and folders)", json=json)
 
 
-@app.command("rename")
+@asks(app, "rename")
 def rename_project(
+    api: Api,
     which: Which,
     name: Annotated[str, typer.Argument(help="What it is called from now on.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Give a project another name.
 
     Examples:
 
         coscribe project rename Thesis "Thesis 2"
     """
-    with opened(server, token, data) as api:
-        path = f"/documents/{_id(api, which, 'active', 'archived')}"
-        revision = api.ask("GET", path).headers["etag"]
-        changed = api.send("PATCH", path, {"name": name}, headers={"If-Match": revision})
-    show_done(changed, f"It is called {changed['name']!r} now.", json=json)
+    return renamed(api, f"/documents/{_id(api, which, 'active', 'archived')}", name)
 
 
 @app.command("quota")
@@ -215,10 +209,11 @@ def _bound(name: str, given: str) -> int | None:
     return int(given)
 
 
-@app.command("start")
+@asks(app, "start")
 def start_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Keep a project as files on the server's disk, for git and whatever else wants files; what programs write there is
     in the project.
 
@@ -226,69 +221,65 @@ def start_project(
 
         coscribe project start Thesis
     """
-    with opened(server, token, data) as api:
-        started = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/start")
-    show_done(started, f"Its files are in {started['mountPath']}", json=json)
+    started = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/start")
+    return Said(started, f"Its files are in {started['mountPath']}")
 
 
-@app.command("stop")
+@asks(app, "stop")
 def stop_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Keep a project as files no longer. They stay where they are; start looks at them again.
 
     Examples:
 
         coscribe project stop Thesis
     """
-    with opened(server, token, data) as api:
-        stopped = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/stop")
-    show_done(stopped, f"{stopped['mountPath']} is left as it is.", json=json)
+    stopped = api.send("POST", f"/workspace/{_id(api, which, 'active', 'archived')}/stop")
+    return Said(stopped, f"{stopped['mountPath']} is left as it is.")
 
 
-@app.command("archive")
+@asks(app, "archive")
 def archive_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Archive a project: everybody can still read it, nobody can change it.
 
     Examples:
 
         coscribe project archive Thesis
     """
-    with opened(server, token, data) as api:
-        changed = api.send("POST", f"/documents/{_id(api, which, 'active')}/archive")
-    show_done(changed, f"{changed['name']!r} is in the archive.", json=json)
+    return moved(api, _found(api, which, "active"), "archive")
 
 
-@app.command("trash")
+@asks(app, "trash")
 def trash_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Put a project into the trash: only owners see it any more, until they restore or delete it.
 
     Examples:
 
         coscribe project trash Thesis
     """
-    with opened(server, token, data) as api:
-        changed = api.send("POST", f"/documents/{_id(api, which, 'active', 'archived')}/trash")
-    show_done(changed, f"{changed['name']!r} is in the trash ({changed['documentId']}).", json=json)
+    return moved(api, _found(api, which, "active", "archived"), "trash")
 
 
-@app.command("restore")
+@asks(app, "restore")
 def restore_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+    api: Api,
+    which: Which,
+) -> Said:
     """Bring a project back from the trash or the archive.
 
     Examples:
 
         coscribe project restore Thesis
     """
-    with opened(server, token, data) as api:
-        changed = api.send("POST", f"/documents/{_id(api, which, 'trashed', 'archived')}/restore")
-    show_done(changed, f"{changed['name']!r} is back.", json=json)
+    return moved(api, _found(api, which, "trashed", "archived"), "restore")
 
 
 @app.command("delete")
@@ -316,7 +307,11 @@ def delete_project(
 
 
 def _id(api: Api, which: str, *statuses: str) -> str:
-    return str(document(api, which, *statuses, kind="workspace")["documentId"])
+    return str(_found(api, which, *statuses)["documentId"])
+
+
+def _found(api: Api, which: str, *statuses: str) -> Row:
+    return document(api, which, *statuses, kind="workspace")
 
 
 def _read(path: Path) -> str:
