@@ -102,8 +102,8 @@ class Settings(BaseSettings):
 
     @property
     def trees(self) -> Path:
-        """The folder of the working trees."""
-        return self.working_trees or self.folder / "workspaces"
+        """The folder of the working trees; people are told of it, wherever they are."""
+        return (self.working_trees or self.folder / "workspaces").absolute()
 
     @property
     def imports(self) -> Path:

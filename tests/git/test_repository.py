@@ -250,3 +250,16 @@ def test_what_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
 def make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+async def test_folders_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are by default, where a server is started in the folder of its data."""
+    monkeypatch.chdir(tmp_path)
+    Path("files").mkdir()
+    repository = Repository(Path("files"), Path("private"))
+    await repository.make()
+    await repository.open()
+    Path("files", "a").write_text("a\n")
+    await repository.commit([b"a"], "One\n", ANN, whole=False)
+    assert (tmp_path / "files" / ".git" / "HEAD").is_file()
+    assert [each.subject for each in await repository.log("HEAD", 10)] == ["One"]

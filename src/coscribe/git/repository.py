@@ -137,10 +137,10 @@ class Repository:
     """``folder``: of the files; ``private``: for us alone. Made anew for each piece of work: see `open`."""
 
     def __init__(self, folder: Path, private: Path) -> None:
-        self.folder = folder
-        self._git = folder / ".git"
-        self._private = private
-        self._common = private / "common"
+        self.folder = folder.absolute()  # git is started in other folders than we are
+        self._private = private.absolute()
+        self._git = self.folder / ".git"
+        self._common = self._private / "common"
         self._known = Known((), {}, {})
 
     # ---- what there is
@@ -434,7 +434,7 @@ class Repository:
         for name in _SHARED:
             link = self._common / name
             if not link.is_symlink():
-                link.symlink_to((self._git / name).absolute())
+                link.symlink_to(self._git / name)
         (self._git / "logs").mkdir(exist_ok=True)
         draft = self._common / "config.new"
         draft.write_text(written(self._known), encoding="utf-8", errors="surrogateescape")
@@ -539,7 +539,7 @@ class Repository:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self._private),
             "LC_ALL": "C.UTF-8",
-            "GIT_CEILING_DIRECTORIES": str(self._private.absolute().parent),
+            "GIT_CEILING_DIRECTORIES": str(self._private.parent),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
@@ -556,9 +556,9 @@ class Repository:
         }
         if not alone:
             environment |= {
-                "GIT_DIR": str(self._git.absolute()),
-                "GIT_COMMON_DIR": str(self._common.absolute()),
-                "GIT_WORK_TREE": str(self.folder.absolute()),
+                "GIT_DIR": str(self._git),
+                "GIT_COMMON_DIR": str(self._common),
+                "GIT_WORK_TREE": str(self.folder),
             }
         return await run(
             arguments,
