@@ -357,6 +357,28 @@ async def test_the_tree_by_keyboard_alone(place: Place, visitors: Visitors) -> N
     await shows(small, "far out # Notes\n")
 
 
+async def test_what_is_long_scrolls_in_its_place(place: Place, visitors: Visitors) -> None:
+    """Neither many files nor a long text make the page longer: its bar stays, and only rows in sight are in it."""
+    ada = await visitors.account("lois", "Lois")
+    files = {f"{number:03}.md": "" for number in range(80)} | {"long.py": "\n" * 300}
+    workspace_id = await visitors.workspace(ada, "Long", files)
+    page = await visitors.page("lois", viewport={"width": 1280, "height": 500})
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    await row(page, "000.md").wait_for()
+    assert len(await names(page)) < 60
+    await tree(page).press("End")
+    await row(page, "long.py").click()
+    await in_file(page, "text.length === 300")
+    await page.keyboard.press("Control+End")
+    assert await page.evaluate("[document.documentElement.scrollHeight, scrollY]") == [500, 0]
+    await choose(page, "More", "History")
+    past = page.get_by_role("navigation", name="Files, as they were")
+    await button(past, "000.md").wait_for()
+    assert await past.get_by_role("button").count() < 60
+    await past.evaluate("(list) => { list.scrollTop = list.scrollHeight; }")
+    await button(past, "long.py").wait_for()
+
+
 async def is_active(page: Page, name: str) -> None:
     """Waits until keys are about this row."""
     await eventually(

@@ -69,7 +69,7 @@ export function CompareMoments({ workspaceId, moments, length, fileId, onMoments
             <p className="co-past-count" role="status">
               {countText(items.length + found.data.more)}
             </p>
-            <ul>
+            <ul className="co-differing-list">
               {items.map((item) => (
                 <li key={item.fileId}>
                   <button type="button" aria-current={item.fileId === fileId} onClick={() => onShow(item.fileId)}>

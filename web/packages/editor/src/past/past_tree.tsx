@@ -1,10 +1,11 @@
-/** The files as they were. Only folders that are open are asked for. */
+/** The files as they were. Only folders that are open are asked for, and only rows in sight are drawn. */
 
 import { IconChevronDown, IconChevronRight, IconFile, IconFolder } from "@tabler/icons-react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { keepPreviousData, useQueries } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { textOf } from "../api/problem";
-import { listFolder, pastKeys } from "./api";
+import { ROW_HEIGHT, useSight } from "../workspace/sight";
+import { type EntryList, listFolder, pastKeys } from "./api";
 
 interface Props {
   readonly workspaceId: string;
@@ -17,10 +18,35 @@ interface Props {
   readonly onFolder: (path: string) => void;
 }
 
-export function PastTree(props: Props) {
-  const { shownPath, onFolder } = props;
+/** A file or folder, or what there is to say of a folder. */
+export type PastRow =
+  | { readonly level: number; readonly entry: EntryList["items"][number]; readonly isOpen: boolean }
+  | { readonly level: number; readonly folder: string; readonly said: string };
+
+/** What is known of a folder: its entries, or why it has none to show; undefined: it is on its way. */
+export type KnownFolder = EntryList["items"] | string | undefined;
+
+export function PastTree({ workspaceId, at, shownId, shownPath, onShow, onFolder }: Props) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const place = useRef<HTMLElement>(null);
   useEffect(() => setOpen((before) => new Set([...before, ...foldersAbove(shownPath)])), [shownPath]);
+  const folders = ["", ...open];
+  const found = useQueries({
+    queries: folders.map((folder) => ({
+      queryKey: pastKeys.folder(workspaceId, folder, at),
+      queryFn: ({ signal }: { signal: AbortSignal }) => listFolder(workspaceId, folder, at, signal),
+      staleTime: Number.POSITIVE_INFINITY,
+      gcTime: 60_000,
+      placeholderData: keepPreviousData<EntryList>,
+    })),
+  });
+  const known = new Map<string, KnownFolder>(
+    found.map(({ data, error }, index) => [folders[index] ?? "", error === null ? data?.items : textOf(error)]),
+  );
+  const seen = found.map(({ dataUpdatedAt, errorUpdatedAt }) => `${dataUpdatedAt} ${errorUpdatedAt}`).join();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: they are others when something has come
+  const rows = useMemo(() => rowsOf(known, open), [seen, open, at]);
+  const sight = useSight(place, rows.length);
   const toggle = (folder: string) => {
     const next = new Set(open);
     if (!next.delete(folder)) next.add(folder);
@@ -28,61 +54,67 @@ export function PastTree(props: Props) {
     onFolder(folder);
   };
   return (
-    <nav className="co-past-tree" aria-label="Files, as they were">
-      <Folder {...props} folder="" open={open} onToggle={toggle} />
+    <nav ref={place} className="co-past-tree" aria-label="Files, as they were" onScroll={sight.look}>
+      <ul className="co-past-rows" style={{ height: rows.length * ROW_HEIGHT }}>
+        {rows.slice(sight.from, sight.to).map((row, index) => {
+          const style = { top: (sight.from + index) * ROW_HEIGHT, paddingLeft: `${(row.level - 1) * 0.85}rem` };
+          if ("said" in row) {
+            return (
+              <li key={`said ${row.folder}`} className="co-past-none" style={style}>
+                {row.said}
+              </li>
+            );
+          }
+          const { entry, isOpen } = row;
+          const isFolder = entry.kind === "directory";
+          const Twist = isOpen ? IconChevronDown : IconChevronRight;
+          const Icon = isFolder ? IconFolder : IconFile;
+          return (
+            <li key={entry.fileId} style={style}>
+              <button
+                type="button"
+                title={entry.name}
+                aria-expanded={isFolder ? isOpen : undefined}
+                aria-current={entry.fileId === shownId}
+                onClick={() => (isFolder ? toggle(entry.path) : onShow(entry.fileId))}
+              >
+                {isFolder ? (
+                  <Twist className="co-past-twist" size={14} aria-hidden />
+                ) : (
+                  <span className="co-past-twist" />
+                )}
+                <Icon size={16} aria-hidden />
+                <bdi>{entry.name}</bdi>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
     </nav>
   );
 }
 
-interface FolderProps extends Props {
-  readonly folder: string;
-  readonly open: ReadonlySet<string>;
-  readonly onToggle: (folder: string) => void;
-}
-
-function Folder(props: FolderProps) {
-  const { workspaceId, folder, at, shownId, open, onShow, onToggle } = props;
-  const found = useQuery({
-    queryKey: pastKeys.folder(workspaceId, folder, at),
-    queryFn: ({ signal }) => listFolder(workspaceId, folder, at, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 60_000,
-    placeholderData: keepPreviousData,
-  });
-  if (found.isError) return <p className="co-past-said">{textOf(found.error)}</p>;
-  const items = found.data?.items ?? [];
-  if (items.length === 0) return found.isPending ? null : <p className="co-past-said">Nothing was in here.</p>;
-  const rank = (kind: string) => (kind === "directory" ? 0 : 1);
-  const sorted = [...items].sort((one, other) => rank(one.kind) - rank(other.kind));
-  return (
-    <ul aria-busy={found.isPlaceholderData}>
-      {sorted.map(({ fileId, path, name, kind }) => {
-        if (kind !== "directory") {
-          return (
-            <li key={fileId}>
-              <button type="button" aria-current={fileId === shownId} onClick={() => onShow(fileId)}>
-                <span className="co-past-twist" />
-                <IconFile size={16} aria-hidden />
-                <bdi>{name}</bdi>
-              </button>
-            </li>
-          );
-        }
-        const isOpen = open.has(path);
-        const Twist = isOpen ? IconChevronDown : IconChevronRight;
-        return (
-          <li key={fileId}>
-            <button type="button" aria-expanded={isOpen} onClick={() => onToggle(path)}>
-              <Twist className="co-past-twist" size={14} aria-hidden />
-              <IconFolder size={16} aria-hidden />
-              <bdi>{name}</bdi>
-            </button>
-            {isOpen && <Folder {...props} folder={path} />}
-          </li>
-        );
-      })}
-    </ul>
-  );
+/** Folders first, what is in an open one behind it. */
+export function rowsOf(known: ReadonlyMap<string, KnownFolder>, open: ReadonlySet<string>): PastRow[] {
+  const rows: PastRow[] = [];
+  const add = (folder: string, level: number) => {
+    const items = known.get(folder);
+    if (items === undefined) return;
+    if (typeof items === "string" || items.length === 0) {
+      rows.push({ level, folder, said: typeof items === "string" ? items : "Nothing was in here." });
+      return;
+    }
+    for (const isFolder of [true, false]) {
+      for (const entry of items) {
+        if ((entry.kind === "directory") !== isFolder) continue;
+        const isOpen = isFolder && open.has(entry.path);
+        rows.push({ level, entry, isOpen });
+        if (isOpen) add(entry.path, level + 1);
+      }
+    }
+  };
+  add("", 1);
+  return rows;
 }
 
 function foldersAbove(path: string): string[] {

@@ -53,7 +53,7 @@ function WorkRow({ work, sequence, onGo }: Omit<Props, "workspaceId"> & { readon
             <bdi>{text}</bdi>
           </span>
         ))}
-        {more > 0 && <span className="meta">and {more} more</span>}
+        {more > 0 && <span className="meta">and {more.toLocaleString()} more</span>}
       </button>
     </div>
   );
