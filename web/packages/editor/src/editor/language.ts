@@ -4,8 +4,12 @@ import { HighlightStyle, LanguageDescription, syntaxHighlighting } from "@codemi
 import type { Extension } from "@codemirror/state";
 import { tags } from "@lezer/highlight";
 
+/** Programs whose names have no ending. All other names without one are plain text, for which nothing is fetched. */
+export const WITHOUT_ENDING = /^(BUCK|BUILD|Dockerfile|Gemfile|Jenkinsfile|PKGBUILD|Rakefile)$/;
+
 /** The extension for a file of this name; none for plain text, or when the grammar cannot be fetched (offline). */
 export async function languageOf(name: string): Promise<Extension> {
+  if (!name.includes(".") && !WITHOUT_ENDING.test(name)) return [];
   const { languages } = await import("@codemirror/language-data");
   const found = LanguageDescription.matchFilename(languages, name);
   if (found === null) return [];
