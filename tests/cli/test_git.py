@@ -23,7 +23,7 @@ def test_a_repository_by_commands(inhabited: Inhabited, tmp_path: Path) -> None:
     ann = Shell(inhabited, tmp_path)
     ann.environment["COSCRIBE_TOKEN"] = begun["accessToken"]
     assert "not_a_repository" in ann.refused("git", "status", "repository")
-    assert "untracked: a" in ann.done("git", "init", "repository")
+    assert "untracked: a" in ann.done("git", "init", "repository").splitlines()
     assert "Committed 1 files" in ann.done("git", "commit", "repository", "-m", "Begin")
     assert "Begin" in ann.done("git", "log", "repository")
     assert "On two." in ann.done("git", "switch", "repository", "two", "--create")

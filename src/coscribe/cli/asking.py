@@ -24,10 +24,10 @@ _SHARED: dict[str, tuple[Any, object]] = {
 
 
 class Said(NamedTuple):
-    """What the server answered, and what that is in words."""
+    """What the server answered, and what that is in words: a line, or several."""
 
     row: Row
-    words: str
+    words: str | list[str]
 
 
 def asks(

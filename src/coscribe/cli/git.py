@@ -344,4 +344,4 @@ def _status(found: Row) -> Said:
     changes = [f"{each['conflict'] or each['change']}: {each['path']}" for each in found["changes"]]
     more = [f"and {found['more']:,} more"] if found["more"] else []
     merging = ["A merge is not finished: solve and commit, or abort."] if found["isMerging"] else []
-    return Said(found, "\n".join([f"On {where}.", *merging, *changes, *more]))
+    return Said(found, [f"On {where}.", *merging, *changes, *more])

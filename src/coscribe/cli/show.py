@@ -43,12 +43,13 @@ def show_one(item: dict[str, Any], columns: Columns, *, json: bool) -> None:
         say(f"{heading:<{width}}  {as_line(cell(item))}")
 
 
-def show_done(item: dict[str, Any], words: str, *, json: bool) -> None:
-    """What was done, in words or as JSON."""
+def show_done(item: dict[str, Any], words: str | list[str], *, json: bool) -> None:
+    """What was done, in words, a line or several, or as JSON."""
     if json:
         print_json(item)
-    else:
-        say(words)
+        return
+    for line in [words] if isinstance(words, str) else words:
+        say(line)
 
 
 def say(words: str) -> None:
