@@ -180,8 +180,8 @@ class Disk:
 
     # ---- changing
 
-    def stage(self, name: str, content: bytes, mode: int) -> Signature:
-        """Writes a content beside the tree, under a name that was never used."""
+    def stage(self, name: str, content: bytes, mode: int, *, durable: bool) -> Signature:
+        """Writes a content beside the tree, under a name that was never used. ``durable``: it is on the disk then."""
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=self._staged)
         try:
             view = memoryview(content)
@@ -191,6 +191,8 @@ class Disk:
             if modes.S_IMODE(made.st_mode) != mode:  # what the process lets nobody have
                 os.fchmod(handle, mode)
                 made = os.fstat(handle)
+            if durable:
+                os.fsync(handle)
             return _signature(made)
         except OSError:
             self.forget_staged(name)  # the disk is full, perhaps

@@ -43,6 +43,9 @@ BATCH_BYTES = 16_000_000
 MANY = 20
 """Texts from which on they are read together."""
 
+FEW = 8
+"""Contents that are synced each by itself: to sync the file system waits for what others have written, too."""
+
 LONG = 100_000
 """Code points; a shorter text is encoded sooner than a thread is asked to do it."""
 
@@ -291,13 +294,15 @@ class Putter:
         place = self._place
         record = place.record
         announced: list[tuple[Putting, Names]] = []
+        is_few = len(batch) <= FEW and all(content.node.kind != "symlink" for content in batch)
         for content in batch:
-            intent, path = self._stage(content)
+            intent, path = self._stage(content, durable=is_few)
             if intent is not None:
                 announced.append((intent, path))
         if not announced:
             return
-        place.disk.sync()
+        if not is_few:
+            place.disk.sync()
         with record.writing():
             for intent, _ in announced:
                 record.announce_putting(intent)
@@ -312,7 +317,7 @@ class Putter:
             for intent, seen in done:
                 self._finish(intent, seen)
 
-    def _stage(self, wanted: _Content) -> tuple[Putting | None, Names]:
+    def _stage(self, wanted: _Content, *, durable: bool) -> tuple[Putting | None, Names]:
         """None: it is there already, or cannot be put now."""
         place = self._place
         record, disk, node = place.record, place.disk, wanted.node
@@ -336,9 +341,8 @@ class Putter:
         if node.kind == "symlink":
             signature = disk.stage_link(staged, wanted.content)
         else:
-            signature = disk.stage(
-                staged, wanted.content, mode_of(node.properties, None if seen is None else seen.mode)
-            )
+            mode = mode_of(node.properties, None if seen is None else seen.mode)
+            signature = disk.stage(staged, wanted.content, mode, durable=durable)
         displaced = "" if known is None else f"{staged}-before"
         return Putting(staged, node._replace(signature=signature), displaced, wanted.state), path
 
