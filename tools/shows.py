@@ -29,29 +29,40 @@ KEPT = (
 def main() -> int:
     parts: dict[str, Callable[[], bool]] = {
         "replay": replay,
-        "vectors": lambda: tests("external vectors and properties", "tests/core"),
-        "exactly-once": lambda: tests(
+        "vectors": lambda: suite("external vectors and properties", "tests/core"),
+        "exactly-once": lambda: suite(
             "duplicates", "tests/cli tests/documents tests/protocol", "-k", "duplicate or twice"
         ),
-        "crash": lambda: tests("kill -9 at 50 moments, power cuts, a lying disk", "tests/e2e/test_crash.py", "-s"),
+        "crash": lambda: suite("kill -9 at 50 moments, power cuts, a lying disk", "tests/e2e/test_crash.py", "-s"),
         "chaos": chaos,
-        "bad-input": lambda: tests("bad input", "tests/protocol/test_bad_input.py"),
-        "story": lambda: tests(
+        "bad-input": lambda: suite("bad input", "tests/protocol/test_bad_input.py"),
+        "story": lambda: suite(
             "a right is taken while its owner types, 100 rounds per channel", "tests/e2e/test_story.py", "-s"
         ),
-        "api": lambda: tests(
+        "api": lambda: suite(
             "the whole OpenAPI as each role; every route and every caller",
             "tests/api/test_schemathesis.py tests/api/test_policy_table.py",
             "-s",
         ),
+        "paths": lambda: suite(
+            "paths that lead elsewhere, on every fs route and in archives",
+            "tests/api/test_files.py tests/documents/unpacking",
+            *("-s", "-k", "paths_lead or unpacking"),
+            keep=("  ", "passed", "failed"),
+        ),
         "past": past,
+        "audit": lambda: suite(
+            "bundles that are verified elsewhere, flipped bits, a rewritten entry",
+            "tests/api/test_bundles.py tests/cli/test_auditing.py",
+            "-s",
+        ),
         "files": files,
         "worktree": worktree,
-        "security": lambda: tests("docs/security.md, line by line", "tests/api/test_security.py"),
+        "security": lambda: suite("docs/security.md, line by line", "tests/api/test_security.py"),
         "storm": storm,
         "week": week,
         "restart": restart,
-        "conformance": lambda: tests(
+        "conformance": lambda: suite(
             "Python and TypeScript agree on every vector", "tests/protocol/test_same_vectors.py", "-s"
         ),
         "fuzz": fuzz,
@@ -78,7 +89,7 @@ def main() -> int:
 def past() -> bool:
     """A workspace of thousands of operations on texts and the tree, restarts and segments between them."""
     os.environ.update({"COSCRIBE_PAST_STEPS": "4000", "COSCRIBE_PAST_POINTS": "500"})
-    return tests(
+    return suite(
         "a workspace at 500 past sequences, as a replay from zero has it",
         "tests/documents/test_workspace_past.py",
         *("-s", "-k", "replay_from_zero"),
@@ -88,9 +99,9 @@ def past() -> bool:
 def files() -> bool:
     """A workspace as files: late writes in all orders, kills, and ten minutes of people and a shell."""
     os.environ.update({"COSCRIBE_ROUNDS": "1000"})
-    late = tests("a tool and a person write at once, 1,000 rounds", "tests/working_tree/test_lost_updates.py", "-s")
+    late = suite("a tool and a person write at once, 1,000 rounds", "tests/working_tree/test_lost_updates.py", "-s")
     os.environ.update({"COSCRIBE_ROUNDS": "200"})
-    killed = tests("killed while files are written, 200 rounds", "tests/working_tree/test_killed.py", "-s")
+    killed = suite("killed while files are written, 200 rounds", "tests/working_tree/test_killed.py", "-s")
     title("a repository, ten people and a shell", "python -m tests.working_tree.story --seconds 600")
     told = subprocess.run([PYTHON, "-m", "tests.working_tree.story", "--seconds", "600"], cwd=ROOT, check=False)
     return late and killed and told.returncode == 0
@@ -100,7 +111,7 @@ def worktree() -> bool:
     """10,000 files opened, against what the disk alone takes; 5,000 moved."""
     title("10,000 files are opened", "python -m tests.working_tree.opening")
     told = subprocess.run([PYTHON, "-m", "tests.working_tree.opening"], cwd=ROOT, check=False)
-    moved = tests("a folder of 5,000 files is moved, one operation", "tests/working_tree/test_large.py", "-s")
+    moved = suite("a folder of 5,000 files is moved, one operation", "tests/working_tree/test_large.py", "-s")
     return told.returncode == 0 and moved
 
 
@@ -140,7 +151,7 @@ def storm() -> bool:
     """200 sign-ins a second, held against the claim; the time limits are the machine's as it is now."""
     os.environ["COSCRIBE_STORM_STRICT"] = "1"
     os.environ["COSCRIBE_STORM_SECONDS"] = "10"
-    return tests("a login storm while people type", "tests/e2e/test_login_storm.py", "-s")
+    return suite("a login storm while people type", "tests/e2e/test_login_storm.py", "-s")
 
 
 def week() -> bool:
@@ -152,17 +163,17 @@ def week() -> bool:
 def restart() -> bool:
     """A server is replaced while 20 people type; held against the claim where the new one has been waiting."""
     os.environ.update({"COSCRIBE_RESTART_STRICT": "1", "COSCRIBE_RESTART_ROUNDS": "5"})
-    return tests("a restart while people type", "tests/e2e/test_restart.py", "-s")
+    return suite("a restart while people type", "tests/e2e/test_restart.py", "-s")
 
 
-def tests(what: str, paths: str, *options: str) -> bool:
-    """A part of the test suite, with its own summary."""
+def suite(what: str, paths: str, *options: str, keep: tuple[str, ...] = KEPT) -> bool:
+    """A part of the test suite, with its own summary. ``keep``: words of the lines that are shown."""
     title(what, f"pytest {paths} {' '.join(options)}")
     started = time.monotonic()
     command = [PYTHON, "-m", "pytest", "-q", *paths.split(), *options, "-m", "not soak"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    kept = [line for line in result.stdout.splitlines() if any(word in line for word in KEPT)]
-    for line in kept[-40:]:
+    kept = [line for line in result.stdout.splitlines() if any(word in line for word in keep)]
+    for line in kept[-400:]:
         print(f"  {line}")
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
     return result.returncode == 0
@@ -178,7 +189,7 @@ def browser() -> bool:
     """Real browsers: stories, twenty seeds of random editing, speed, screenshots into docs/screenshots."""
     more = {"COSCRIBE_BROWSER_SEEDS": "20", "COSCRIBE_BROWSER_ROUNDS": "5", "COSCRIBE_SCREENSHOTS": "1"}
     os.environ.update(more)
-    return tests("the editor in Chromium", "tests/browser", "-s")
+    return suite("the editor in Chromium", "tests/browser", "-s")
 
 
 def bench() -> bool:
