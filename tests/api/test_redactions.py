@@ -260,3 +260,37 @@ async def test_those_who_have_it_open_go_on(tmp_path: Path, monkeypatch: pytest.
     await asyncio.to_thread(server.stop)
     assert has_it(server.folder) == []
     assert (await asyncio.to_thread(run, "verify", "--data", server.folder)).exit_code == 0
+
+
+async def test_what_others_have_is_not_touched_nor_told_of(tmp_path: Path) -> None:
+    """Whoever owns a document takes something out of that, and out of nothing else."""
+    async with open_town(tmp_path / "data") as town:
+        ben, cleo = await town.person("ben"), await town.person("cleo")
+        mine = await ben.document("Plan of mine", "one")
+        await ben.post(f"/documents/{mine}/history/names", {"version": 1, "name": "the Plan"}, 201)
+        made = {"json": {"name": "Plan of hers"}, "headers": {"Idempotency-Key": "plan-1"}}
+        hers = (await cleo.done("POST", "/workspaces", 201, **made))["documentId"]
+        await cleo.write(hers, "Plan", "two")
+        rule = {"memberKind": "everyone", "memberId": "", "pattern": "Plan", "access": "none"}
+        for path in (f"/documents/{hers}/rules", f"/projects/{hers}/rules"):
+            etag = (await cleo.ask("GET", path)).headers["ETag"]
+            await cleo.done("PUT", path, 200, json={"rules": [rule]}, headers={"If-Match": etag})
+        hers_too = await cleo.document("A Plan", "three")
+        await cleo.post(f"/documents/{hers_too}/history/names", {"version": 1, "name": "her Plan"}, 201)
+
+        shown = await ben.post(f"/documents/{mine}/redactions", {"text": "Plan", "dryRun": True})
+        done = await ben.post(f"/documents/{mine}/redactions", {"text": "Plan", "reason": "it leaked"})
+        assert (done["names"], shown["events"], done["events"]) == (2, 1, 1)
+        assert (await ben.get(f"/documents/{mine}"))["name"] == f"{FILLER * 4} of mine"
+        assert [(await cleo.get(f"/documents/{each}"))["name"] for each in (hers, hers_too)] == [
+            "Plan of hers",
+            "A Plan",
+        ]
+        for path in (f"/documents/{hers}/rules", f"/projects/{hers}/rules"):
+            assert [each["pattern"] for each in (await cleo.get(path))["rules"]] == ["Plan"]
+        names = (await cleo.get(f"/documents/{hers_too}/history/names"))["items"]
+        assert [each["name"] for each in names] == ["her Plan"]
+        assert (await cleo.done("POST", "/workspaces", 201, **made))["documentId"] == hers
+        await town.ada.post("/admin/redactions", {"text": "Plan", "reason": "it leaked"})
+        assert (await cleo.get(f"/documents/{hers_too}"))["name"] == f"A {FILLER * 4}"
+        await cleo.refused("POST", "/workspaces", "conflict", **made)  # done it is, not a second time

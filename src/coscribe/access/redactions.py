@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Connection, create_engine, insert, select, update
+from sqlalchemy import Connection, create_engine, insert, select, true, update
 from sqlalchemy.pool import StaticPool
 
 from coscribe.access.caller import Caller
@@ -140,7 +140,7 @@ async def find(
                 (workspace, search(db, workspace, order.pattern, progress), _uses(db, workspace))
                 for workspace in _chosen(db, order.workspaces)
             ]
-            return found, _events_with(db, order.pattern)
+            return found, _events_with(db, order, found)
 
     with damage_as_refusal():
         found, events = await asyncio.to_thread(job)
@@ -219,7 +219,8 @@ class Redactions:
                 self._collaboration.router.withhold(workspace_id, order.pattern)
             for each in found:
                 await self._redact(caller, order, each, done)
-            done.names = await self._database.write(lambda connection: _out_of_names(connection, order))
+            chosen = None if order.workspaces is None else [each.workspace for each in found]
+            done.names = await self._database.write(lambda connection: _out_of_names(connection, order.pattern, chosen))
             done.emptied = await self._give_back()
         before = shown(found, events)
         done.places, done.more, done.present, done.events = before.places, before.more, before.present, events
@@ -294,8 +295,7 @@ class Redactions:
         """By operations like any other, so that everybody's replica follows."""
         workspace = found.workspace
         author = Identity(caller.author or caller.kind, "Redaction", "#868e96", "owner", credential=ITSELF)
-        withheld = self._collaboration.router.withheld[workspace.workspace_id]
-        withheld.add_contents(blobs)
+        self._collaboration.router.withhold(workspace.workspace_id, pattern).add_contents(blobs)
         if workspace.root is not None:
             await self._change_tree(author, workspace, pattern, blobs)
         for file in workspace.files:
@@ -451,9 +451,18 @@ def _uses(db: sqlite3.Connection, workspace: Workspace) -> dict[str, list[str]]:
     return uses
 
 
-def _events_with(db: sqlite3.Connection, pattern: Pattern) -> int:
-    details = (json.loads(detail) for (detail,) in db.execute("SELECT detail FROM access_events WHERE detail != '{}'"))
-    return sum(any(isinstance(each, str) and pattern.search(each) for each in detail.values()) for detail in details)
+def _events_with(
+    db: sqlite3.Connection, order: Order, found: Sequence[tuple[Workspace, Found, dict[str, list[str]]]]
+) -> int:
+    """How many access events have it; of an order for some workspaces only those about them, for what happened
+    elsewhere is not for whoever may redact these."""
+    chosen = None if order.workspaces is None else {workspace.workspace_id for workspace, _, _ in found}
+    count = 0
+    for workspace_id, detail in db.execute("SELECT workspace_id, detail FROM access_events WHERE detail != '{}'"):
+        if chosen is None or workspace_id in chosen:
+            texts = (each for each in json.loads(detail).values() if isinstance(each, str))
+            count += any(map(order.pattern.search, texts))
+    return count
 
 
 def _states(tree: Tree, _: PathRights) -> dict[str, NodeState]:
@@ -524,21 +533,36 @@ def _say(
         record(connection, Event("log.redacted", made.actor, *about, origin=caller.origin, detail=detail))
 
 
-def _out_of_names(connection: Connection, order: Order) -> int:
-    """Of documents and of versions; answers that are kept for requests that come again go."""
-    count = 0
-    columns: tuple[Column[str], ...] = (workspaces.c.name, named_versions.c.name, access_requests.c.message)
-    for column in (*columns, path_rules.c.pattern, project_rules.c.pattern):
-        for name in connection.execute(select(column).distinct()).scalars().all():
-            if order.pattern.search(name):
-                other = filled(order.pattern, name)
-                count += connection.execute(update(column.table).where(column == name).values({column: other})).rowcount
+def _out_of_names(connection: Connection, pattern: Pattern, chosen: Sequence[Workspace] | None) -> int:
+    """Of documents and of versions, and out of what else is said of them; ``chosen`` None: of all there are."""
+    count, of = 0, workspaces.c
+    mine = true() if chosen is None else of.workspace_key.in_([each.key for each in chosen])
+    keys, projects = select(of.workspace_key).where(mine), select(of.project_key).where(mine)
+    for column, where in (
+        (of.name, mine),
+        (named_versions.c.name, named_versions.c.workspace_key.in_(keys)),
+        (access_requests.c.message, access_requests.c.workspace_key.in_(keys)),
+        (path_rules.c.pattern, path_rules.c.workspace_key.in_(keys)),
+        (project_rules.c.pattern, project_rules.c.project_key.in_(projects)),
+    ):
+        for name in connection.execute(select(column).where(where).distinct()).scalars().all():
+            if pattern.search(name):
+                this = update(column.table).where(where, column == name)
+                count += connection.execute(this.values({column: filled(pattern, name)})).rowcount
+    _empty_answers(connection, pattern, chosen)
+    return count
+
+
+def _empty_answers(connection: Connection, pattern: Pattern, chosen: Sequence[Workspace] | None) -> None:
+    """Of those that are kept for requests that come again only that they were given is left: nothing is done twice for
+    it. Of some workspaces those that name them, and those that name none."""
     answer = idempotent_answers.c
     for row in connection.execute(select(answer.actor, answer.key, answer.body)).all():
-        if order.pattern.search(row.body.decode(errors="replace")):
-            mine = (answer.actor == row.actor) & (answer.key == row.key)
-            connection.execute(idempotent_answers.delete().where(mine))
-    return count
+        named = chosen is None or b'"documentId"' not in row.body
+        named = named or any(each.workspace_id.encode() in row.body for each in chosen or ())
+        if named and pattern.search(row.body.decode(errors="replace")):
+            this = update(idempotent_answers).where(answer.actor == row.actor, answer.key == row.key)
+            connection.execute(this.values(status=0, body=b""))
 
 
 @contextmanager
