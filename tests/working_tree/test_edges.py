@@ -10,12 +10,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from coscribe.core.tree import Kind
+from coscribe.documents.collaboration import Planned
+from coscribe.protocol import messages
 from coscribe.working_tree.disk import Lost
 from tests.working_tree.bench import ANN, WS, Workbench, workbench
 
@@ -371,3 +375,25 @@ async def test_without_what_is_kept_beside_it_nothing_is_doubled(tmp_path: Path)
         assert sorted(await bench.paths()) == ["a", "edited", "edited (2)", "link", "picture"]
         assert {name: await bench.id(name) for name in before} == before
         assert sorted([await bench.text("edited"), await bench.text("edited (2)")]) == ["e\n", "f\n"]
+
+
+@pytest.mark.parametrize("kind", ["text", "symlink", "directory"])
+async def test_a_name_for_the_disk_leads_nowhere_else(tmp_path: Path, kind: Kind) -> None:
+    """Whoever may edit can say any. It is for what is no UTF-8; of anything else the name in the tree counts."""
+    absolute = os.fsencode(tmp_path / "out")
+    bad = [b"../../out", b"../out", absolute, b"..", b".", b".git", b"in/a", b"a\0b", b"\xff/../../../out", b"x"]
+    said = [*(b64encode(each).decode() for each in bad), "A", "AAAAA", "/w=", "/w"]
+    async with workbench(tmp_path / "root") as bench:
+        await bench.folders("in")
+        content = "nowhere" if kind == "symlink" else ""
+        edits: list[messages.TreeEdit] = [
+            messages.CreateNode(WS, f"named {number}", kind, content, {"diskName": each})
+            for number, each in enumerate([*said, b64encode(b"caf\xe9").decode()])
+        ]
+        await bench.server.collaboration.edit_tree(ANN, WS, bench.series(), lambda _tree, _rights: Planned(edits))
+        await passes(bench)
+        wanted = {f"named {number}".encode() for number in range(len(said))}
+        assert set(os.listdir(os.fsencode(bench.path))) == {b"in", b"caf\xe9", *wanted}
+        assert os.listdir(bench.path / "in") == []
+        assert {path.name for path in tmp_path.iterdir()} == {"root"}
+        assert {path.name for path in (tmp_path / "root").iterdir()} == {WS, ".coscribe"}

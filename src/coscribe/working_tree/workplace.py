@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-from coscribe.core.tree import NodeState
+from coscribe.core.tree import MAX_NAME, NodeState
 from coscribe.working_tree.disk import Disk, Names, Seen, Signature
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.record import Node, Properties, Record
@@ -60,9 +61,17 @@ class Workplace(NamedTuple):
 
 
 def disk_name(state: NodeState) -> bytes:
-    """What a node is called on the disk."""
-    raw = dict(state.properties).get("diskName")
-    return b64decode(raw) if raw else state.name.encode()
+    """What a node is called on the disk. Whoever may edit can say any ``diskName``: it counts only where it is a name
+    that is no UTF-8, so it leads nowhere, and is none that means something."""
+    said = dict(state.properties).get("diskName")
+    if not said:
+        return state.name.encode()
+    try:
+        raw = b64decode(said, validate=True)
+    except binascii.Error:
+        raw = b""
+    is_name = len(raw) <= MAX_NAME and b"/" not in raw and b"\0" not in raw
+    return raw if is_name and tree_name(raw)[1] else state.name.encode()
 
 
 def tree_name(raw: bytes) -> tuple[str, dict[str, str]]:
