@@ -11,6 +11,7 @@ import pytest
 
 from coscribe.access import quotas as stored_quotas
 from coscribe.documents.quota import Quotas
+from tests.api.test_documents import invite
 from tests.api.test_mounts import comes_true
 from tests.api.town import Person, Town, open_town
 from tests.documents.unpacking.made import squeezed, tar_of
@@ -138,6 +139,14 @@ async def test_what_programs_write_is_left_where_it_is(town: Town) -> None:
     await comes_true(lambda: (folder / "a").read_text() == "a\n")
     notice = (await told())[-1]
     assert Path(notice["kept"]).read_text() == "a" * 2_000
+    rule = {"memberKind": "user", "memberId": "", "pattern": "d", "access": "none"}
+    cleo, path = await town.person("cleo"), f"/documents/{one}/rules"
+    await invite(ben, one, cleo, "viewer")
+    etag = (await ben.ask("GET", path)).headers["ETag"]
+    rules = {"rules": [{**rule, "memberId": cleo.id}]}
+    await ben.done("PUT", path, 200, json=rules, headers={"If-Match": etag})
+    assert [each["path"] for each in (await cleo.get(f"/workspace/{one}"))["notTaken"]] == ["a"]
+    assert [each["path"] for each in await told()] == ["d", "a"]
 
 
 async def test_an_import_has_the_bounds_of_all(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import structlog
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, select, update
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
 from coscribe.access.policy import Action
-from coscribe.access.rights import authorise
+from coscribe.access.rights import Rights, authorise
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import workspaces
@@ -53,41 +54,54 @@ class Mounts:
 
     async def get(self, caller: Caller, workspace_id: str) -> Mount:
         """Errors: ``file_not_found``: also where it has no tree."""
-        await self._database.read(lambda connection: _workspace(connection, caller, Action.SEE_DOCUMENT, workspace_id))
-        return self._shown(workspace_id)
+        job = partial(_workspace, caller=caller, action=Action.SEE_DOCUMENT, workspace_id=workspace_id)
+        return self._shown(workspace_id, await self._database.read(job))
 
     async def mount(self, caller: Caller, workspace_id: str) -> Mount:
         """Errors: those of `WorkingTrees.open`."""
-        await self._set(caller, workspace_id, mounted=True)
+        rights = await self._set(caller, workspace_id, mounted=True)
         await self._trees.open(workspace_id)
-        return self._shown(workspace_id)
+        return self._shown(workspace_id, rights)
 
     async def unmount(self, caller: Caller, workspace_id: str) -> Mount:
         """The files stay where they are; when it is started again, what was written to them meanwhile is taken in."""
-        await self._set(caller, workspace_id, mounted=False)
+        rights = await self._set(caller, workspace_id, mounted=False)
         await self._trees.close(workspace_id)
-        return self._shown(workspace_id)
+        return self._shown(workspace_id, rights)
 
-    async def _set(self, caller: Caller, workspace_id: str, *, mounted: bool) -> None:
-        def job(connection: Connection) -> None:
-            key = _workspace(connection, caller, Action.MOUNT_WORKSPACE, workspace_id)
-            connection.execute(update(workspaces).where(workspaces.c.workspace_key == key).values(mounted=mounted))
+    async def _set(self, caller: Caller, workspace_id: str, *, mounted: bool) -> Rights:
+        def job(connection: Connection) -> Rights:
+            rights = _workspace(connection, caller, Action.MOUNT_WORKSPACE, workspace_id)
+            this = workspaces.c.workspace_key == rights.document.key
+            connection.execute(update(workspaces).where(this).values(mounted=mounted))
             what = "workspace.started" if mounted else "workspace.stopped"
             record(connection, by(caller, what, workspace_id=workspace_id))
+            return rights
 
-        await self._database.write(job)
+        return await self._database.write(job)
 
-    def _shown(self, workspace_id: str) -> Mount:
+    def _shown(self, workspace_id: str, rights: Rights) -> Mount:
         path = str(self._trees.path(workspace_id))
         if not self._trees.is_open(workspace_id):
             return Mount("stopped", path, None)
-        return Mount("active", path, self._trees.mounted(workspace_id))
+        mounted = self._trees.mounted(workspace_id)
+        notices = [notice for notice in mounted.notices if _may_know(rights, notice.path)]
+        return Mount("active", path, mounted._replace(notices=notices))
 
 
-def _workspace(connection: Connection, caller: Caller, action: Action, workspace_id: str) -> int:
-    """The key. Errors: ``file_not_found``: there is none, or it is a document."""
-    key = authorise(connection, caller, action, workspace_id).document.key
-    kind = connection.execute(select(workspaces.c.kind).where(workspaces.c.workspace_key == key)).scalar()
-    if kind != "workspace":
+def _workspace(connection: Connection, caller: Caller, action: Action, workspace_id: str) -> Rights:
+    """Errors: ``file_not_found``: there is none, or it is a document."""
+    rights = authorise(connection, caller, action, workspace_id)
+    this = workspaces.c.workspace_key == rights.document.key
+    if connection.execute(select(workspaces.c.kind).where(this)).scalar() != "workspace":
         raise CoscribeError(Code.FILE_NOT_FOUND, f"there is no workspace {workspace_id!r}", file_id=workspace_id)
-    return key
+    return rights
+
+
+def _may_know(rights: Rights, path: str) -> bool:
+    """Whether somebody may be told of a path on the disk; "": it is about all of it. Who has no role and was let in is
+    an administrator, who has to know what is the matter."""
+    if not path or rights.role is None:
+        return True
+    tree = rights.in_tree()
+    return tree is not None and tree.on(path) is not None
