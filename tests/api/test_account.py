@@ -170,7 +170,12 @@ async def test_where_somebody_was_in_a_file_is_exported_and_goes_with_the_accoun
     await town.coscribe.collaboration.keep_cursors()
     kept = (await ben.get("/account/export"))["lastCursors"]
     assert [(one["file_id"], one["anchor"], one["head"]) for one in kept] == [(file_id, 1, 2) for file_id in files]
+    socket = Socket(town)
+    await socket.hello(ben.access_token)
+    await socket.join(files[1])
+    socket.say(type="setPresence", fileId=files[1], documentVersion=1, cursor={"anchor": 2, "head": 2})
     await ben.post("/account/delete", {"currentPassword": PASSWORD}, 204)
+    await town.coscribe.collaboration.keep_cursors()  # what waited to be written does not come back
     await cem.post(f"/documents/{files[0]}/trash")
     await cem.done("DELETE", f"/documents/{files[0]}", 204)
     await town.coscribe.people.services.documents.purge()

@@ -262,7 +262,7 @@ class CursorRepo(Protocol):
     async def keep_cursors(self, cursors: Sequence[LastCursor], *, per_person: int, per_file: int) -> None:
         """Stores cursors, each in the place of the one before of that author in that file, in one transaction. Of these
         authors, and of these files, those that moved longest ago are forgotten beyond so many. A file that is not there
-        any more is passed over."""
+        any more, and an author whose account is gone, are passed over."""
         ...
 
     async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:

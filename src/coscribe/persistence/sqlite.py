@@ -167,6 +167,7 @@ _CURSOR_COLUMNS = ", ".join(LastCursor._fields)
 _PUT_CURSOR = (
     f"INSERT INTO last_cursors ({_CURSOR_COLUMNS}) SELECT :{_CURSOR_COLUMNS.replace(', ', ', :')}"
     " WHERE EXISTS (SELECT 1 FROM files WHERE files.file_key = :file_key)"
+    " AND NOT EXISTS (SELECT 1 FROM authors WHERE authors.author_ref = :author_ref AND authors.user_id IS NULL)"
     " ON CONFLICT (author_ref, file_key) DO UPDATE SET version = excluded.version, anchor = excluded.anchor,"
     " head = excluded.head, moved_at = excluded.moved_at"
 )
