@@ -88,6 +88,12 @@ def refused(server: GitServer, folder: Path, name: str = "one/.git", **more: obj
     return error.value.detail
 
 
+def test_the_folder_may_be_relative(served: GitServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is by default, where a server is started in the folder of its data."""
+    monkeypatch.chdir(folder.parent)
+    assert "src/a.py" in {new.path for new in cloned(served, Path(folder.name))}
+
+
 def test_what_is_in_the_objects_comes_out_bit_for_bit(served: GitServer, folder: Path) -> None:
     found = {new.path: new for new in cloned(served, folder)}
     assert found["src/a.py"].content == b"print(1)\r\n"

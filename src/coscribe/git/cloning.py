@@ -70,6 +70,7 @@ def clone(
     remote = policy(url) if not keep.exists() else None
     if remote is not None and remote.protocol == "ssh" and not (secret.key and secret.known_hosts):
         raise CoscribeError(Code.REMOTE_REFUSED, f"{remote.host} by ssh needs a key, and its own key to be known")
+    folder, keep = folder.absolute(), keep.absolute()  # git is started in another folder than we are
     place = Path(tempfile.mkdtemp(prefix="clone-", dir=folder))
     try:
         git = _Git(place, keep, _environment(place, remote, secret), stop, clone_bounds)
