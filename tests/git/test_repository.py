@@ -247,6 +247,14 @@ def test_what_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
     drop_secrets(tmp_path / "nothing was done yet")
 
 
+async def test_a_secret_that_cannot_be_written_whole_is_not_left(bench: Bench) -> None:
+    await bench.repository.open()
+    remote = Remote("ssh://git@git.example.org/a", "ssh", "git.example.org", address="198.51.100.7")
+    with pytest.raises(UnicodeEncodeError):
+        await bench.repository.fetch("origin", remote, Secret(key="secret", known_hosts="\ud800"))
+    assert [path for name in (KEY, KNOWN_HOSTS) for path in bench.folder.parent.rglob(name)] == []
+
+
 def make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder

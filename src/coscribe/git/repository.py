@@ -487,14 +487,12 @@ class Repository:
         settings = {**remote.settings, f"remote.{name}.url": remote.url, f"protocol.{remote.protocol}.allow": "always"}
         more = {}
         handed: list[int] = []
-        files: list[Path] = []
+        key, known_hosts = self._private / KEY, self._private / KNOWN_HOSTS
         try:
             if remote.protocol == "ssh":
-                files = [
-                    write_secret(self._private / KEY, secret.key),
-                    write_secret(self._private / KNOWN_HOSTS, secret.known_hosts),
-                ]
-                more["GIT_SSH_COMMAND"] = ssh_command(remote, *files)
+                write_secret(key, secret.key)
+                write_secret(known_hosts, secret.known_hosts)
+                more["GIT_SSH_COMMAND"] = ssh_command(remote, key, known_hosts)
             elif secret.token:
                 settings["credential.username"] = secret.user or "git"
                 handed = [_piped(secret.token)]
@@ -503,7 +501,7 @@ class Repository:
         finally:
             for each in handed:
                 os.close(each)
-            for file in files:
+            for file in (key, known_hosts):
                 file.unlink(missing_ok=True)
 
     def _asking(self) -> Path:
