@@ -11,10 +11,12 @@ import pytest
 
 from coscribe.access.policy import PathRule
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.core.tree import Tree
 from coscribe.documents import past_tree, workspace_past
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Planned
 from coscribe.documents.file_system import FileSystem
+from coscribe.documents.past_tree import PastTree
 from coscribe.documents.ports import Identity
 from coscribe.documents.workspace_past import WorkspacePast
 from coscribe.persistence.blobs import MemoryBlobs
@@ -217,4 +219,24 @@ async def test_what_is_not_there_yet_is_refused() -> None:
         with pytest.raises(CoscribeError) as refused:
             await world.past.moment(ANN, ROOT, sequence)
         assert refused.value.code is Code.BASE_VERSION_FUTURE
+    await world.server.stop()
+
+
+async def test_a_tree_that_was_worked_out_before_a_redaction_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(MemoryStorage(), Random(1), segments=False)
+    await world.begin()
+    await world.make()
+    tree, key = PastTree.tree, (await world.server.collaboration.present(ANN, ROOT, with_nodes=False)).workspace_key
+
+    async def redacted_meanwhile(reader: PastTree, now: Tree, sequence: int) -> Tree:
+        found = await tree(reader, now, sequence)
+        world.past.forget(key)
+        return found
+
+    monkeypatch.setattr(PastTree, "tree", redacted_meanwhile)
+    before = await world.past.moment(ANN, ROOT, 0)
+    assert (await world.past.moment(ANN, ROOT, 0)).tree is not before.tree
+    monkeypatch.undo()
+    after = await world.past.moment(ANN, ROOT, 0)
+    assert (await world.past.moment(ANN, ROOT, 0)).tree is after.tree
     await world.server.stop()

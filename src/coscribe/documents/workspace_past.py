@@ -99,9 +99,11 @@ class WorkspacePast:
         self._snapshots = snapshots
         self._blobs = blobs
         self._trees: OrderedDict[tuple[int, str, int], Tree] = OrderedDict()
+        self._forgotten = 0
 
     def forget(self, workspace_key: int) -> None:
         """The past of a workspace is another one now: it was redacted."""
+        self._forgotten += 1
         for moment in [each for each in self._trees if each[0] == workspace_key]:
             del self._trees[moment]
 
@@ -261,7 +263,10 @@ class WorkspacePast:
         return tree
 
     async def _worked_out(self, present: Present, wanted: int) -> Tree:
+        forgotten = self._forgotten
         tree = await self.reader(present).tree(await asyncio.to_thread(_tree_of, present), wanted)
+        if forgotten != self._forgotten:
+            return tree  # it may have been read before that
         self._trees[present.workspace_key, present.incarnation, wanted] = tree
         while len(self._trees) > MAX_TREES or (
             len(self._trees) > 1 and sum(len(each) for each in self._trees.values()) > MAX_NODES
