@@ -12,6 +12,7 @@ from coscribe.cli.common import fail
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.bundle_audit import digests_of
 from coscribe.documents.proofs import AuditCheckpoint, parted, read_checkpoint
+from coscribe.protocol.codec import check_file_id
 
 BUNDLE = b'{"type":"head"'
 """How a bundle begins."""
@@ -85,8 +86,14 @@ class Holding(NamedTuple):
 
 def keep_newer(folder: Path, document: dict[str, Any], said: Iterable[dict[str, Any]]) -> Holding:
     """Keeps what is newer than what a folder has. ``said``: what the server says now, the newest first; it is read as
-    far as what is kept. Nothing is written where it does not fit that. Ends with advice where a file is damaged."""
-    path = folder / f"{document['documentId']}.checkpoints"
+    far as what is kept. Nothing is written where it does not fit that. Ends with advice where a file is damaged, and
+    where what the server calls a document would lead out of the folder."""
+    document_id = document["documentId"]
+    try:
+        check_file_id(document_id)
+    except CoscribeError:
+        fail(f"{document_id!r} is no id of a document", "Find out what answers there: nothing of it was kept.", code=1)
+    path = folder / f"{document_id}.checkpoints"
     before = [kept.checkpoint for kept in read_kept([path]).checkpoints] if path.exists() else []
     read: list[AuditCheckpoint] = []
     for one in said:
@@ -98,7 +105,7 @@ def keep_newer(folder: Path, document: dict[str, Any], said: Iterable[dict[str, 
     if newer:
         _replace(path, msgspec.json.encode({"items": [*newer, *before]}))
     count = len(newer) + len(before)
-    return Holding(document["documentId"], document["name"], count, len(newer), str(path) if count else "", trouble)
+    return Holding(document_id, document["name"], count, len(newer), str(path) if count else "", trouble)
 
 
 def _replace(path: Path, content: bytes) -> None:
