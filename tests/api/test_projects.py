@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from coscribe.app import Coscribe
 from coscribe.config import Settings
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem
-from coscribe.git.remotes import fingerprint
+from coscribe.git.remotes import AddressPolicy, fingerprint
 from tests.api.sockets import Socket
 from tests.api.test_workspaces import fs
 from tests.api.town import BASE, CHEAP, SECRET, KeepingMailer, Person, Town, open_town
@@ -252,6 +253,29 @@ async def listed_role(who: Person, project_id: str) -> str:
     assert one == (await who.get(f"/projects/{project_id}"))["workspace"]
     assert one == (await who.get("/projects"))["items"][0]["workspace"]
     return str(one["role"])
+
+
+async def test_nobody_waits_for_machines_that_do_not_answer(tmp_path: Path) -> None:
+    """Whoever names their addresses waits; all else that is done in threads goes on."""
+    answers = Event()
+
+    def slow(_host: str, _port: int) -> list[str]:
+        answers.wait(60)
+        return []
+
+    async with open_town(tmp_path / "data", remotes=AddressPolicy(resolve=slow)) as town:
+        ben = await town.person("ben")
+        body = {"name": "One", "address": "git@git.example.org:one", "key": "a key", "hostFingerprint": "SHA256:x"}
+        asked = [asyncio.create_task(ben.ask("POST", "/projects", json=body)) for _ in range(40)]
+        try:
+            await asyncio.sleep(0)
+            for _ in range(5):
+                await ben.get("/account")
+            async with asyncio.timeout(30):
+                await asyncio.gather(*(asyncio.to_thread(int) for _ in range(40)))
+        finally:
+            answers.set()
+        assert {answer.json()["code"] for answer in await asyncio.gather(*asked)} == {"remote_refused"}
 
 
 async def test_a_workspace_narrows_and_never_widens(town: Town) -> None:

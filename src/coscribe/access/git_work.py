@@ -17,10 +17,11 @@ and push are about all of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -47,6 +48,8 @@ from coscribe.working_tree.engine import DISK
 from coscribe.working_tree.trees import WorkingTrees
 from coscribe.working_tree.working_tree import BROUGHT
 
+_T = TypeVar("_T")
+
 Uncommitted = Literal["refuse", "carry", "commit"]
 
 MAX_WAITING = 8
@@ -54,6 +57,9 @@ MAX_WAITING = 8
 
 MAX_AT_ONCE = 4
 """Workspaces in which git works at the same time; others wait."""
+
+MAX_ASKED = 4
+"""Other machines that are asked at the same time who they are; whoever wants to ask more waits."""
 
 MAX_CO_AUTHORS = 100
 """Named in a commit; those who wrote first."""
@@ -121,6 +127,7 @@ class GitWork:
         self._turns: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._asking = ThreadPoolExecutor(MAX_ASKED, "asking")
 
     async def start(self) -> None:
         """Removes what the end of the server before has left behind. Raises OSError."""
@@ -375,9 +382,14 @@ class GitWork:
         """Errors: ``remote_refused``."""
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
-                return await asyncio.to_thread(self._judge, url)
+                return await self._asked(lambda: self._judge(url))
         except TimeoutError:
             raise CoscribeError(Code.REMOTE_REFUSED, "nobody says where that is: try again later") from None
+
+    async def _asked(self, question: Callable[[], _T]) -> _T:
+        """In threads of their own: another machine takes as long as it likes to answer, and what else is done in
+        threads, for everybody, is not to wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._asking, question)
 
     async def known(self, caller: Caller, url: str, given: Secret, fingerprint: str) -> Secret:
         """With what somebody is let in at an address: what they give, or what is stored. A key that is given by one who
@@ -392,7 +404,8 @@ class GitWork:
             raise CoscribeError(Code.REMOTE_REFUSED, f"{remote.host} by ssh needs a key: give one")
         known_hosts = given.known_hosts or stored.known_hosts
         if fingerprint or not known_hosts:
-            known_hosts = await asyncio.to_thread(pinned_by, await self._judged(url), fingerprint)
+            at = await self._judged(url)
+            known_hosts = await self._asked(lambda: pinned_by(at, fingerprint))
         secret = Secret(key=key, known_hosts=known_hosts)
         if secret != stored and caller.kind == "session":
             await self.people.keep(caller, remote.host, "ssh", secret)
