@@ -294,3 +294,13 @@ async def test_what_others_have_is_not_touched_nor_told_of(tmp_path: Path) -> No
         await town.ada.post("/admin/redactions", {"text": "Plan", "reason": "it leaked"})
         assert (await cleo.get(f"/documents/{hers_too}"))["name"] == f"A {FILLER * 4}"
         await cleo.refused("POST", "/workspaces", "conflict", **made)  # done it is, not a second time
+
+
+async def test_an_owner_has_so_many_in_a_while(tmp_path: Path) -> None:
+    """Each goes through a whole log and writes the database anew, for which everybody waits."""
+    async with open_town(tmp_path / "data", rate_factor=0.1) as town:
+        ben = await town.person("ben")
+        path = f"/documents/{await ben.document('Plan')}/redactions"
+        for _ in range(2):
+            await ben.post(path, {**ORDER, "dryRun": True})
+        await ben.refused("POST", path, "too_many_requests", json=ORDER)

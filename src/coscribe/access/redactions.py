@@ -203,7 +203,8 @@ class Redactions:
 
     async def look(self, order: Order) -> Redacted:
         """Where it is; nothing changes. Errors: ``file_not_found``, ``file_damaged``, ``storage_unavailable``."""
-        return shown(*await find(self._path, self._blobs.store, order))
+        async with self._working:
+            return shown(*await find(self._path, self._blobs.store, order))
 
     async def redact(self, caller: Caller, order: Order) -> Redacted:
         """Takes it out of all that there is, and of what comes. Whether the caller may has been asked.

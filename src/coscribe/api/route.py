@@ -74,6 +74,7 @@ RATES: dict[Action, Rate] = {
     Action.EXPORT_DOCUMENTS: Rate(10, 1 / 60),
     Action.ASK_ACCESS: Rate(20, 1 / 60),
     Action.AUDIT_DOCUMENT: Rate(60, 1 / 10),
+    Action.REDACT_DOCUMENT: Rate(20, 1 / 60),
 }
 """Budgets of their own. Signing in is bounded by what can be hashed, and failures by `LoginGuard`."""
 
