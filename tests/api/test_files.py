@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from coscribe.api import files as api
+from coscribe.documents.ports import BlobDraft
 from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.patience import patient_http
 from tests.api.test_workspaces import JSON, fs, paths
@@ -123,6 +124,36 @@ async def test_a_large_file_goes_through_the_disk(town: Town, monkeypatch: pytes
     assert stat["kind"] == "text"
     folder = town.coscribe.settings.blobs
     assert [path.name for path in folder.rglob("*") if path.is_file()] == [sha256(piece * 100).hexdigest()]
+
+
+async def test_nobody_fills_the_disk_for_a_workspace_that_they_do_not_see(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "AT_HAND", 1_000)
+    ann, vic = await town.person("ann"), await town.person("vic")
+    workspace_id = await ann.workspace()
+    blobs = town.coscribe.people.services.files.blobs
+    draft, drafts = blobs.draft, list[int]()
+
+    def counted() -> AbstractAsyncContextManager[BlobDraft]:
+        drafts.append(1)
+        return draft()
+
+    monkeypatch.setattr(blobs, "draft", counted)
+    content = b"\0" * 10_000
+    assert (await put(vic, workspace_id, "a", content)).json()["code"] == "file_not_found"
+    assert drafts == []
+    key = {**NEW, "Idempotency-Key": "a-1"}
+    await ann.post(f"/documents/{workspace_id}/invitations", {"who": "vic", "role": "editor"}, 201)
+    (invitation,) = (await vic.get("/invitations"))["items"]
+    await vic.post(f"/invitations/{invitation['invitationId']}/accept")
+    write = {"params": {"path": "a"}, "content": content, "headers": key}
+    first = await vic.done("PUT", fs(workspace_id, "write"), 200, **write)
+    await ann.done("DELETE", f"/documents/{workspace_id}/members/{vic.id}", 200)
+    again = await vic.done("PUT", fs(workspace_id, "write"), 200, **write)
+    assert again["operation"] == first["operation"]
+    assert (await put(vic, workspace_id, "b", content)).json()["code"] == "file_not_found"
+    assert len(drafts) == 2
 
 
 async def test_there_is_a_bound(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Annotated, Any, Literal
@@ -147,7 +147,17 @@ async def write_file(
         raise CoscribeError(Code.PRECONDITION_REQUIRED, "send If-Match with the ETag that you read, or If-None-Match")
     base = None if if_none_match is not None else _base(if_match or "")
     series = series_of(caller, workspace_id, idempotency_key)
-    async with _body_of(request, services.files) as content:
+
+    async def may_send() -> None:
+        """Nobody fills the disk with what is for a workspace that they do not see; who has lost that since is told what
+        became of their request. Errors: ``file_not_found``."""
+        try:
+            await services.documents.check(caller, Action.READ_CONTENT, workspace_id)
+        except CoscribeError:
+            if await services.collaboration.committed(caller.identity, workspace_id, f"{series}:1") is None:
+                raise
+
+    async with _body_of(request, services.files, may_send) as content:
         written = await services.files.write_bytes(
             caller.identity, workspace_id, path, content, series, base=base, properties={"mode": mode} if mode else {}
         )
@@ -268,8 +278,10 @@ def _sent(found: Readable, *, is_past: bool = False) -> Response:
 
 
 @asynccontextmanager
-async def _body_of(request: Request, files: FileSystem) -> AsyncIterator[bytes | BlobDraft]:
-    """What is sent; on the disk, if it is more than a little."""
+async def _body_of(
+    request: Request, files: FileSystem, may_send: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes | BlobDraft]:
+    """What is sent; on the disk, if it is more than a little. ``may_send`` raises where that is not for them."""
     stream = request.stream()
     held = b""
     async for piece in stream:
@@ -279,6 +291,7 @@ async def _body_of(request: Request, files: FileSystem) -> AsyncIterator[bytes |
     else:
         yield held
         return
+    await may_send()
     async with files.blobs.draft() as draft:
         await draft.write(held)
         async for piece in stream:
