@@ -169,6 +169,26 @@ async def test_rules_about_paths_hold_for_commits(town: Town) -> None:
     await ben.refused("GET", f"/workspace/{work.id}/git/log", "permission_denied")
 
 
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("commit", {"message": "Late"}), ("switch", {"branch": "main"}), ("push", {}), ("merge/abort", {})],
+)
+async def test_what_may_be_done_when_it_is_their_turn(town: Town, verb: str, body: dict[str, str]) -> None:
+    ann, ben = await town.person("ann"), await town.person("ben")
+    work = await begun(ann, plan="a plan\n")
+    await work.invite(ben)
+    git, turn = town.coscribe.people.services.git, asyncio.Lock()
+    git._turns[work.id] = turn
+    await turn.acquire()
+    asked = asyncio.create_task(ben.ask("POST", f"/workspace/{work.id}/git/{verb}", json=body))
+    async with asyncio.timeout(30):
+        while not git._waiting.get(work.id):  # noqa: ASYNC110  (nobody tells)
+            await asyncio.sleep(0.01)
+    await ann.done("PUT", f"/documents/{work.id}/members/{ben.id}", 200, json={"role": "viewer"})
+    turn.release()
+    assert (await asked).json()["code"] == "permission_denied"
+
+
 async def test_switching_while_somebody_types(town: Town) -> None:
     ann = await town.person("ann")
     work = await begun(ann, plan="one\ntwo\nthree\n", typed="", same="same\n")

@@ -169,7 +169,7 @@ class GitWork:
         async with self._repository(workspace_id) as repository:
             return await repository.sides(path.encode())
 
-    # ---- changes
+    # ---- changes. What may be done is asked again when it is their turn: that may take minutes.
 
     async def init(self, caller: Caller, workspace_id: str, remote: str, url: str) -> State:
         """Makes a repository, unless there is one, and gives a remote its address."""
@@ -183,8 +183,9 @@ class GitWork:
 
     async def commit(self, caller: Caller, workspace_id: str, what: Written) -> Committed:
         """Errors: ``conflict``: nothing has changed; ``merge_unfinished``: conflicts are left."""
-        rights = await self._rights(caller, Action.USE_GIT, workspace_id)
+        await self._rights(caller, Action.USE_GIT, workspace_id)
         async with self._at_rest(caller, workspace_id) as (repository, sequence):
+            rights = await self._rights(caller, Action.USE_GIT, workspace_id)
             committed = await self._commit(caller, workspace_id, rights, repository, sequence, what)
         self._note(caller, workspace_id, "committed", commit=committed.commit_id)
         return committed
@@ -198,8 +199,9 @@ class GitWork:
         self, caller: Caller, workspace_id: str, name: str, uncommitted: Uncommitted, what: Written
     ) -> State:
         """Errors: ``uncommitted_changes``, ``merge_unfinished``, ``not_found``."""
-        rights = await self._whole(caller, Action.USE_GIT, workspace_id)
+        await self._whole(caller, Action.USE_GIT, workspace_id)
         async with self._at_rest(caller, workspace_id, brings=True) as (repository, sequence):
+            rights = await self._whole(caller, Action.USE_GIT, workspace_id)
             await self._make_ready(caller, workspace_id, rights, repository, sequence, uncommitted, what)
             await repository.switch(name, await self.people.person(caller))
             state = await repository.state()
@@ -227,10 +229,11 @@ class GitWork:
         """Fetches, and merges the branch that is followed. People go on typing while it talks to the other server.
 
         Errors: as `fetch`, ``uncommitted_changes``, ``merge_unfinished``, ``conflict``: not forward only."""
-        rights = await self._whole(caller, Action.USE_GIT, workspace_id)
+        await self._whole(caller, Action.USE_GIT, workspace_id)
         async with self._repository(workspace_id) as repository:
             name = await self._fetch(caller, repository, remote, given)
         async with self._at_rest(caller, workspace_id, brings=True) as (repository, sequence):
+            rights = await self._whole(caller, Action.USE_GIT, workspace_id)
             await self._make_ready(caller, workspace_id, rights, repository, sequence, uncommitted, what)
             state = await repository.state()
             author = await self.people.person(caller)
@@ -246,6 +249,7 @@ class GitWork:
         history. Errors: ``conflict``: there is none."""
         await self._whole(caller, Action.USE_GIT, workspace_id)
         async with self._at_rest(caller, workspace_id, brings=True) as (repository, _):
+            await self._whole(caller, Action.USE_GIT, workspace_id)
             if not (await repository.state()).is_merging:
                 raise CoscribeError(Code.CONFLICT, "there is no merge to abort")
             await repository.abort()
@@ -255,6 +259,7 @@ class GitWork:
         """Errors: ``push_rejected``, ``remote_refused``, ``not_found``."""
         await self._whole(caller, Action.USE_GIT, workspace_id)
         async with self._repository(workspace_id) as repository:
+            await self._whole(caller, Action.USE_GIT, workspace_id)
             state = await repository.state()
             name, at, secret = await self._reached(caller, repository, state, remote, given)
             ours = branch or state.branch
