@@ -170,3 +170,17 @@ async def test_an_import_has_the_bounds_of_all(tmp_path: Path) -> None:
         failed = await imported([f"{number}" for number in range(21)])
         assert (failed["state"], failed["code"]) == ("failed", "quota_exceeded")
         assert "of 20" in failed["detail"]
+
+
+@pytest.mark.parametrize("first", ["delete", "rename"])
+async def test_where_there_is_too_much_already_files_can_be_moved_and_deleted(town: Town, first: str) -> None:
+    """Also where nobody has counted them yet."""
+    ben = await town.person("ben")
+    one = await project(ben, a="a", b="b", c="c")
+    fs = f"/workspace/{one}/fs"
+    await ben.post(f"{fs}/mkdir", {"path": "folder"})
+    await grant(town, one, files=2)
+    body = {"path": "a"} if first == "delete" else {"source": "a", "target": "folder/a"}
+    await ben.post(f"{fs}/{first}", body)
+    await ben.post(f"{fs}/delete", {"path": "b"})
+    await ben.refused("PUT", f"{fs}/write", "quota_exceeded", content=b"e", **new("e"))

@@ -297,6 +297,8 @@ class WorkspaceSession:
         self._committer.admit(1)
         state = opened.state
         blobs = self._named_blobs(state.tree, operations, brought, sees, evidence)
+        if self._live is None and self.room is not None and self.room.most_files is not None:
+            self._live = state.tree.count_live()
         effect = state.tree.apply(operations)
         try:
             may(state.tree, effect)
@@ -478,15 +480,15 @@ class WorkspaceSession:
     def _files_behind(self, tree: Tree, effect: Effect, operation_id: str) -> int | None:
         """How many files and folders there are with an effect that is in the tree, not in the trash; None: nobody needs
         to know. Errors: ``quota_exceeded``."""
-        if self.room is None or self.room.most_files is None:
-            return None
         known = self._live
+        if known is None or self.room is None or self.room.most_files is None:
+            return None
         moved = [change for change in effect.changes if change.before is None or _hangs(change)]
-        if known is not None and all(change.before is None for change in moved):
+        if all(change.before is None for change in moved):
             after = known + sum(tree.is_live(change.file_id) for change in moved)
         else:
             after = tree.count_live()
-        self.room.check_files(after - len(moved) if known is None else known, after, operation_id)
+        self.room.check_files(known, after, operation_id)
         return after
 
     def _count(self, grown: int) -> None:
