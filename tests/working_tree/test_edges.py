@@ -12,13 +12,16 @@ import subprocess
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from coscribe.core.errors import CoscribeError
 from coscribe.core.tree import Kind
 from coscribe.documents.collaboration import Planned
+from coscribe.documents.ports import StorageError
 from coscribe.protocol import messages
 from coscribe.working_tree.disk import Lost
 from tests.working_tree.bench import ANN, WS, Workbench, workbench
@@ -397,3 +400,24 @@ async def test_a_name_for_the_disk_leads_nowhere_else(tmp_path: Path, kind: Kind
         assert os.listdir(bench.path / "in") == []
         assert {path.name for path in tmp_path.iterdir()} == {"root"}
         assert {path.name for path in (tmp_path / "root").iterdir()} == {WS, ".coscribe"}
+
+
+async def test_storage_that_fails_for_a_moment_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what programs write from then on would be taken in by nobody."""
+    async with workbench(tmp_path) as bench:
+        await bench.write("a.txt", "one\n")
+        await bench.settle()
+        await bench.type("a.txt", "one", "two")
+
+        async def failing(*_: object, **__: object) -> NoReturn:
+            raise StorageError("the disk does not answer")
+
+        for name in ("read", "read_versions", "latest", "locate"):
+            with monkeypatch.context() as broken:
+                broken.setattr(bench.storage, name, failing)
+                (bench.path / "a.txt").write_text(f"{name}\n")
+                bench.ahead += 1.0
+                with suppress(CoscribeError):
+                    await bench.tree.pass_()
+        await bench.settle()
+        await bench.same()

@@ -752,7 +752,7 @@ class Collaboration:
         codec.check_file_id(message.file_id)
         if message.user_id != identity.user_id:
             raise CoscribeError(Code.USER_MISMATCH, f"you are {identity.user_id!r}")
-        with _storage_as_refusal():
+        with storage_as_refusal():
             is_counted = False
             while True:
                 try:
@@ -831,7 +831,7 @@ class Collaboration:
         self, identity: Identity, workspace_id: str, at: Callable[[WorkspaceSession, Tree, PathRights], _T]
     ) -> Looked[_T]:
         codec.check_file_id(workspace_id)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             while True:
                 generation = self.generation
                 session, rights = await self._admitted_to_tree(identity, workspace_id)
@@ -858,7 +858,7 @@ class Collaboration:
         Errors: ``invalid_file_id``, ``file_not_found``, ``not_a_text``, ``file_damaged``; ``storage_unavailable``.
         """
         codec.check_file_id(file_id)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             while True:
                 generation = self.generation
                 if identity is not None and await self._role(identity, file_id) is None:
@@ -883,7 +883,7 @@ class Collaboration:
         ``too_many_requests``.
         """
         codec.check_file_id(workspace_id)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             while True:
                 generation = self.generation
                 session, rights = await self._admitted_to_tree(identity, workspace_id)
@@ -974,7 +974,7 @@ class Collaboration:
         """
         codec.check_file_id(workspace_id)
         codec.check_operation_id(f"{series}:1")
-        with _storage_as_refusal():
+        with storage_as_refusal():
             is_counted = False
             while True:
                 place = await self.committed(identity, workspace_id, f"{series}:1")
@@ -1084,7 +1084,7 @@ class Collaboration:
             return file_id in tree and may_read(rights)(tree, file_id)
 
         sees = (await self.look(identity, workspace_id, may)).seen
-        with _storage_as_refusal():
+        with storage_as_refusal():
             session = await self.router.session(workspace_id)
             uses = await self._op_log.blobs(session.workspace.key, [digest])
         blob = next((use.blob for use in uses if sees and use.file_id == file_id), None)
@@ -1098,7 +1098,7 @@ class Collaboration:
         Errors: ``invalid_file_id``, ``file_not_found``, ``file_damaged``, ``storage_unavailable``.
         """
         codec.check_file_id(file_id)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             _, _, session, file = await self._admitted(identity, file_id)
             generation, state, workspace = self.generation, file.state, session.workspace
             at = Durable(
@@ -1118,7 +1118,7 @@ class Collaboration:
     async def restore(self, identity: Identity, file_id: str, version: int, operation_id: str) -> Place | None:
         """Makes the text of a version of the present text, as one operation; None: it is that text. What others write
         at the same time stays. With an id that was committed before, its place. Errors: those of `replace_text`."""
-        with _storage_as_refusal():
+        with storage_as_refusal():
             place = await self.committed(identity, file_id, operation_id)
         if place is not None:
             return place
@@ -1134,7 +1134,7 @@ class Collaboration:
         ``base_version_too_old``: it lies too far back; ``history_pruned``: it was deleted.
         """
         codec.check_file_id(file_id)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             _, _, session, file = await self._admitted(identity, file_id)
             generation, state = self.generation, file.state
             now = TextAt(str(state.content), state.version, state.last_sequence)
@@ -1184,7 +1184,7 @@ class Collaboration:
         codec.check_file_id(file_id)
         codec.check_operation_id(operation_id)
         new_text = self.take_in(new_text)
-        with _storage_as_refusal():
+        with storage_as_refusal():
             place = await self.committed(identity, file_id, operation_id)
             if place is not None:
                 return place
@@ -1202,7 +1202,7 @@ class Collaboration:
             if error.code is not Code.OPERATION_ID_REUSED:
                 raise
             # The same request at the same moment, and the two have found different differences.
-            with _storage_as_refusal():
+            with storage_as_refusal():
                 place = await self.committed(identity, file_id, operation_id)
             if place is None:
                 raise
@@ -1384,7 +1384,7 @@ def _settled(session: WorkspaceSession) -> asyncio.Future[bool]:
 
 
 @contextmanager
-def _storage_as_refusal() -> Iterator[None]:
+def storage_as_refusal() -> Iterator[None]:
     """Turns a failure of storage into the error that a caller is told."""
     try:
         yield

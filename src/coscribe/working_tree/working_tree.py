@@ -19,6 +19,7 @@ import structlog
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NodeState
+from coscribe.documents.collaboration import storage_as_refusal
 from coscribe.metrics import metrics
 from coscribe.working_tree.alarm import Alarm
 from coscribe.working_tree.disk import Disk, Lost, Names, Signature
@@ -96,7 +97,7 @@ class WorkingTree:
         self._sequence = self._arrived = 0
         self._looked_at_displaced = 0.0
         self._git: Sequence[Signature | None] = ()
-        self._by_git = False
+        self._git_news = self._by_git = False
         self._recovered = False
         self._turn = asyncio.Lock()
         self._some = asyncio.Event()
@@ -243,42 +244,47 @@ class WorkingTree:
         """Takes in and puts out. ``folders``: what is looked at on the disk, by id; None: everything. Whether all is
         done; else there is something to come back to soon. Errors: those of the engine; Overtaken, Lost."""
         async with self._turn:
-            self._check()
-            if not self._recovered:
-                await self._putter.recover()
-                await self._begin()
-                self._recovered = True
-            if folders is None and not self.has_more:
-                self._nodes = None  # everything is compared, whatever is known to have changed
-            self._taker.waits = self._taker.has_more = self.has_more = False
-            await self._taker.recover()
-            await self._look_at_displaced(at_once=folders is None)
-            if self._git_works():
-                return False
-            has_worked = self._git_has_worked()
-            self._by_git |= has_worked
-            nodes = await self._look_at_engine()
-            looked_at = None if self._by_git else folders  # what git has done is taken in as one
-            found = await in_thread(scan, self._disk, self._record, self._ignores, looked_at)
-            self._check()
-            if has_worked:
-                self._taker.note_git(found)
-            await self._taker.take(found, nodes, self._due, self._typed, by_git=self._by_git)
-            # What git has left behind may not all be ready, or taken in, yet.
-            self._by_git &= self._taker.waits or self._taker.has_more
-            nodes = await self._look_at_engine()
-            if self._git_works():
-                return False
-            self._texts |= self._taker.take_stale()
-            self._due |= self._record.take_changed()
-            self._recovered = False  # if it does not come to its end
-            await self._putter.put(nodes, self._due, self._texts, self._typed)
+            with storage_as_refusal():
+                return await self._pass(folders)
+
+    async def _pass(self, folders: Collection[str] | None) -> bool:
+        self._check()
+        if not self._recovered:
+            await self._putter.recover()
+            await self._begin()
             self._recovered = True
-            self._record.take_changed()
-            if not self._taker.has_more:
-                self._putter.tell_stuck(nodes)
-            await self._taker.take_displaced(self._putter.displaced)
-            return await self._end_pass(nodes)
+        if folders is None and not self.has_more:
+            self._nodes = None  # everything is compared, whatever is known to have changed
+        self._taker.waits = self._taker.has_more = self.has_more = False
+        await self._taker.recover()
+        await self._look_at_displaced(at_once=folders is None)
+        if self._git_works():
+            return False
+        self._git_news |= self._git_has_worked()
+        self._by_git |= self._git_news
+        nodes = await self._look_at_engine()
+        looked_at = None if self._by_git else folders  # what git has done is taken in as one
+        found = await in_thread(scan, self._disk, self._record, self._ignores, looked_at)
+        self._check()
+        if self._git_news:
+            self._taker.note_git(found)
+            self._git_news = False
+        await self._taker.take(found, nodes, self._due, self._typed, by_git=self._by_git)
+        # What git has left behind may not all be ready, or taken in, yet.
+        self._by_git &= self._taker.waits or self._taker.has_more
+        nodes = await self._look_at_engine()
+        if self._git_works():
+            return False
+        self._texts |= self._taker.take_stale()
+        self._due |= self._record.take_changed()
+        self._recovered = False  # if it does not come to its end
+        await self._putter.put(nodes, self._due, self._texts, self._typed)
+        self._recovered = True
+        self._record.take_changed()
+        if not self._taker.has_more:
+            self._putter.tell_stuck(nodes)
+        await self._taker.take_displaced(self._putter.displaced)
+        return await self._end_pass(nodes)
 
     async def _look_at_displaced(self, *, at_once: bool) -> None:
         """At all of it, now and then; what has just been displaced is looked at in its own pass."""
