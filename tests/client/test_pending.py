@@ -294,6 +294,23 @@ def test_undo_names_what_it_brings_back_a_process_later(path: Path) -> None:
     assert [entry.restores for entry in server.log] == [(), (1,)]
 
 
+@pytest.mark.parametrize("batching", list(Batching))
+def test_each_of_the_edits_that_went_as_one_is_undone_by_itself(path: Path, batching: Batching) -> None:
+    """What is typed while something is on its way is composed, and every key is a step of its own."""
+    server = Server("text")
+    ann = opened(server, "ann", batching)
+    for at, key in enumerate("abcd"):
+        ann.edit([(at, 0, key)])
+        ann.outgoing()
+    ann.undo()
+    PendingFile(path).save(ann)
+    later = reopened(server, path)
+    texts = [later.text]
+    while later.undo():
+        texts.append(later.text)
+    assert texts == ["abctext", "abtext", "atext", "text"]
+
+
 def test_what_can_be_undone_goes_with_one_state_of_what_is_pending(path: Path) -> None:
     """The process died between the two writes: nothing can be undone, nothing is lost."""
     server = Server("text")

@@ -317,31 +317,32 @@ class _Encoded(NamedTuple):
 
 
 class _Steps:
-    """The steps of one stack as they are stored. All are written with every edit, so what was encoded is kept."""
+    """The steps of one stack as they are stored. All are written with every edit, so what was encoded is kept, by the
+    step that it is of: several may be about the same operation."""
 
     def __init__(self) -> None:
-        self._encoded: dict[str, _Encoded] = {}
+        self._encoded: dict[int, _Encoded] = {}
 
     def stored(self, kept: Sequence[Kept[Pending]]) -> list[msgspec.Raw]:
         """The newest ones, as many as there is room for."""
-        found: dict[str, _Encoded] = {}
+        found: list[_Encoded] = []
         room = MAX_UNDO_LENGTH
         for each in reversed(kept):
             encoded = self._of(each)
             room -= encoded.length
             if room < 0:
                 break
-            found[each.step.of.operation_id] = encoded
-        self._encoded = found
-        return [encoded.raw for encoded in reversed(found.values())]
+            found.append(encoded)
+        self._encoded = {id(encoded.step): encoded for encoded in found}
+        return [encoded.raw for encoded in reversed(found)]
 
     def _of(self, kept: Kept[Pending]) -> _Encoded:
         (operation, of), foreign = kept
         newest = foreign[-1] if foreign else None
-        known = self._encoded.get(of.operation_id)
+        known = self._encoded.get(id(kept.step))
         if (
             known is not None
-            and known.step.operation is operation
+            and known.step is kept.step
             and known.newest is newest
             and (known.sequence, known.foreign) == (of.sequence, len(foreign))
         ):
