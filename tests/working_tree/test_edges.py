@@ -18,12 +18,14 @@ from typing import NoReturn
 
 import pytest
 
-from coscribe.core.errors import CoscribeError
+from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import Kind
 from coscribe.documents.collaboration import Planned
 from coscribe.documents.ports import StorageError
 from coscribe.protocol import messages
 from coscribe.working_tree.disk import Lost
+from coscribe.working_tree.engine import Engine
+from coscribe.working_tree.putting import Putter
 from tests.working_tree.bench import ANN, WS, Workbench, workbench
 
 RESTS = 10
@@ -421,3 +423,45 @@ async def test_storage_that_fails_for_a_moment_ends_nothing(tmp_path: Path, monk
                     await bench.tree.pass_()
         await bench.settle()
         await bench.same()
+
+
+# ---- a log that was restored from a backup
+
+
+async def test_a_state_that_the_log_does_not_have_any_more_hides_no_other(tmp_path: Path) -> None:
+    """What was written to the disk is taken in as made of one that it has, and is not undone there."""
+    async with workbench(tmp_path) as bench:
+        await bench.write("a.txt", "one\n")
+        for number in range(3):
+            await bench.type("a.txt", "one", f"{number} one")
+        engine = Engine(bench.server.collaboration, bench.storage, bench.storage, bench.blobs, WS)
+        file_id = await bench.id("a.txt")
+        now = (await engine.text(file_id)).version
+        assert await engine.texts_at(file_id, {1, now, now + 5}) == {1: "one\n", now: "0 1 2 one\n"}
+        assert await engine.texts_at(file_id, {now + 5}) == {}
+
+
+# ---- a process that dies
+
+
+async def test_a_late_write_that_changes_nothing_is_undone_also_a_process_later(tmp_path: Path) -> None:
+    """It is in no log, so the log does not say that the disk shows an older text."""
+    async with workbench(tmp_path) as bench:
+        await bench.write("a.txt", "one\n")
+        await bench.settle()
+        await bench.type("a.txt", "one", "one two")
+        await bench.settle()
+        (bench.path / "a.txt").write_text("one\n")
+
+        async def died(*_: object) -> NoReturn:
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE)
+
+        bench.ahead += 1.0
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr(Putter, "put", died)
+            with pytest.raises(CoscribeError):
+                await bench.tree.pass_()
+        await bench.tree.close()
+        bench.open()
+        await bench.settle()
+        assert (bench.path / "a.txt").read_text() == await bench.text("a.txt") == "one two\n"

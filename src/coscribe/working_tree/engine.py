@@ -126,12 +126,14 @@ class Engine:
         while wanted:
             try:
                 text = (await self.text(file_id, wanted[0])).text
+                newest = (await self.text(file_id)).version
             except CoscribeError as error:
                 if error.code in MAY_BE_LATER:
                     raise
                 del wanted[0]  # it is too long ago, perhaps
                 continue
-            found |= await in_thread(_played, text, await self._between(file_id, wanted), wanted)
+            there = [version for version in wanted if version <= newest]  # less, where a backup was restored
+            found |= await in_thread(_played, text, await self._between(file_id, there), there)
             break
         return found
 

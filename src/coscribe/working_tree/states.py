@@ -98,6 +98,12 @@ def followed(states: Sequence[State], state: State, now: float) -> list[State]:
     return kept([*ended, state], now)
 
 
+def is_behind(states: Sequence[State]) -> bool:
+    """Whether the disk shows what was written there, and not yet what the server made of it: an older text, or one with
+    a bridge. Where that changed nothing, no log says so."""
+    return any(state.version > states[-1].version for state in states) or bool(states and states[-1].bridge)
+
+
 def choose(candidates: Sequence[Candidate], content: str, *, newest_only: bool = False) -> Choice:
     """The state that a new content comes from; candidates are in their order. ``newest_only``: it is known that what
     was written does not depend on what was read, as in a checkout. It takes time: call it in a thread."""

@@ -150,7 +150,8 @@ class Taker:
         record = self._place.record
         vanished = [each for each in found.vanished if each in record.nodes]
         held = {} if by_git else self._put_away(vanished, found.appeared)
-        vanished = [each for each in vanished if each not in held.values()]
+        put_away = set(held.values())
+        vanished = [each for each in vanished if each not in put_away]
         appeared = {path: seen for path, seen in found.appeared.items() if path not in held}
         same = moved(record, vanished, appeared)
         appeared = {path: seen for path, seen in appeared.items() if path in same or not self._is_refused(path, seen)}

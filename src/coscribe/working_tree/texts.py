@@ -160,8 +160,8 @@ class Texts:
     async def _record(self, done: Sequence[tuple[Taking, int]]) -> None:
         shown = [(taking, await self._state_behind(taking, version)) for taking, version in done]
         if shown:
-            await in_thread(self._note, shown)
             self.stale.update(taking.file_id for taking, _ in shown)
+            await in_thread(self._note, shown)
 
     def _announce(self, takings: Sequence[Taking]) -> None:
         with self._place.record.writing():

@@ -28,6 +28,7 @@ from coscribe.working_tree.ignoring import GIT, Ignores
 from coscribe.working_tree.putting import Putter
 from coscribe.working_tree.record import Overtaken, Record
 from coscribe.working_tree.scanning import scan
+from coscribe.working_tree.states import is_behind
 from coscribe.working_tree.taking import Taker
 from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import Notice, Workplace
@@ -312,12 +313,14 @@ class WorkingTree:
     # ---- the engine
 
     async def _begin(self) -> None:
-        """Where the record and the log have parted (a backup was restored), all texts may be others."""
+        """Where the record and the log have parted (a backup was restored), all texts may be others; else those that
+        were taken in, and not put any more."""
         self._sequence = self._record.sequence
         if self._record.incarnation not in ("", await self._engine.incarnation()):
             self._sequence = 0
         if self._sequence > await self._engine.last_sequence():
             self._sequence = 0
+        self._texts |= {file_id for file_id, states in self._record.states.items() if is_behind(states)}
 
     def _begin_anew_if_empty(self) -> None:
         """A folder with nothing in it, not even what is ignored, is a new one: nobody has deleted what was there."""
