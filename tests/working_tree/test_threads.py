@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from coscribe.working_tree import working_tree
+from coscribe.documents.redaction import literal
+from coscribe.working_tree import trees, working_tree
 from coscribe.working_tree.scanning import Found, scan
 from coscribe.working_tree.threads import in_thread
-from tests.working_tree.bench import workbench
+from coscribe.working_tree.trees import WorkingTrees
+from tests.working_tree.bench import WS, workbench
 
 PATIENCE = 60.0
 
@@ -72,3 +74,30 @@ async def test_a_working_tree_is_closed_after_its_threads(tmp_path: Path, monkey
         await closing
         assert gate.left
         bench.open()  # which the workbench closes
+
+
+async def test_a_redaction_that_is_cancelled_ends_before_the_tree_is_open_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would write to the record beside the passes."""
+    gate = Gate()
+
+    def held_up(*_: object) -> list[str]:
+        gate.hold()
+        return []
+
+    async with workbench(tmp_path / "other") as bench:
+        parts = bench.server.collaboration, bench.storage, bench.storage, bench.blobs, bench.series, bench.clock
+        kept = WorkingTrees(tmp_path / "trees", *parts)
+        await kept.open(WS)
+        monkeypatch.setattr(trees, "take_out", held_up)
+        redacting = asyncio.ensure_future(kept.take_out(WS, literal("secret")))
+        assert await asyncio.to_thread(gate.inside.wait, PATIENCE)
+        redacting.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not redacting.done() and not kept.is_open(WS)
+        gate.opened.set()
+        await asyncio.gather(redacting, return_exceptions=True)
+        assert gate.left and kept.is_open(WS)
+        await kept.stop()

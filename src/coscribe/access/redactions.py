@@ -54,6 +54,7 @@ from coscribe.persistence.schema import (
 from coscribe.persistence.signing import SigningKey
 from coscribe.persistence.sqlite import connect, stored_uses, stored_workspaces
 from coscribe.protocol import messages
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.trees import WorkingTrees
 
 EDITS = 1_000
@@ -374,8 +375,8 @@ class Redactions:
                 return snapshots
 
         with damage_as_refusal():
-            workspace, prepared = await asyncio.to_thread(work_out)
-            done.snapshots += await asyncio.to_thread(put, workspace, prepared)
+            workspace, prepared = await in_thread(work_out)
+            done.snapshots += await in_thread(put, workspace, prepared)  # cancelled or not: nobody has it meanwhile
         self._collaboration.router.withhold(workspace_id, order.pattern).through = workspace.last_sequence
         self._forget(workspace.key)
         done.entries += len(prepared.seals)

@@ -21,6 +21,7 @@ from coscribe.working_tree.disk import Lost
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.record import Overtaken
 from coscribe.working_tree.redacting import take_out
+from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.working_tree import WorkingTree
 from coscribe.working_tree.workplace import Notice
 
@@ -109,7 +110,7 @@ class WorkingTrees:
         was_open = self.is_open(workspace_id)
         await self.close(workspace_id)
         try:
-            left = await asyncio.to_thread(take_out, self._root, workspace_id, pattern)
+            left = await in_thread(take_out, self._root, workspace_id, pattern)
         except (OSError, sqlite3.Error) as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be redacted: {error}") from error
         finally:
