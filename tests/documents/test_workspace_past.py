@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -17,7 +18,7 @@ from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Planned
 from coscribe.documents.file_system import FileSystem
 from coscribe.documents.past_tree import PastTree
-from coscribe.documents.ports import Identity
+from coscribe.documents.ports import Identity, Latest
 from coscribe.documents.workspace_past import WorkspacePast
 from coscribe.persistence.blobs import MemoryBlobs
 from coscribe.persistence.memory import MemoryStorage
@@ -240,3 +241,30 @@ async def test_a_tree_that_was_worked_out_before_a_redaction_is_not_kept(monkeyp
     after = await world.past.moment(ANN, ROOT, 0)
     assert (await world.past.moment(ANN, ROOT, 0)).tree is after.tree
     await world.server.stop()
+
+
+async def test_a_snapshot_that_is_stored_while_a_text_is_read_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to where all is in snapshots is asked before the snapshot that is begun with, not behind it."""
+    storage = MemoryStorage()
+    server = Server(storage)
+    await storage.create_tree(ROOT, 1)
+    files = FileSystem(server.collaboration, Blobs(MemoryBlobs(), storage.is_used, 1_000))
+    await files.create(ANN, ROOT, "a", "one", "making")
+    file_id = (await files.stat(ANN, ROOT, "a")).file_id
+    await server.collaboration.save(ANN, ROOT)
+    version = (await server.collaboration.text(ANN, file_id)).version
+    await server.collaboration.edit(ANN, messages.Operation(file_id, "typing:1", "ann", version, "insert", 3, " two"))
+    session = await server.collaboration.router.session(ROOT)
+    assert session.tree is not None
+    key, now, latest = session.workspace.key, session.durable_sequence, storage.latest
+
+    async def meanwhile(keys: Sequence[int], most: int) -> dict[int, Latest]:
+        found = await latest(keys, most)
+        await server.collaboration.save(ANN, ROOT)
+        await storage.cover(key, now)
+        return found
+
+    monkeypatch.setattr(storage, "latest", meanwhile)
+    past = past_tree.PastTree(storage, storage, key, now)
+    assert (await past.text(session.tree.keys[file_id], now)).text == "one two"
+    await server.stop()

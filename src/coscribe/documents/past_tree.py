@@ -149,8 +149,10 @@ class PastTree:
 
     async def text(self, key: int, wanted: int) -> TextAt:
         """The text that a file had; "" where there was none yet. It unpacks the file's own segments only."""
+        beginning = await self._beginning(wanted)
+        covered = await self._op_log.closed(self._key)  # before the snapshot: what is covered then is in it
         latest = await self._snapshots.latest([key], READ_BYTES)
-        base = await self._base(key, wanted, await self._beginning(wanted), latest[key])
+        base = await self._base(key, wanted, beginning, latest[key], covered)
         if base.sequence > wanted:
             later = await self._op_log.read(self._key, wanted, through=base.sequence, limit=1, file_key=key)
             version = later[0].version - changes(components_of(later[0])) if later else base.version
@@ -211,9 +213,7 @@ class PastTree:
             _make_room(group, waiting)
             through = after
 
-    async def _base(
-        self, key: int, wanted: int, beginning: Checkpoint | None, latest: Latest, covered: int | None = None
-    ) -> _Base:
+    async def _base(self, key: int, wanted: int, beginning: Checkpoint | None, latest: Latest, covered: int) -> _Base:
         """What a text is wound from: the snapshot that is nearest, or the beginning of the log."""
         oldest = beginning.sequence if beginning is not None else 0
         found: _Base | None = None
@@ -234,7 +234,6 @@ class PastTree:
             return found
         # All that is covered is in the newest snapshot, if that is the one that was found.
         if latest.saved <= found.sequence:
-            covered = await self._op_log.closed(self._key) if covered is None else covered
             return found._replace(start=min(wanted, max(found.sequence, covered)))
         return found
 
