@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from coscribe.working_tree import taking, working_tree
+from coscribe.working_tree.scanning import Found, scan
 from tests.working_tree.bench import ANN, WS, workbench
 
 
@@ -219,6 +225,37 @@ async def test_a_checkout_is_gits_whichever_pass_finds_it(tmp_path: Path) -> Non
         await bench.settle()
         assert await bench.text("a.txt") == "one\n"
         await bench.same()
+
+
+async def test_what_git_brings_is_taken_in_to_its_end_however_much_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are some contents in a pass: all of them together may take longer than anybody waits for one file."""
+    async with workbench(tmp_path) as bench:
+        who = ("-c", "user.name=shell", "-c", "user.email=shell@example.org")
+        await bench.fill("src", 60)
+        await bench.settle()
+        for command in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "one")):
+            bench.run("git", *command)
+        for file in bench.path.glob("src/*/*.txt"):
+            file.write_text("two\n")
+        bench.run("git", *who, "commit", "-qam", "two")
+        await bench.settle()
+        before = bench.tree.sequence
+        monkeypatch.setattr(taking, "CONTENTS", 1)
+        monkeypatch.setattr(working_tree, "SAVE_SECONDS", 1.0)
+
+        def slowly(*args: Any) -> Found:
+            time.sleep(0.03)
+            return scan(*args)
+
+        monkeypatch.setattr(working_tree, "scan", slowly)
+        async with bench.tree.at_rest(before, brings=True):
+            bench.run("git", "checkout", "-q", "HEAD~")
+        await bench.same()
+        rows = await bench.storage.read(1, before, through=bench.tree.sequence, limit=1_000)
+        assert len(rows) == 60
+        assert all(row.operation_id.startswith(working_tree.BROUGHT) for row in rows)
 
 
 async def test_at_rest_nobody_touches_the_files(tmp_path: Path) -> None:

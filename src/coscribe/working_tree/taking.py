@@ -116,6 +116,11 @@ class Taker:
         """What was found is what git has left behind, which had looked at what is there before it wrote."""
         self._of_git = set(found.touched)
 
+    @property
+    def left_by_git(self) -> int:
+        """How many of the contents that git has left behind are still to be taken in."""
+        return len(self._of_git)
+
     async def take(
         self,
         found: Found,

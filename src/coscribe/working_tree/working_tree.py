@@ -179,8 +179,12 @@ class WorkingTree:
             self._is_brought = brings
         self._some.set()
         try:
-            async with asyncio.timeout(SAVE_SECONDS):
-                while not await self.pass_():  # noqa: ASYNC110  (the disk tells nobody)
+            async with asyncio.timeout(SAVE_SECONDS) as limit:
+                left = 0
+                while not await self.pass_():
+                    before, left = left, self._taker.left_by_git
+                    if left < before:  # there is an end to what git has left, however much that is
+                        limit.reschedule(asyncio.get_running_loop().time() + SAVE_SECONDS)
                     await asyncio.sleep(self._pause())
         except TimeoutError:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
