@@ -26,6 +26,7 @@ from coscribe.protocol import messages
 from coscribe.working_tree.disk import Lost
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.putting import Putter
+from coscribe.working_tree.texts import Texts
 from tests.working_tree.bench import ANN, WS, Workbench, workbench
 
 RESTS = 10
@@ -465,3 +466,29 @@ async def test_a_late_write_that_changes_nothing_is_undone_also_a_process_later(
         bench.open()
         await bench.settle()
         assert (bench.path / "a.txt").read_text() == await bench.text("a.txt") == "one two\n"
+
+
+async def test_what_was_taken_in_long_ago_when_the_process_died_is_not_taken_in_twice(tmp_path: Path) -> None:
+    """Also where the log does not go back so far for anybody: others have written much since, while it was closed."""
+    async with workbench(tmp_path) as bench:
+        bench.server.collaboration.limits = bench.server.collaboration.limits._replace(rebase_steps=5)
+        await bench.write("a.txt", "one\n")
+        await bench.settle()
+        await bench.type("a.txt", "one", "ann one")
+        (bench.path / "a.txt").write_text("one\ndisk\n")
+
+        def died(*_: object) -> NoReturn:
+            raise OSError("died")
+
+        bench.ahead += 1.0
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr(Texts, "_note", died)
+            with pytest.raises(OSError, match="died"):
+                await bench.tree.pass_()
+        await bench.tree.close()
+        for number in range(10):
+            await bench.type("a.txt", "one", f"{number} one")
+        bench.open()
+        await bench.settle()
+        await bench.same()
+        assert (await bench.text("a.txt")).count("disk") == 1

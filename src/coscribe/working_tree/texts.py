@@ -14,7 +14,19 @@ from coscribe.core.operation import Operation, apply, changes, from_edits, to_ed
 from coscribe.model import content_hash
 from coscribe.working_tree.engine import MAY_BE_LATER
 from coscribe.working_tree.record import Displaced, Taking
-from coscribe.working_tree.states import Candidate, Choice, State, beginning, bridged, choose, followed, kept, to_submit
+from coscribe.working_tree.states import (
+    Candidate,
+    Choice,
+    Edits,
+    State,
+    beginning,
+    bridged,
+    choose,
+    difference,
+    followed,
+    kept,
+    to_submit,
+)
 from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.workplace import Read, Workplace, to_be_read
 
@@ -151,8 +163,16 @@ class Texts:
         engine, base, digest = self._place.engine, taking.base, content_hash(taking.text).hex()
         if version == base.version + bool(taking.edits) and not base.bridge:
             return State(version, digest, by_disk=True)  # nobody did anything meanwhile
-        since = await engine.operations(taking.file_id, base.version, version, f"{taking.series}:1")
-        at = await engine.text(taking.file_id, version)
+        try:
+            since = await engine.operations(taking.file_id, base.version, version, f"{taking.series}:1")
+            at = await engine.text(taking.file_id, version)
+        except CoscribeError as error:
+            if error.code in MAY_BE_LATER:
+                raise
+            # The process died behind it, and the log does not go back so far any more: it leads to what there is now.
+            now = await engine.text(taking.file_id)
+            edits = await in_thread(_edits_between, taking.text, now.text)
+            return State(now.version, digest, edits, None, True, taking.text if edits else None)
         choice = Choice(base, taking.base_text, from_edits(taking.edits))
         bridge = await in_thread(bridged, choice, taking.text, since, at.text)
         return State(version, digest, bridge, None, True, taking.text if bridge else None)
@@ -188,3 +208,7 @@ class Texts:
                 elif taking.node is not None:
                     record.put(taking.node)
                     record.show(taking.file_id, followed(states, state, now))
+
+
+def _edits_between(old: str, new: str) -> Edits:
+    return tuple(to_edits(difference(old, new))) if old != new else ()
