@@ -13,8 +13,9 @@ from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents import file_system
 from coscribe.documents.blobs import Blobs
-from coscribe.documents.file_system import Entry, FileSystem, Written
+from coscribe.documents.file_system import Entry, FileSystem, NewFile, Written
 from coscribe.documents.ports import Identity
+from coscribe.documents.quota import Room
 from coscribe.persistence.blobs import MemoryBlobs
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol.messages import Place
@@ -367,3 +368,26 @@ async def test_saving_says_so_where_it_cannot_be_done(monkeypatch: pytest.Monkey
             await at.files.save(ANN, WS, "src")
         async with refused(Code.FILE_NOT_FOUND):
             await at.files.save(CID, WS, "secret/key")
+
+
+@pytest.mark.parametrize("which", ["bytes", "log"])
+async def test_files_and_their_texts_are_there_together_or_not_at_all_where_there_is_no_room(which: str) -> None:
+    """Whatever is counted is counted before anything is done: a text and what is no text, and the log."""
+    async with shelf() as one:
+        before = await one.paths()
+        session = await one.server.collaboration.router.session(WS)
+        if which == "bytes":
+            session.room = Room(1_000, None, 0, lambda: None)
+            new = [NewFile("new/text", "file", b"a" * 600), NewFile("new/binary", "file", b"\0" * 600)]
+            with pytest.raises(CoscribeError) as refused:
+                await one.files.import_files(ANN, WS, new, one.series())
+            assert refused.value.code is Code.QUOTA_EXCEEDED
+            assert [path for path in await one.paths() if not path.endswith("new")] == before
+        else:
+            session.quotas = session.quotas._replace(log_bytes=session.log_bytes + 1)
+            await one.files.create(ANN, WS, "new", "a" * 600, one.series())
+            assert await one.text("new") == "a" * 600
+            with pytest.raises(CoscribeError) as refused:
+                await one.files.create(ANN, WS, "newer", "a", one.series())
+            assert refused.value.code is Code.QUOTA_EXCEEDED
+            assert "newer" not in await one.paths()

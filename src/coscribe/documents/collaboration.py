@@ -1032,7 +1032,8 @@ class Collaboration:
                 raise CoscribeError(Code.FILE_TOO_LARGE, f"{len(text)} code points, at most {self.limits.file_length}")
         pieces: dict[int | str, list[str]] = {place: self._pieces(text) for place, text in planned.texts.items()}
         pieces |= {file_id: self._pieces(text) for file_id, text in planned.anew.items()}
-        session.check_room([piece for parts in pieces.values() for piece in parts], f"{series}:1")
+        texts, others = [piece for parts in pieces.values() for piece in parts], sum(planned.blobs.values())
+        session.check_room(texts, others, len(planned.anew), f"{series}:1")
         message = messages.TreeOperation(root, f"{series}:1", author.user_id, list(planned.edits))
         time = self._clock()
         may, sees = may_change(rights), may_read(rights)
@@ -1059,7 +1060,7 @@ class Collaboration:
                 edit = messages.Operation(
                     state.file_id, f"{series}:{number}", author.user_id, version, kind, 0, payload
                 )
-                session.submit(file, edit, author, "owner", True, time, self._salts, evidence)
+                session.submit(file, edit, author, "owner", True, time, self._salts, evidence, has_room=True)
             self.snapshots.consider(session, file)
         return TreeEdited(place_of_it, outcome)
 

@@ -216,8 +216,11 @@ class WorkspaceSession:
         time: int,
         salts: Callable[[int], Sequence[bytes]],
         evidence: Evidence,
+        *,
+        has_room: bool = False,
     ) -> Duplicate | int:
-        """The pipeline for one message, from its form to its place in the commit group.
+        """The pipeline for one message, from its form to its place in the commit group. ``has_room``: `check_room` was
+        asked for it and what comes with it, in this turn.
 
         Returns the number of operations committed to the group, or the places of a duplicate. Errors: see
         `codec.requests_of`, `_places`, `FileState.commit`; ``rate_limited``, ``permission_denied``,
@@ -247,7 +250,8 @@ class WorkspaceSession:
         if any(max(request.restores, default=0) > self.durable_sequence for request in requests):
             raise CoscribeError(Code.INVALID_PAYLOAD, "restores names a sequence that is not there yet")
         concurrent = self._concurrent(state, message.base_version, len(requests), evidence)
-        self._check_quotas(requests)
+        if not has_room:
+            self._check_quotas(requests)
         if self.withheld is not None:
             rebased = state.rebased(requests, concurrent)
             self.withheld.check_text(str(state.content), rebased, requests[0].operation_id)
@@ -331,13 +335,14 @@ class WorkspaceSession:
         file.last_used = self.last_used
         return file
 
-    def check_room(self, texts: Sequence[str], operation_id: str) -> None:
-        """Whether the next group and the owner's allowance have room for so many texts. Errors: ``overloaded``,
+    def check_room(self, texts: Sequence[str], others: int, anew: int, operation_id: str) -> None:
+        """Whether the next group, the owner's allowance and the project have room for so many texts, ``anew`` of which
+        take the place of another, and ``others``, bytes of contents that are none. Errors: ``overloaded``,
         ``quota_exceeded``; ``text_redacted``."""
-        self._committer.admit(1 + len(texts))
+        self._committer.admit(1 + len(texts) + anew)
         if self.withheld is not None:
             self.withheld.check_new_text("".join(reversed(texts)), operation_id)
-        self._check_allowance(sum(len(text.encode()) for text in texts), operation_id)
+        self._check_allowance(others + sum(len(text.encode()) for text in texts), operation_id)
 
     def act(self, action: Action) -> None:
         """Runs the action when everything that has happened so far is durable, in order with it."""
