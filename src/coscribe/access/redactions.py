@@ -376,9 +376,11 @@ class Redactions:
 
         with damage_as_refusal():
             workspace, prepared = await in_thread(work_out)
-            done.snapshots += await in_thread(put, workspace, prepared)  # cancelled or not: nobody has it meanwhile
-        self._collaboration.router.withhold(workspace_id, order.pattern).through = workspace.last_sequence
-        self._forget(workspace.key)
+            try:  # cancelled or not: nobody has it meanwhile, and what was known of it is not true any more
+                done.snapshots += await in_thread(put, workspace, prepared)
+            finally:
+                self._collaboration.router.withhold(workspace_id, order.pattern).through = workspace.last_sequence
+                self._forget(workspace.key)
         done.entries += len(prepared.seals)
         done.workspaces += 1
 
