@@ -23,6 +23,7 @@ from coscribe.core.tree import Kind
 from coscribe.documents.collaboration import Planned
 from coscribe.documents.ports import StorageError
 from coscribe.protocol import messages
+from coscribe.working_tree import taking
 from coscribe.working_tree.disk import Lost
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.putting import Putter
@@ -192,6 +193,55 @@ async def test_what_is_in_the_way_is_told_and_the_rest_goes_on(tmp_path: Path) -
         os.unlink(bench.path / "a.o")
         await passes(bench)
         assert (bench.path / "fifo").read_text() == (bench.path / "a.o").read_text() == "a person's\n"
+
+
+async def test_a_folder_in_the_place_of_a_file_with_its_inode(tmp_path: Path) -> None:
+    """Where numbers of inodes are used again at once. What was in it was refused, as being in a file."""
+    async with workbench(tmp_path) as bench:
+        (bench.path / "a").write_text("one\n")
+        await bench.settle()
+        bench.ahead = 0.0
+        (bench.path / "a").unlink()
+        (bench.path / "a").mkdir()
+        (bench.path / "a" / "x").write_text("two\n")
+        bench.still = os.stat(bench.path / "a" / "x").st_mtime + 0.1
+        await bench.tree.pass_()
+        bench.still = None
+        await bench.settle()
+        assert await bench.paths() == ["a/", "a/x"]
+        assert not bench.tree.notices
+
+
+async def test_a_folder_in_the_place_of_a_file_has_more_than_one_operation_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "CHUNK", 10)
+    async with workbench(tmp_path) as bench:
+        (bench.path / "a").write_text("one\n")
+        await bench.settle()
+        (bench.path / "a").rename(tmp_path / "elsewhere")  # so that its inode is in use
+        (bench.path / "a").mkdir()
+        for number in range(25):
+            (bench.path / "a" / str(number)).write_text(f"{number}\n")
+        await bench.settle()
+        await bench.same()
+
+
+async def test_a_file_in_the_place_of_a_folder_where_each_thing_is_tried_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind something that was refused: what is in its way gives way, too."""
+    monkeypatch.setattr(taking, "CHUNK", 1)
+    async with workbench(tmp_path) as bench:
+        (bench.path / "a").mkdir()
+        (bench.path / "a" / "x").write_text("one\n")
+        await bench.settle()
+        shutil.rmtree(bench.path / "a")
+        (bench.path / "a").write_text("two\n")
+        (bench.path / "b").write_text("three\n")
+        await bench.settle()
+        assert await bench.paths() == ["a", "b"]
+        await bench.same()
 
 
 async def test_names_of_all_sorts(tmp_path: Path) -> None:

@@ -173,13 +173,13 @@ class Taker:
         lost = [each for each in vanished if each not in elsewhere]
         same |= await in_thread(renamed, record, lost, contents, await self._texts_of(lost, contents))
         here = {path: seen for path, seen in appeared.items() if path in same or path in fresh}
-        deleted: list[str] = []
-        if len(here) == len(appeared) and not (
-            is_one and here
-        ):  # else what has vanished may be among what is still to come
-            deleted = self._deleted(vanished, set(same.values()), here, grace=not by_git)
-        else:
+        deleted = self._deleted(vanished, set(same.values()), here, grace=not by_git)
+        if len(here) < len(appeared) or (is_one and here):  # what has vanished may be among what is still to come
+            deleted = [each for each in deleted if record.path(each) in here]
             self.waits = True
+        self.has_more |= len(deleted) > self._most
+        if self._most < CHUNK:
+            deleted = deleted[: self._most]
         unit = await self._unit(here, reads, same, deleted, nodes, twins, by_git=by_git)
         is_taken = await self._take_tree(unit)
         if is_taken:
@@ -243,7 +243,7 @@ class Taker:
         files = {nodes[each].signature.inode: nodes[each] for each in vanished if nodes[each].kind != "directory"}
         held: dict[Names, str] = {}
         for path, seen in appeared.items():
-            node = files.get(seen.signature.inode)
+            node = None if seen.kind == "directory" else files.get(seen.signature.inode)
             if node is None or not 0 <= now - seen.signature.changed / 1e9 < GRACE_SECONDS:
                 continue
             folder = self._known(path[:-1])
@@ -351,9 +351,7 @@ class Taker:
         }
         if len(ripe) < len(self._missing):
             self.waits = True
-        top = [each for each in self._missing if each in ripe and record.nodes[each].parent_id not in ripe]
-        self.has_more |= len(top) > self._most
-        return top[: self._most] if self._most < CHUNK else top
+        return [each for each in self._missing if each in ripe and record.nodes[each].parent_id not in ripe]
 
     def _known(self, path: Names) -> str:
         """The id of what is recorded at a path; "": nothing, or the top."""
