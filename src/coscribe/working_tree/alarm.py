@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from asyncinotify import Inotify, Mask, Watch
@@ -18,6 +19,9 @@ from coscribe.working_tree.disk import Names
 
 EVENTS = 1_000
 """Events that are read at once."""
+
+MAX_MOVED = 1_000
+"""Names of folders that were moved; of more, all folders are watched anew."""
 
 _OF_INTEREST = (
     Mask.CREATE
@@ -43,6 +47,7 @@ class Alarm:
         self._watches: dict[str, Watch] = {}
         self._folders: dict[int, str] = {}
         self._dirty: set[str] = set()
+        self._moved: set[bytes] = set()
         self._everything = True
         self.is_deaf = False
         self._listening = asyncio.get_running_loop().create_task(self._listen())
@@ -54,17 +59,24 @@ class Alarm:
         return None if everything else dirty
 
     def follow(self, folders: Mapping[str, Names]) -> None:
-        """From now on these folders are watched, by id. In what is new to it something may have happened already."""
-        for folder_id in self._watches.keys() - folders.keys() - {ROOT}:
-            watch = self._watches.pop(folder_id)
-            self._folders.pop(watch.wd, None)
-            try:
-                self._inotify.rm_watch(watch)
-            except OSError:
-                continue  # it was deleted, and its watch with it
+        """From now on these folders are watched, by id. In what is new to it something may have happened already; a
+        watch goes along with a folder that is moved, and need not be where it was any more."""
+        moved, self._moved = self._moved, set()
+        for folder_id in self._watches.keys() - {ROOT}:
+            path = folders.get(folder_id)
+            if path is None or len(moved) > MAX_MOVED or not moved.isdisjoint(path):
+                self._forget(folder_id)
         for folder_id, path in {ROOT: (), **folders}.items():
             if folder_id not in self._watches:
                 self._watch(folder_id, path)
+
+    def _forget(self, folder_id: str) -> None:
+        watch = self._watches.pop(folder_id)
+        if self._folders.get(watch.wd) != folder_id:
+            return  # another one is the same folder by now
+        del self._folders[watch.wd]
+        with suppress(OSError):  # it was deleted, and its watch with it
+            self._inotify.rm_watch(watch)
 
     async def close(self) -> None:
         self._listening.cancel()
@@ -90,10 +102,11 @@ class Alarm:
             if event.mask & Mask.Q_OVERFLOW:
                 self._everything = True
             elif event.watch is not None and event.watch.wd in self._folders:
+                self._dirty.add(self._folders[event.watch.wd])
                 if event.mask & Mask.IGNORED:
                     self._watches.pop(self._folders.pop(event.watch.wd), None)
-                    continue
-                self._dirty.add(self._folders[event.watch.wd])
+                if event.mask & Mask.ISDIR and event.mask & Mask.MOVE and len(self._moved) <= MAX_MOVED:
+                    self._moved.add(os.fsencode(event.name or ""))
             else:
                 continue
             self._ring()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -106,19 +106,24 @@ class WorkingTree:
     async def run(self) -> None:
         """Until it is cancelled."""
         alarm = Alarm(self._disk.top, self._some.set)
-        listening = asyncio.get_running_loop().create_task(self._listen())
+        loop = asyncio.get_running_loop()
+        listening = loop.create_task(self._listen())
         folders: set[str] | None = None
+        swept = loop.time()
         try:
             while True:
                 self._some.clear()
                 news = alarm.take()
-                folders = None if news is None or folders is None else folders | news
+                sweep = swept + (DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS)
+                is_everything = news is None or folders is None or loop.time() >= sweep
+                folders = None if news is None or folders is None or is_everything else folders | news
                 is_done = await self._try(folders)
+                swept = loop.time() if is_everything else swept
                 async with self._turn:
                     alarm.follow(await in_thread(self._folders))
                 folders = set() if is_done else folders
-                if is_done and not await self._rest(DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS):
-                    folders = None
+                if is_done:
+                    await self._rest(swept + (DEAF_SECONDS if alarm.is_deaf else SWEEP_SECONDS) - loop.time())
                 await asyncio.sleep(GATHER_SECONDS if is_done else self._pause())
         finally:
             listening.cancel()
@@ -194,14 +199,11 @@ class WorkingTree:
     def _name(self) -> str:
         return f"{BROUGHT}{self._series()}" if self._is_brought else self._series()
 
-    async def _rest(self, seconds: float) -> bool:
-        """Whether something has happened meanwhile."""
-        try:
+    async def _rest(self, seconds: float) -> None:
+        """Until something happens."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._some.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def _try(self, folders: set[str] | None) -> bool:
         """A pass. What cannot be done now is tried again, whatever the reason; the files are as they were."""
