@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_files_there_and_back(person: Person, tmp_path: Path, monkeypatch: pytes
     assert ann.done("fs", "ls", "thesis", "notes/day") == "It is empty.\n"
     assert "file_not_found" in ann.refused("fs", "cat", "thesis", "thesis/one.tex")
     assert "file_not_found" in ann.refused("fs", "rm", "thesis", "nothing")
+
+
+def test_what_is_no_file_and_no_name(person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so: a pipe was waited for without end, and a name that is not UTF-8 ended with a traceback."""
+    ann = person("fs-ben")
+    ann.done("project", "create", "Thesis")
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("folder", os.fsdecode(b"lat\xe9")).write_text("any bytes")
+    assert "it is no file" in ann.refused("fs", "put", "thesis", "pipe", code=2)
+    assert "is not UTF-8" in ann.refused("fs", "put", "thesis", "folder", code=2)
+    assert "past download" in ann.refused("fs", "get", "thesis", "/", code=2)
 
 
 def test_modes_come_along(person: Person, tmp_path: Path) -> None:

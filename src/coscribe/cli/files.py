@@ -185,6 +185,8 @@ def get(
     """
     with opened(server, token, data) as api:
         fs, wanted = _fs(api, which), _clean(path)
+        if not wanted:
+            fail("all of it is no file or folder", "Give PATH; `coscribe past download` has all of a workspace.")
         entry = api.get(f"{fs}/stat", path=wanted)
         name = _safe(entry["name"])
         here = Path(name) if target is None else target / name if target.is_dir() else target
@@ -319,6 +321,8 @@ def _source(source: Path) -> Iterator[Path]:
             fail(
                 f"cannot read {source}: there is no such file", "Give a file or folder of this machine, or - for stdin."
             )
+        if not source.is_dir() and not source.is_file():
+            fail(f"cannot read {source}: it is no file", "Give a file or folder of this machine, or - for stdin.")
         yield source
         return
     with tempfile.NamedTemporaryFile() as kept:

@@ -120,15 +120,18 @@ class Line:
         headers = {"Accept": "application/json", **request.headers}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return self._client.build_request(
-            request.method,
-            f"{self.url}/api{request.path}",
-            json=request.json,
-            params=dict(request.params) or None,
-            headers=headers,
-            content=request.content,
-            timeout=httpx.Timeout(request.seconds, connect=CONNECT_SECONDS),
-        )
+        try:
+            return self._client.build_request(
+                request.method,
+                f"{self.url}/api{request.path}",
+                json=request.json,
+                params=dict(request.params) or None,
+                headers=headers,
+                content=request.content,
+                timeout=httpx.Timeout(request.seconds, connect=CONNECT_SECONDS),
+            )
+        except UnicodeEncodeError as error:  # of a name on this machine, or an argument, that is any bytes
+            fail(f"{error.object!r} is not UTF-8", "Rename it, or write it otherwise: what is sent is text.")
 
     def _check(self, response: httpx.Response) -> None:
         media = response.headers.get("content-type", "")
