@@ -62,6 +62,16 @@ def test_checkpoints_are_kept_and_the_server_is_held_to_them(person: Person, tmp
     assert "cannot be read" in ann.refused("audit", "keep", folder, "Held to", code=2)
 
 
+def test_a_workspace_by_its_name(person: Person, tmp_path: Path) -> None:
+    """Whoever is no administrator names it as they name a document; all that one may read has it among it."""
+    eve = person("audit-eve")
+    eve.done("project", "create", "Thesis of Eve")
+    eve.done("audit", "checkpoint", "Thesis of Eve")
+    assert [row["new"] for row in eve.json("audit", "keep", tmp_path / "kept")["items"]] == [1]
+    assert "Thesis of Eve" in eve.done("audit", "keep", tmp_path / "kept", "Thesis of Eve")
+    assert "project list" in eve.refused("fs", "ls", "nothing", code=1)
+
+
 def test_a_bundle_is_exported_and_verified_elsewhere(person: Person, tmp_path: Path) -> None:
     ann, bob = person("bundle-ann"), person("bundle-bob")
     ann.done("documents", "create", "In a bundle")

@@ -199,7 +199,7 @@ def export(
 def _documents(api: Api, which: list[str] | None) -> Iterable[Row]:
     if which:
         return [document(api, name, *NOT_DELETED) for name in which]
-    return api.pages("/documents" if api.who["userId"] else "/admin/documents")
+    return api.pages("/documents", kind="all") if api.who["userId"] else api.pages("/admin/documents")
 
 
 class _Lines:

@@ -43,8 +43,8 @@ def document_path(api: Api, name: str, *statuses: str) -> str:
 
 
 def document(api: Api, name: str, *statuses: str, kind: str = "document") -> Row:
-    """The document that an id, a name or the beginning of only one name means, in any case of letters; or the workspace
-    where that is the ``kind``.
+    """The document or workspace that an id, a name or the beginning of only one name means, in any case of letters;
+    only a workspace where that is the ``kind``.
 
     Looked for among one's own, then, by administrators, among all; only among those in one of the statuses.
     """
@@ -59,7 +59,8 @@ def document(api: Api, name: str, *statuses: str, kind: str = "document") -> Row
         if fitting:
             break
     if not fitting:
-        advice = _listed(map(_described, others)) if others else "See `coscribe documents list` and its options."
+        listing = "project" if kind == "workspace" else "documents"
+        advice = _listed(map(_described, others)) if others else f"See `coscribe {listing} list` and its options."
         fail(f"there is no {' or '.join(statuses)} {kind} {name!r}", advice, code=1)
     if len(fitting) > 1:
         fail(f"{len(fitting)} {kind}s fit {name!r}", _listed(map(_described, fitting)))
@@ -92,7 +93,8 @@ def _catalogues(api: Api, name: str, statuses: Iterable[str], kind: str) -> Iter
     if only:
         yield [api.get(f"/documents/{only}")]
     elif api.who["userId"]:
-        yield chain.from_iterable(api.pages("/documents", query=name, status=status, kind=kind) for status in statuses)
+        kinds = "all" if kind == "document" else kind
+        yield chain.from_iterable(api.pages("/documents", query=name, status=status, kind=kinds) for status in statuses)
     if api.administers:
         yield api.pages("/admin/documents", query=name)
 
