@@ -30,6 +30,12 @@ class Account:
             headers["Content-Type"] = "text/plain; charset=utf-8"
         return await self._client.request(method, f"/api{path}", json=json, content=text, headers=headers)
 
+    async def sign_in(self) -> None:
+        """Another session: an access token is good for minutes."""
+        answer = await self._client.post("/api/session", json={"name": self.handle, "password": PASSWORD})
+        assert answer.is_success, answer.text
+        self.token, self.session_id = str(answer.json()["accessToken"]), str(answer.json()["sessionId"])
+
     async def done(self, method: str, path: str, json: Any = None) -> Any:
         """The same; it must be allowed."""
         answer = await self.ask(method, path, json)

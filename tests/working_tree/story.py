@@ -261,6 +261,7 @@ async def comes_true(is_so: Callable[[], bool]) -> None:
 
 async def settled(who: Account, workspace_id: str) -> None:
     """Returns when a save returns and nothing has come since."""
+    await who.sign_in()
     before = -1
     while True:
         answer = await who.ask("POST", f"/workspace/{workspace_id}/fs/save", {})
@@ -269,6 +270,8 @@ async def settled(who: Account, workspace_id: str) -> None:
             if sequence == before:
                 return
             before = sequence
+        else:
+            assert answer.json()["code"] == "storage_unavailable", answer.text  # the tree is busy
         await asyncio.sleep(1.5)
 
 
