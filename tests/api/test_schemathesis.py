@@ -127,6 +127,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "POST /api/workspace/{workspaceId}/history/fork": ("400", "422"),
     # 412: it is another file, or not what it was.
     "PUT /api/workspace/{workspaceId}/fs/write": ("400", "412", "422"),
+    # 400: whoever is banned is oneself.
+    "PUT /api/documents/{documentId}/bans/{userId}": ("400",),
     # 422: an owner is invited by id or handle only; a list has an entry.
     "POST /api/documents/{documentId}/invitations": ("422",),
     "POST /api/documents/{documentId}/invitations/list": ("422",),
