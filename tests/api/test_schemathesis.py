@@ -129,6 +129,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "PUT /api/workspace/{workspaceId}/fs/write": ("400", "412", "422"),
     # 400: whoever is banned is oneself.
     "PUT /api/documents/{documentId}/bans/{userId}": ("400",),
+    # 400: an owner is a person; who gives a document owns it, and is not whom it is given to.
+    "PUT /api/documents/{documentId}/members/{memberId}": ("400",),
+    "POST /api/documents/{documentId}/transfer": ("400",),
+    # 400: the link would have expired already.
+    "POST /api/documents/{documentId}/links": ("400",),
     # 422: an owner is invited by id or handle only; a list has an entry.
     "POST /api/documents/{documentId}/invitations": ("422",),
     "POST /api/documents/{documentId}/invitations/list": ("422",),
