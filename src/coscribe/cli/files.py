@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Operator, Row, opened
+from coscribe.cli.asking import Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail, written
 from coscribe.cli.line import LONG_ANSWER_SECONDS, Refused, Request
 from coscribe.cli.naming import document
@@ -162,19 +163,16 @@ def put(
     show_done({"path": target, **count}, _put_words(target, count), json=json)
 
 
-@app.command("get")
+@asks(app, "get")
 def get(
+    api: Api,
     which: Which,
     path: AFile,
     target: Annotated[
         Path | None, typer.Argument(help="Where to; left out: here, by its own name.", metavar="FILE")
     ] = None,
     replace: Replace = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Fetch a file, or a folder with all that is in it, byte for byte. Links are left out, and named.
 
     Examples:
@@ -183,41 +181,37 @@ def get(
 
         coscribe fs get thesis chapters ./chapters --replace
     """
-    with opened(server, token, data) as api:
-        fs, wanted = _fs(api, which), _clean(path)
-        if not wanted:
-            fail("all of it is no file or folder", "Give PATH; `coscribe past download` has all of a workspace.")
-        entry = api.get(f"{fs}/stat", path=wanted)
-        name = _safe(entry["name"])
-        here = Path(name) if target is None else target / name if target.is_dir() else target
-        if entry["kind"] == "directory":
-            rows = list(_below(api, fs, wanted, 0))
-            places = [(row, here.joinpath(*map(_safe, _inside(row["path"], wanted)))) for row in rows]
-            places.insert(0, (entry, here))
-        else:
-            places = [(entry, here)]
-        taken = [place for row, place in places if row["kind"] != "directory" and place.exists()]
-        if taken and not replace:
-            fail(f"{taken[0]} is there already", "Give another FILE, or --replace.", code=1)
-        left_out = [row["path"] for row, _ in places if row["kind"] == "symlink"]
-        files = sum(_fetched(api, fs, row, place) for row, place in places)
+    fs, wanted = _fs(api, which), _clean(path)
+    if not wanted:
+        fail("all of it is no file or folder", "Give PATH; `coscribe past download` has all of a workspace.")
+    entry = api.get(f"{fs}/stat", path=wanted)
+    name = _safe(entry["name"])
+    here = Path(name) if target is None else target / name if target.is_dir() else target
+    if entry["kind"] == "directory":
+        rows = list(_below(api, fs, wanted, 0))
+        places = [(row, here.joinpath(*map(_safe, _inside(row["path"], wanted)))) for row in rows]
+        places.insert(0, (entry, here))
+    else:
+        places = [(entry, here)]
+    taken = [place for row, place in places if row["kind"] != "directory" and place.exists()]
+    if taken and not replace:
+        fail(f"{taken[0]} is there already", "Give another FILE, or --replace.", code=1)
+    left_out = [row["path"] for row, _ in places if row["kind"] == "symlink"]
+    files = sum(_fetched(api, fs, row, place) for row, place in places)
     words = f"{_count(files, 'file')} in {here}."
     if left_out:
         words += f" Left out, as links: {', '.join(left_out)}."
-    show_done({"target": str(here), "files": files, "leftOut": left_out}, words, json=json)
+    return Said({"target": str(here), "files": files, "leftOut": left_out}, words)
 
 
-@app.command("mv")
+@asks(app, "mv")
 def mv(
+    api: Api,
     which: Which,
     source: Annotated[str, typer.Argument(help="What is moved or renamed.", metavar="PATH")],
     target: Annotated[str, typer.Argument(help="Its new path, or the folder that it goes into.", metavar="TARGET")],
     replace: Replace = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Move or rename a file or folder. It stays the same file, for whoever works in it, too.
 
     Examples:
@@ -228,25 +222,21 @@ def mv(
 
         coscribe fs mv thesis new.tex one.tex --replace
     """
-    with opened(server, token, data) as api:
-        fs, one, other = _fs(api, which), _clean(source), _clean(target)
-        there = {"kind": "directory"} if not other else _stat(api, fs, other)
-        if one != other and (target.endswith("/") or (there is not None and there["kind"] == "directory")):
-            other = f"{other}/{PurePosixPath(one).name}".strip("/")
-        with _advised("--replace puts what is there into the trash."):
-            moved = api.send("POST", f"{fs}/rename", {"source": one, "target": other, "overwrite": replace})
-    show_done(moved, f"It is at {other} now.", json=json)
+    fs, one, other = _fs(api, which), _clean(source), _clean(target)
+    there = {"kind": "directory"} if not other else _stat(api, fs, other)
+    if one != other and (target.endswith("/") or (there is not None and there["kind"] == "directory")):
+        other = f"{other}/{PurePosixPath(one).name}".strip("/")
+    with _advised("--replace puts what is there into the trash."):
+        moved = api.send("POST", f"{fs}/rename", {"source": one, "target": other, "overwrite": replace})
+    return Said(moved, f"It is at {other} now.")
 
 
-@app.command("rm")
+@asks(app, "rm")
 def rm(
+    api: Api,
     which: Which,
     paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH...")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Put files and folders into the trash. From there they can be restored, in the web editor or by the API.
 
     Examples:
@@ -256,12 +246,11 @@ def rm(
         coscribe fs rm thesis build dist
     """
     deleted: list[str] = []
-    with opened(server, token, data) as api:
-        fs = _fs(api, which)
-        for path in paths:
-            api.send("POST", f"{fs}/delete", {"path": _clean(path)})
-            deleted.append(_clean(path))
-    show_done({"deleted": deleted}, f"In the trash: {', '.join(deleted)}", json=json)
+    fs = _fs(api, which)
+    for path in paths:
+        api.send("POST", f"{fs}/delete", {"path": _clean(path)})
+        deleted.append(_clean(path))
+    return Said({"deleted": deleted}, f"In the trash: {', '.join(deleted)}")
 
 
 # ---- steps
