@@ -10,6 +10,7 @@ from typing import IO, Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, opened
+from coscribe.cli.asking import Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail, print_json, written
 from coscribe.cli.documents import NOT_DELETED, Which
 from coscribe.cli.naming import document, document_path
@@ -65,8 +66,8 @@ def key(
     show_done(found, found["publicKey"], json=json)
 
 
-@app.command("change-key")
-def change_key(server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False) -> None:
+@asks(app, "change-key")
+def change_key(api: Api) -> Said:
     """Sign with a new key from now on. The one before signs the new one, and is deleted: whoever trusts the old public
     key can follow. For administrators.
 
@@ -76,9 +77,8 @@ def change_key(server: At = DEFAULT_SERVER, token: Given = "", data: Operator = 
 
         coscribe audit change-key --data /var/lib/coscribe --json
     """
-    with opened(server, token, data) as api:
-        made = api.send("POST", "/admin/audit-keys")
-    show_done(made, f"Checkpoints are signed with {made['publicKey']} from now on.", json=json)
+    made = api.send("POST", "/admin/audit-keys")
+    return Said(made, f"Checkpoints are signed with {made['publicKey']} from now on.")
 
 
 @app.command("checkpoint")

@@ -282,15 +282,12 @@ def restore_project(
     return moved(api, _found(api, which, "trashed", "archived"), "restore")
 
 
-@app.command("delete")
+@asks(app, "delete")
 def delete_project(
+    api: Api,
     which: Which,
     yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Delete a project of the trash for good, with its history.
 
     Examples:
@@ -299,11 +296,10 @@ def delete_project(
 
         coscribe project delete Thesis --yes
     """
-    with opened(server, token, data) as api:
-        project_id = _id(api, which, "trashed")
-        confirm(f"Delete {which!r} ({project_id}) for good, with its history?", yes)
-        api.send("DELETE", f"/documents/{project_id}")
-    show_done({"workspaceId": project_id}, f"{which!r} is deleted for good.", json=json)
+    project_id = _id(api, which, "trashed")
+    confirm(f"Delete {which!r} ({project_id}) for good, with its history?", yes)
+    api.send("DELETE", f"/documents/{project_id}")
+    return Said({"workspaceId": project_id}, f"{which!r} is deleted for good.")
 
 
 def _id(api: Api, which: str, *statuses: str) -> str:
