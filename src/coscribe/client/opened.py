@@ -46,6 +46,9 @@ ANSWER_SECONDS = 5.0
 _JOINED_TWICE = (Code.ALREADY_JOINED, Code.SNAPSHOT_NOT_SENT)
 """A join came while another one still stood, as it may after `Rejoin` or a lost turn: leave, and join once."""
 
+_NOT_AT_ONCE = (Code.STORAGE_UNAVAILABLE.value.code, Code.OWNER_UNAVAILABLE.value.code)
+"""Why a file has to be joined again where it would be of no use to do so at once."""
+
 _CLOSED = (Code.FILE_NOT_FOUND, Code.NOT_A_TEXT)
 """What a text that is open is closed with where it was purged, or became something else."""
 
@@ -292,7 +295,7 @@ class Opened(Generic[_R]):
         elif isinstance(message, messages.Live):
             self._go_live(message)
         elif isinstance(message, messages.Rejoin):
-            if message.reason == Code.STORAGE_UNAVAILABLE.value.code:
+            if message.reason in _NOT_AT_ONCE:
                 self._join_later()
             else:
                 self._join()

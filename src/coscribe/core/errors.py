@@ -241,6 +241,14 @@ class Code(Enum):
     STORAGE_UNAVAILABLE = ErrorKind(
         "storage_unavailable", "server", "rejoin", False, "Keep the edit; rejoin and send the same again."
     )
+    MOVED = ErrorKind("moved", "server", "rejoin", False, "Join again: another instance looks after it from now on.")
+    OWNER_UNAVAILABLE = ErrorKind(
+        "owner_unavailable",
+        "server",
+        "rejoin",
+        False,
+        "Keep the edit; in a moment another instance takes over. Rejoin and send the same again.",
+    )
     FILE_DAMAGED = ErrorKind(
         "file_damaged", "server", "never", False, "An operator should run coscribe verify on this file."
     )

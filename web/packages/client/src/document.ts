@@ -589,7 +589,7 @@ export class Document implements Kept {
         this.#compare(message);
         break;
       case "rejoin":
-        if (message.reason === "storage_unavailable") this.#joinLater();
+        if (message.reason === "storage_unavailable" || message.reason === "owner_unavailable") this.#joinLater();
         else this.#join();
         break;
       case "roleChanged":

@@ -522,7 +522,7 @@ export class Workspace implements Kept {
         this.#askToSave();
         break;
       case "rejoin":
-        if (message.reason === "storage_unavailable") this.#joinLater();
+        if (message.reason === "storage_unavailable" || message.reason === "owner_unavailable") this.#joinLater();
         else this.#join();
         break;
       case "roleChanged":

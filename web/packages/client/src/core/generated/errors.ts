@@ -90,6 +90,8 @@ export const ERRORS = {
   overloaded: {"fault":"server","retry":"same","closes":false,"help":"Wait a moment, then send the same again."},
   provider_unavailable: {"fault":"server","retry":"same","closes":false,"help":"Try again later, or sign in with a password."},
   storage_unavailable: {"fault":"server","retry":"rejoin","closes":false,"help":"Keep the edit; rejoin and send the same again."},
+  moved: {"fault":"server","retry":"rejoin","closes":false,"help":"Join again: another instance looks after it from now on."},
+  owner_unavailable: {"fault":"server","retry":"rejoin","closes":false,"help":"Keep the edit; in a moment another instance takes over. Rejoin and send the same again."},
   file_damaged: {"fault":"server","retry":"never","closes":false,"help":"An operator should run coscribe verify on this file."},
   shutting_down: {"fault":"server","retry":"rejoin","closes":false,"help":"Reconnect after the time that is named."},
   internal: {"fault":"server","retry":"rejoin","closes":false,"help":"Rejoin and send the same again; report the error."},

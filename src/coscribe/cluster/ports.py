@@ -1,0 +1,118 @@
+"""What the instances of a cluster need of the world, and of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+SHARDS = 1_024
+"""Of workspaces; for good: which shard a workspace is in follows from its id alone."""
+
+Receiver = Callable[[bytes], None]
+"""Takes in one message; it never waits."""
+
+
+class BusUnavailable(Exception):
+    """The bus cannot be reached, or is too far behind; whether the message went out is not known."""
+
+
+class Bus(Protocol):
+    """Carries messages between instances: each at most once, those of one sender on one subject in order.
+
+    Nothing more is promised: messages may be lost at any time, and nobody is told. Adapters pass
+    tests/contracts/bus.py.
+    """
+
+    @property
+    def connected(self) -> bool:
+        """Whether, as far as it is known, messages go through now."""
+        ...
+
+    @property
+    def largest(self) -> int:
+        """Bytes that one message may have."""
+        ...
+
+    def send(self, subject: str, message: bytes) -> None:
+        """Never waits. Raises BusUnavailable."""
+        ...
+
+    async def subscribe(self, subject: str, receiver: Receiver) -> None:
+        """From now on, also after the connection was lost and is there again."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Instance(NamedTuple):
+    """A process of the cluster, from its start to its end: one that starts again is another one.
+
+    ``name`` is what operators call it and is kept over restarts. ``is_core``: it may own workspaces. ``leaving``: it
+    gives up what it owns, and is given nothing more.
+    """
+
+    instance_id: str
+    name: str
+    is_core: bool
+    leaving: bool = False
+
+
+class Table(NamedTuple):
+    """Who there is and who owns what, as the database said at one moment.
+
+    ``instances``: those whose time has not run out, by id. ``owners``: for each shard the id of an instance, which may
+    not be among them any more; "": nobody. ``pins``: names of instances, by the id of a workspace.
+    """
+
+    instances: dict[str, Instance]
+    owners: tuple[str, ...]
+    pins: dict[str, str]
+
+
+class Leases(Protocol):
+    """The rows that say who owns what. They only route: the fence is in the head of each workspace.
+
+    Whether a time has run out is decided by the clock of the database. Adapters pass tests/contracts/leases.py.
+    """
+
+    async def beat(self, instance: Instance, seconds: float) -> Table:
+        """Says that an instance lives and will for so many seconds; returns the table. Raises StorageError."""
+        ...
+
+    async def table(self) -> Table:
+        """Raises StorageError."""
+        ...
+
+    async def take(self, instance_id: str, shards: list[int]) -> list[int]:
+        """Takes shards that nobody owns, or whose owner's time has run out; returns those that it has got. An instance
+        whose own time has run out gets none. Raises StorageError."""
+        ...
+
+    async def release(self, instance_id: str, shards: list[int]) -> None:
+        """Gives up shards that it owns; others stay as they are. Raises StorageError."""
+        ...
+
+    async def leave(self, instance_id: str) -> None:
+        """Gives up all it owns, and is no instance any more. Raises StorageError."""
+        ...
+
+    async def pin(self, workspace_id: str, name: str | None) -> None:
+        """From now on an instance of that name owns the workspace whenever there is one; None: no longer. Raises
+        StorageError."""
+        ...
+
+
+class Owners(Protocol):
+    """Who owns what, as far as this instance knows. Cheap: it is asked for every message."""
+
+    def owner_of(self, workspace_id: str) -> str | None:
+        """The id of the instance to turn to; None: just now there is none."""
+        ...
+
+    def owns(self, workspace_id: str) -> bool:
+        """Whether this instance may load it and show it, at this very moment."""
+        ...
+
+    async def look_again(self) -> None:
+        """Returns when the table was read anew; many who ask at once cost one look."""
+        ...
