@@ -217,7 +217,9 @@ def test_a_collector_that_is_stuck_costs_spans_and_nothing_else(monkeypatch: pyt
     assert more - MAX_WAITING - BATCH <= dropped <= more - MAX_WAITING
     collector.may_answer.set()
     tracer.close()
-    assert collector.took == more - dropped == metric("coscribe_spans_total", fate="sent") - sent
+    assert collector.took == more - dropped
+    # The counter is the process's: a tracer of another test, closed before its collector answered, may still send.
+    assert metric("coscribe_spans_total", fate="sent") - sent >= collector.took
 
 
 def test_spans_reach_a_collector_by_http() -> None:
