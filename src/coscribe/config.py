@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ from coscribe.documents.quota import Quotas
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import GatewayLimits
 from coscribe.tracing import TracingSettings
+
+Role = Literal["all", "core", "gateway"]
+"""What a process of a cluster does: hold sockets, own workspaces, or both."""
 
 
 class MailSettings(NamedTuple):
@@ -55,6 +59,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COSCRIBE_", env_nested_delimiter="__", extra="ignore")
 
     folder: Path = Path(".coscribe")
+    database_url: str = Field(default="", repr=False)
+    nats: str = Field(default="", repr=False)
+    role: Role = "all"
+    instance: str = Field(default_factory=gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     working_trees: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8777
@@ -89,6 +97,13 @@ class Settings(BaseSettings):
             raise ValueError("each provider has a name and an issuer of its own")
         return providers
 
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, url: str) -> str:
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it begins with postgresql:// ; without it the database is a file in the folder")
+        return url.replace("postgres://", "postgresql://", 1)
+
     @field_validator("tracing")
     @classmethod
     def _some_traced(cls, tracing: TracingSettings) -> TracingSettings:
@@ -97,7 +112,13 @@ class Settings(BaseSettings):
         return tracing
 
     @property
+    def in_cluster(self) -> bool:
+        """Whether there may be other instances."""
+        return bool(self.nats)
+
+    @property
     def database(self) -> Path:
+        """The file of the embedded database; used where there is no ``database_url``."""
         return self.folder / "coscribe.db"
 
     @property
@@ -132,6 +153,10 @@ class Settings(BaseSettings):
 
     def exposure(self) -> str | None:
         """Why it must not be started like this, and what to do; None: nothing is wrong."""
+        if self.nats and not self.database_url:
+            return "Several instances share a database: set COSCRIBE_DATABASE_URL to that of a PostgreSQL."
+        if self.role != "all" and not self.nats:
+            return f"A {self.role} is one of several instances: set COSCRIBE_NATS to the bus between them."
         if bool(self.tls_certificate) != bool(self.tls_key):
             return "A certificate and its key belong together: set COSCRIBE_TLS_CERTIFICATE and COSCRIBE_TLS_KEY."
         if self.trusted_proxies and not self.url.startswith("https://"):

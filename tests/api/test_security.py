@@ -731,11 +731,14 @@ async def test_a_newer_setup_link_replaces_the_one_before(tmp_path: Path) -> Non
         ({"host": "0.0.0.0", "trusted_proxies": ("10.0.0.1",)}, True),
         ({"host": "127.0.0.1", "trusted_proxies": ("10.0.0.1",), "public_url": "http://notes.example"}, True),
         ({"host": "0.0.0.0", "trusted_proxies": ("10.0.0.1",), "public_url": "https://notes.example"}, False),
+        ({"nats": "nats://127.0.0.1:4222"}, True),
+        ({"nats": "nats://127.0.0.1:4222", "database_url": "postgresql://127.0.0.1/notes"}, False),
+        ({"role": "core", "database_url": "postgresql://127.0.0.1/notes"}, True),
     ],
     ids=str,
 )
-def test_passwords_do_not_travel_unencrypted(settings: dict[str, Any], refused: bool) -> None:
-    """What can be reached from elsewhere has TLS, or a proxy that has."""
+def test_what_would_be_unsafe_is_not_started(settings: dict[str, Any], refused: bool) -> None:
+    """What can be reached from elsewhere has TLS, or a proxy that has; what is one of several shares a database."""
     exposure = Settings(**settings).exposure()
     assert (exposure is not None) is refused
     assert exposure is None or "COSCRIBE_" in exposure
