@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.data import MISSING
+from tests.servers import NatsServer, PostgresServer
 
 # HYPOTHESIS_PROFILE=nightly for the long run, "brief" before each commit. All are random: the seed of a run is printed,
 # and replays it.
@@ -42,6 +44,44 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Shared by the tests of a process; who stops or kills one starts their own."""
+    try:
+        server = PostgresServer()
+        server.start()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with contextlib.closing(server):
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Makes databases with the present schema and nothing in them; returns their URLs."""
+    made: list[str] = []
+
+    def fresh() -> str:
+        made.append(postgres_server.fresh())
+        return made[-1]
+
+    yield fresh
+    for url in made:
+        postgres_server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[str]:
+    """The URL of a bus that the tests of a process share."""
+    try:
+        server = NatsServer()
+        server.start()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with contextlib.closing(server):
+        yield server.url
 
 
 def pytest_report_header(config: pytest.Config) -> str:
