@@ -39,6 +39,7 @@ from coscribe.gateway.asgi import serve_websocket
 from coscribe.gateway.auth import RoleOfToken, SignedTokens
 from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.pace import Pace
 from coscribe.git.remotes import Policy, public
 from coscribe.metrics import metrics
 from coscribe.model import SALT_BYTES
@@ -144,6 +145,7 @@ class Coscribe:
             time.time,
             lambda: secrets.token_hex(8),
             f"coscribe/{version('coscribe')}",
+            Pace(time.monotonic),
             self._tracer,
         )
         self.gateway = Gateway(context, settings.origins)

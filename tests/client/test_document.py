@@ -40,6 +40,7 @@ class Scripted(Client):
         self.frames: list[bytes] = []
         self.later: list[Callable[[], None]] = []
         self.attempts: list[int] = []
+        self.pauses: list[float] = []
         self.notes: Document = self.open_offline(FILE)
         self.limits = limits
         self.user_id = "ann"
@@ -50,6 +51,10 @@ class Scripted(Client):
     def retry_later(self, action: Callable[[], None], attempt: int) -> None:
         self.later.append(action)
         self.attempts.append(attempt)
+
+    def run_later(self, action: Callable[[], None], pause: float) -> None:
+        self.later.append(action)
+        self.pauses.append(pause)
 
     @property
     def sent(self) -> list[messages.ClientMessage]:
@@ -594,6 +599,32 @@ async def test_storage_that_fails_and_comes_back() -> None:
     assert kinds(client.sent) == ["Join"]
     client.live()
     assert (notes.state, client.frames) == (State.LIVE, [first])
+
+
+async def test_the_server_says_when_to_join_again() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.receive(messages.Rejoin(FILE, "moved", 0))
+    assert kinds(client.sent) == ["Join"]
+    client.live()
+    notes.receive(messages.Rejoin(FILE, "moved", 70))
+    assert (client.sent, client.pauses, notes.state) == ([], [0.07], State.JOINING)
+    client.wait_out()
+    assert (kinds(client.sent), client.attempts) == (["Join"], [])
+    client.live()
+    assert notes.state is State.LIVE
+
+
+async def test_where_the_server_speaks_version_1_the_reason_says_when() -> None:
+    client = Scripted(Server("text"))
+    notes = client.join()
+    client.frames.clear()
+    notes.receive(messages.Rejoin(FILE, "moved"))
+    assert kinds(client.sent) == ["Join"]
+    client.live()
+    notes.receive(messages.Rejoin(FILE, "owner_unavailable"))
+    assert (client.sent, client.attempts, client.pauses) == ([], [0], [])
 
 
 async def test_joining_again_takes_longer_each_time_and_is_asked_once_at_a_time() -> None:

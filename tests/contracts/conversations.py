@@ -38,6 +38,7 @@ from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
 from coscribe.gateway.connection import Connection, Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.pace import Pace
 from coscribe.model import SALT_BYTES
 from coscribe.protocol.messages import Role
 
@@ -206,6 +207,7 @@ class Server:
             lambda: self.time,
             lambda: f"connection-{next(self._numbers)}",
             "coscribe/test",
+            Pace(lambda: self.time),
         )
         self.gateway = Gateway(context, frozenset())
 

@@ -29,6 +29,7 @@ from coscribe.documents.ports import AccessChange, Append, AppendResult, Identit
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.pace import Pace
 from coscribe.model import file_key
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec, messages
@@ -147,6 +148,7 @@ class World:
             self.loop.time,
             lambda: f"c{next(self.ids)}",
             "fuzzed",
+            Pace(self.loop.time),
         )
         return Gateway(context, frozenset())
 

@@ -32,6 +32,7 @@ from coscribe.documents.ports import AccessChange, Identity, PathRights, Uniform
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.pace import Pace
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Kind, Role, TreeEdit
 from tests.client.network import Alphabet
@@ -236,6 +237,7 @@ class Server:
             world.time,
             lambda: f"c{world.number()}",
             "simulated",
+            Pace(loop.time),
         )
         self.gateway = Gateway(context, frozenset())
         self.process.context.run(loop.call_soon, self.gateway.start)

@@ -23,6 +23,7 @@ from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken
 from coscribe.gateway.connection import Context, GatewayLimits
 from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.pace import Pace
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage, connect
 from tests.simulation.virtual_loop import VirtualLoop
@@ -94,6 +95,7 @@ class Office:
             lambda: MONDAY + self.loop.time(),
             self.name,
             "soak",
+            Pace(self.loop.time),
         )
         self.gateway = Gateway(context, frozenset())
 

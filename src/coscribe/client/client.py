@@ -226,14 +226,19 @@ class Client:
     def retry_later(self, action: Callable[[], None], attempt: int) -> None:
         """Runs the action later, if this connection still stands then: the more attempts there were the later, and not
         when everybody else does."""
-        link, settings = self._link, self._settings
+        settings = self._settings
         pause = min(settings.backoff * 2 ** min(attempt, MAX_DOUBLINGS), settings.max_backoff)
+        self.run_later(action, pause * (0.5 + self._surroundings.chance() / 2))
+
+    def run_later(self, action: Callable[[], None], pause: float) -> None:
+        """Runs the action after so many seconds, if this connection still stands then."""
+        link = self._link
 
         def act() -> None:
             if self._link is link and self._welcomed:
                 action()
 
-        asyncio.get_running_loop().call_later(pause * (0.5 + self._surroundings.chance() / 2), act)
+        asyncio.get_running_loop().call_later(pause, act)
 
     # ---- for the link
 

@@ -23,6 +23,8 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from msgspec import UnsetType
+
 from coscribe.client.pending import PendingStore, Stored
 from coscribe.client.replica import Gap, NotOurs, OutOfStep
 from coscribe.core.errors import Code, CoscribeError
@@ -265,12 +267,27 @@ class Opened(Generic[_R]):
         self._client.send(codec.encode(messages.Leave(self.file_id)))
         self._join()
 
-    def _join_later(self) -> None:
+    def _asked_back(self, message: messages.Rejoin) -> None:
+        """The server says when; one that speaks version 1 leaves that to us."""
+        if isinstance(message.retry_after, UnsetType):
+            after = None if message.reason in _NOT_AT_ONCE else 0
+        else:
+            after = message.retry_after
+        if after == 0:
+            self._join()
+        else:
+            self._join_later(after)
+
+    def _join_later(self, after: int | None = None) -> None:
+        """``after`` so many milliseconds; None: the more often it was refused the later."""
         self._state = State.JOINING
         if not self._joins_again:
             self._joins_again = True
-            self._client.retry_later(self._join_again, self._joins_refused)
-            self._joins_refused += 1
+            if after is None:
+                self._client.retry_later(self._join_again, self._joins_refused)
+                self._joins_refused += 1
+            else:
+                self._client.run_later(self._join_again, after / 1_000)
 
     def _join_again(self) -> None:
         self._joins_again = False
@@ -295,10 +312,7 @@ class Opened(Generic[_R]):
         elif isinstance(message, messages.Live):
             self._go_live(message)
         elif isinstance(message, messages.Rejoin):
-            if message.reason in _NOT_AT_ONCE:
-                self._join_later()
-            else:
-                self._join()
+            self._asked_back(message)
         elif isinstance(message, messages.RoleChanged):
             self.role = message.role
         elif isinstance(message, messages.Saved):

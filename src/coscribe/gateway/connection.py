@@ -25,6 +25,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 import structlog
+from msgspec import UNSET
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.budget import Bucket
@@ -32,6 +33,7 @@ from coscribe.documents.collaboration import Collaboration, Membership
 from coscribe.documents.ports import Authenticator, Identity, StorageError
 from coscribe.documents.session import Evidence, Missing
 from coscribe.gateway.gatekeeper import Gatekeeper
+from coscribe.gateway.pace import Pace
 from coscribe.metrics import metrics
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import PROTOCOL_VERSIONS
@@ -42,6 +44,9 @@ log = structlog.get_logger(__name__)
 
 ASK_PAUSE = 0.05
 """Seconds after which it is looked whether one who asks too much may go on."""
+
+ASK_BACK_MS = 200
+"""How long one waits to join again where it would be of no use to do so at once."""
 
 TEXT_COST = 1 / 50_000
 """What reading a code point of a text counts, in messages."""
@@ -103,8 +108,8 @@ class Transport(Protocol):
 class Context(NamedTuple):
     """What all connections of a gateway share.
 
-    ``now`` is monotonic seconds, ``clock`` seconds since 1970; ``connection_id`` makes a fresh id. ``tracer`` None:
-    operations are not traced.
+    ``now`` is monotonic seconds, ``clock`` seconds since 1970; ``connection_id`` makes a fresh id. ``pace``: of those
+    who are asked to come back. ``tracer`` None: operations are not traced.
     """
 
     collaboration: Collaboration
@@ -114,6 +119,7 @@ class Context(NamedTuple):
     clock: Callable[[], float]
     connection_id: Callable[[], str]
     server: str
+    pace: Pace
     tracer: Tracer | None = None
 
 
@@ -154,7 +160,7 @@ class Subscription:
     def evict(self, error: CoscribeError) -> None:
         self.connection.drop(self)
         if error.code.value.retry == "rejoin":
-            self.connection.send(codec.encode(messages.Rejoin(self.file_id, error.code.value.code)))
+            self.connection.ask_back(self.file_id, error)
         else:
             self.connection.expel(error, self.file_id)
 
@@ -197,6 +203,7 @@ class Connection:
         "opened_at",
         "paused",
         "pinged",
+        "protocol",
         "transport",
     )
 
@@ -211,6 +218,7 @@ class Connection:
         self.paused = False
         self.closed = False
         self.pinged = False
+        self.protocol = min(PROTOCOL_VERSIONS)
         self.opened_at = self.heard_at = context.now()
         self.expires_at = self.began_at = inf
         self._subscriptions: dict[str, Subscription] = {}
@@ -351,6 +359,13 @@ class Connection:
         self.transport.send(frame)
         if self.paused and self.transport.buffered() > self.context.limits.buffer_bytes:
             self.too_slow()
+
+    def ask_back(self, file_id: str, error: CoscribeError) -> None:
+        """Says that a file has to be joined again, and when."""
+        reason, after = error.code.value.code, self.context.pace.after()
+        if error.code in _NOT_AT_ONCE:
+            after += ASK_BACK_MS
+        self.send(codec.encode(messages.Rejoin(file_id, reason, after if self.protocol >= 2 else UNSET)))
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
@@ -498,6 +513,7 @@ class Connection:
             return
         self.account = identity.account
         self.identity = identity
+        self.protocol = common[0]
         self.expires_at = identity.expires_at
         gateway, files = self.context.limits, collaboration.limits
         limits = messages.ServerLimits(
@@ -628,6 +644,7 @@ class Connection:
 
 
 _NO_EVIDENCE = Evidence()
+_NOT_AT_ONCE = (Code.STORAGE_UNAVAILABLE, Code.OWNER_UNAVAILABLE)
 _EDITS = (messages.Operation, messages.Chain, messages.TreeOperation)
 
 

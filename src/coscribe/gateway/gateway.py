@@ -33,9 +33,6 @@ CHECK_INTERVAL = 5.0
 ANSWER_SECONDS = 0.5
 """How long all questions about one change of rights may take together."""
 
-RETURNS_PER_MS = 2
-"""How many connections a server that goes down asks back in one millisecond: as many as one can let in."""
-
 ASKED_AT_ONCE = 32
 """Questions about rights that are under way at the same time, for each change."""
 
@@ -114,9 +111,9 @@ class Gateway:
             self._checking.cancel()
         await self.context.collaboration.drain()
         self.end_watches()
-        for turn, connection in enumerate(tuple(self._connections)):
+        for connection in tuple(self._connections):
             with _at_its_own_cost(connection):
-                connection.goodbye(retry_after + turn // RETURNS_PER_MS)
+                connection.goodbye(retry_after + self.context.pace.after())
         while self._applying:
             await asyncio.gather(*self._applying, return_exceptions=True)
 

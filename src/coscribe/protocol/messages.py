@@ -14,8 +14,11 @@ import msgspec
 WEBSOCKET_PATH = "/ws"
 """Where the gateway's socket is on a server of our own."""
 
-PROTOCOL_VERSIONS = (1,)
-"""The protocol versions this build speaks, best first."""
+PROTOCOL_VERSIONS = (2, 1)
+"""The protocol versions this build speaks, best first.
+
+2: rejoin says how long to wait. In 1 the client decides that by the reason.
+"""
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 FileId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -530,10 +533,13 @@ class Moved(Message):
 
 
 class Rejoin(Message):
-    """This file has to be joined again (the reason is a code of the error table)."""
+    """This file has to be joined again, ``retryAfter`` milliseconds from now (the reason is a code of the error table).
+
+    ``retryAfter`` is always there from protocol version 2 on, and never before."""
 
     file_id: str
     reason: str
+    retry_after: Natural | msgspec.UnsetType = msgspec.UNSET
 
 
 class RoleChanged(Message):

@@ -13,7 +13,7 @@ import { CoscribeError, ERRORS, isErrorCode } from "./core/errors.ts";
 import type { Link, Transport } from "./transport.ts";
 import { decodeServer, encode, type ServerLimits, type ServerMessage } from "./wire/codec.ts";
 
-const PROTOCOL_VERSIONS = [1];
+const PROTOCOL_VERSIONS = [2, 1];
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 /** So long a server that said goodbye is looked for often, with pauses no longer than this or than it has named. */

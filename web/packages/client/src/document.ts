@@ -46,6 +46,7 @@ import {
   type Live,
   type OperationFate,
   REFUSED_CHARACTERS,
+  type Rejoin,
   type Resent,
   type Role,
   type ServerLimits,
@@ -537,11 +538,20 @@ export class Document implements Kept {
     this.#join();
   }
 
-  #joinLater(): void {
+  /** The server says when; one that speaks version 1 leaves that to us. */
+  #askedBack(message: Rejoin): void {
+    const isNotNow = message.reason === "storage_unavailable" || message.reason === "owner_unavailable";
+    const after = message.retryAfter ?? (isNotNow ? undefined : 0);
+    if (after === 0) this.#join();
+    else this.#joinLater(after);
+  }
+
+  /** `after` so many milliseconds; without: the more often it was refused the later. */
+  #joinLater(after?: number): void {
     this.#phase = "joining";
-    const pause = Math.min(JOIN_AGAIN_MS * 2 ** Math.min(this.#joinsRefused, 10), JOIN_AGAIN_MOST_MS);
-    if (!this.#timers.has("join")) this.#joinsRefused += 1;
-    this.#later("join", pause, () => {
+    const growing = Math.min(JOIN_AGAIN_MS * 2 ** Math.min(this.#joinsRefused, 10), JOIN_AGAIN_MOST_MS);
+    if (after === undefined && !this.#timers.has("join")) this.#joinsRefused += 1;
+    this.#later("join", after ?? growing, () => {
       if (this.#phase === "joining") this.#join();
     });
   }
@@ -589,8 +599,7 @@ export class Document implements Kept {
         this.#compare(message);
         break;
       case "rejoin":
-        if (message.reason === "storage_unavailable" || message.reason === "owner_unavailable") this.#joinLater();
-        else this.#join();
+        this.#askedBack(message);
         break;
       case "roleChanged":
         this.#role = message.role;

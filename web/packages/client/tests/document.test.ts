@@ -336,6 +336,21 @@ test("rejoin over an unsure disk asks for the fates and loses nothing", async ()
   expect(join).toMatchObject({ inFlight: [expect.stringMatching(/:1$/)] });
 });
 
+test("the server says when to join again, and what is typed meanwhile goes along", async () => {
+  const { clock, server, person } = scene("");
+  const { document } = await person("ann", { delay: 1 });
+  const joins = () => server.received.filter((message) => message.type === "join").length;
+  const before = joins();
+  server.rejoin("moved", 700);
+  await clock.pass(100);
+  document.edit(insert(0, "a"));
+  await clock.pass(500);
+  expect(joins()).toBe(before);
+  await clock.until(() => document.status.isSaved);
+  expect(joins()).toBe(before + 1);
+  expect(server.text).toBe("a");
+});
+
 test("asked to join again while a join is on its way: the second is refused, and nothing is handed back", async () => {
   const { clock, server, person } = scene("ab");
   const { document, network } = await person("ann", { delay: 40 });

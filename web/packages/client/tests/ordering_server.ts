@@ -182,11 +182,12 @@ export class OrderingServer {
     }
   }
 
-  rejoin(reason: string): void {
+  /** `retryAfter` milliseconds, as in protocol version 2. */
+  rejoin(reason: string, retryAfter?: number): void {
     for (const seat of this.#seats) {
       if (seat.presence === null) continue;
       seat.state = "out";
-      this.#send(seat, { type: "rejoin", fileId: FILE, reason });
+      this.#send(seat, { type: "rejoin", fileId: FILE, reason, ...(retryAfter === undefined ? {} : { retryAfter }) });
     }
   }
 

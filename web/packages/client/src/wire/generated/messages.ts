@@ -1130,7 +1130,9 @@ export interface Moved {
   trashed: boolean;
 }
 /**
- * This file has to be joined again (the reason is a code of the error table).
+ * This file has to be joined again, `retryAfter` milliseconds from now (the reason is a code of the error table).
+ *
+ * `retryAfter` is always there from protocol version 2 on, and never before.
  */
 export interface Rejoin {
   type: "rejoin";
@@ -1142,6 +1144,10 @@ export interface Rejoin {
    * a code of the error table
    */
   reason: string;
+  /**
+   * milliseconds after which to come back
+   */
+  retryAfter?: number;
 }
 /**
  * What one may do with the file is something else from here on.
