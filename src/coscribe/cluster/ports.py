@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 SHARDS = 1_024
@@ -48,7 +48,8 @@ class Instance(NamedTuple):
     """A process of the cluster, from its start to its end: one that starts again is another one.
 
     ``name`` is what operators call it and is kept over restarts. ``is_core``: it may own workspaces. ``leaving``: it
-    gives up what it owns, and is given nothing more.
+    gives up what it owns, and is given nothing more. Of several cores of one name what belongs to the name belongs to
+    the one whose id sorts last; ids begin with the time, so that this is the youngest.
     """
 
     instance_id: str
@@ -57,48 +58,63 @@ class Instance(NamedTuple):
     leaving: bool = False
 
 
+Unit = int | str
+"""What can be owned: a shard, or a pinned workspace by its id."""
+
+
+class Pin(NamedTuple):
+    """A workspace that is owned apart from its shard. ``name``: of the instance that it belongs to; "": it was pinned,
+    and goes back to its shard as soon as its owner has given it up. ``owner``: as of a shard."""
+
+    name: str
+    owner: str
+
+
 class Table(NamedTuple):
     """Who there is and who owns what, as the database said at one moment.
 
     ``instances``: those whose time has not run out, by id. ``owners``: for each shard the id of an instance, which may
-    not be among them any more; "": nobody. ``pins``: names of instances, by the id of a workspace.
+    not be among them any more; "": nobody. ``pins``: by the id of a workspace.
     """
 
     instances: dict[str, Instance]
     owners: tuple[str, ...]
-    pins: dict[str, str]
+    pins: dict[str, Pin]
 
 
 class Leases(Protocol):
     """The rows that say who owns what. They only route: the fence is in the head of each workspace.
 
-    Whether a time has run out is decided by the clock of the database. Adapters pass tests/contracts/leases.py.
+    Whether a time has run out is decided by the clock of the database. What an instance asks for with `beat`, `take`,
+    `release` and `leave` happens in the order in which it was asked for, or not at all: a call that was given up, and
+    comes to the database behind a later one, changes nothing. Adapters pass tests/contracts/leases.py.
     """
 
     async def beat(self, instance: Instance, seconds: float) -> Table:
-        """Says that an instance lives and will for so many seconds; returns the table. Raises StorageError."""
+        """Says that an instance lives and will for so many seconds. One that was taken for dead meanwhile has lost all
+        it owned, and begins anew. Returns the table. Raises StorageError."""
         ...
 
     async def table(self) -> Table:
         """Raises StorageError."""
         ...
 
-    async def take(self, instance_id: str, shards: list[int]) -> list[int]:
-        """Takes shards that nobody owns, or whose owner's time has run out; returns those that it has got. An instance
-        whose own time has run out gets none. Raises StorageError."""
+    async def take(self, instance_id: str, units: Sequence[Unit]) -> Table:
+        """Takes what nobody owns, or whose owner's time has run out; the table says what it has got. An instance whose
+        own time has run out, or that is no core, or leaving, gets nothing. Raises StorageError."""
         ...
 
-    async def release(self, instance_id: str, shards: list[int]) -> None:
-        """Gives up shards that it owns; others stay as they are. Raises StorageError."""
+    async def release(self, instance_id: str, units: Sequence[Unit]) -> Table:
+        """Gives up what it owns of these; the rest stays as it is. Raises StorageError."""
         ...
 
     async def leave(self, instance_id: str) -> None:
         """Gives up all it owns, and is no instance any more. Raises StorageError."""
         ...
 
-    async def pin(self, workspace_id: str, name: str | None) -> None:
-        """From now on an instance of that name owns the workspace whenever there is one; None: no longer. Raises
-        StorageError."""
+    async def pin(self, workspace_id: str, name: str) -> Table:
+        """From now on an instance of that name owns the workspace whenever there is one; "": no longer. Whoever owns it
+        now does so until it has handed it over. Raises StorageError."""
         ...
 
 
@@ -110,7 +126,11 @@ class Owners(Protocol):
         ...
 
     def owns(self, workspace_id: str) -> bool:
-        """Whether this instance may load it and show it, at this very moment."""
+        """Whether this instance may load it and let somebody in, at this very moment."""
+        ...
+
+    def holds(self, workspace_id: str) -> bool:
+        """Whether it may show what it has loaded: while it owns it, and while it hands it over."""
         ...
 
     async def look_again(self) -> None:
