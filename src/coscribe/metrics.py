@@ -149,6 +149,14 @@ class Metrics:
         self.spans = Counter(
             "coscribe_spans", "Spans for the collector, by what became of them", ["fate"], registry=registry
         )
+        self.instances = Gauge("coscribe_instances", "Instances of the cluster that live", registry=registry)
+        self.owned = Gauge("coscribe_owned_shards", "Shards and pinned workspaces owned here", registry=registry)
+        self.beats_failed = Counter("coscribe_beats_failed", "Tries to renew the lease that failed", registry=registry)
+        self.fenced = Counter("coscribe_fenced", "Times it gave up by itself what it owned", registry=registry)
+        self.handed_over = Counter("coscribe_handed_over", "Shards handed over to other instances", registry=registry)
+        self.hand_over_seconds = Histogram(
+            "coscribe_hand_over_seconds", "Some shards being handed over", buckets=_SECONDS, registry=registry
+        )
 
 
 metrics = Metrics()
