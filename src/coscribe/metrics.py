@@ -68,6 +68,10 @@ class Metrics:
             "coscribe_withheld_refused", "Edits refused as they would bring back what was redacted", registry=registry
         )
         self.long_logs = Counter("coscribe_long_logs", "Documents whose log grew past the warning", registry=registry)
+        self.links = Gauge("coscribe_links", "Other instances that this one is linked with", registry=registry)
+        self.link_waiting = Gauge("coscribe_link_waiting_bytes", "Waiting to go out on links", registry=registry)
+        self.link_ends = Counter("coscribe_link_ends", "Links that have ended, by why", ["why"], registry=registry)
+        self.bus_refused = Counter("coscribe_bus_refused", "Messages that the bus could not take", registry=registry)
 
         self.commit_seconds = Histogram(
             "coscribe_commit_seconds", "From append to durable, per group", buckets=_SECONDS, registry=registry

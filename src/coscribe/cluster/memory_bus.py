@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf, nextafter
 from random import Random
 
 from coscribe.cluster.ports import BusUnavailable, Receiver
@@ -58,11 +59,12 @@ class MemoryNetwork:
         for bus in self._receivers.get(subject, ()):
             if self._happens(self.loss):
                 continue
-            arrives = loop.time() + self.delay()
-            if not self._happens(self.reordering):
-                arrives = max(arrives, self._free_at.get((sender, bus.name), 0.0))
-                self._free_at[sender, bus.name] = arrives
             for _ in range(2 if self._happens(self.duplication) else 1):
+                arrives = loop.time() + self.delay()
+                if not self._happens(self.reordering):
+                    # Later than the one before, were it ever so little: a loop keeps no order among equals.
+                    arrives = max(arrives, nextafter(self._free_at.get((sender, bus.name), 0.0), inf))
+                    self._free_at[sender, bus.name] = arrives
                 loop.call_at(arrives, self._arrive, sender, bus, subject, message)
 
     def _arrive(self, sender: str, bus: MemoryBus, subject: str, message: bytes) -> None:
