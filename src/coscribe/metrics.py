@@ -150,6 +150,20 @@ class Metrics:
         self.imports_refused = Counter(
             "coscribe_imports_refused", "Imports of what cannot be part of a project", ["why"], registry=registry
         )
+        self.relay_asking = Gauge("coscribe_relay_asking", "Requests that other instances answer", registry=registry)
+        self.relay_answering = Gauge(
+            "coscribe_relay_answering", "Requests that came to other instances", registry=registry
+        )
+        self.relay_ended = Counter(
+            "coscribe_relay_ended",
+            "Attempts to have a request answered elsewhere, by their end",
+            ["how"],
+            registry=registry,
+        )
+        self.relay_stalled = Counter(
+            "coscribe_relay_stalled", "Relayed bodies given up as nobody took them", registry=registry
+        )
+        self.homes = Gauge("coscribe_homes", "Files whose workspace is remembered for routing", registry=registry)
         self.spans = Counter(
             "coscribe_spans", "Spans for the collector, by what became of them", ["fate"], registry=registry
         )

@@ -49,7 +49,7 @@ from coscribe.api import (
 )
 from coscribe.api.models import NO_NUL
 from coscribe.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, problem
-from coscribe.api.route import COOKIE, Door
+from coscribe.api.route import COOKIE, Door, workspace_named
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.documents.unpacking.intake import Bounds
@@ -151,6 +151,33 @@ def routes_of(app: FastAPI) -> Iterator[APIRoute]:
         for route in router.routes:
             assert isinstance(route, APIRoute)
             yield route
+
+
+def asked_about() -> Callable[[str, str], str]:
+    """For those who have to know before the application does: the document, file or workspace that a request with a
+    method and a path is about; "": none. By the routes themselves, in their order."""
+    routes = [(route.path_regex, route.methods or ()) for route in routes_of(FastAPI())]
+
+    def about(method: str, path: str) -> str:
+        for regex, methods in routes:
+            match = regex.match(path)
+            if match is not None and method in methods:
+                return workspace_named(match.groupdict()) or ""
+        return ""
+
+    return about
+
+
+def refusing(new_request_id: Callable[[], str]) -> Callable[[Scope, CoscribeError], ASGIApp]:
+    """For those who refuse a request before it comes here: the answer that it would have got here."""
+
+    def refuse(scope: Scope, error: CoscribeError) -> ASGIApp:
+        request_id = scope.setdefault("state", {})["request_id"] = new_request_id()
+        response = problem(Request(scope), error)
+        response.headers.update({"X-Request-Id": request_id, **_HEADERS})
+        return response
+
+    return refuse
 
 
 class _Frame:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
@@ -226,7 +226,12 @@ class Door:
 
 def _document_of(request: Request) -> str | None:
     """The document or workspace that a request is about."""
-    found: str | None = request.path_params.get("documentId") or request.path_params.get("workspaceId")
+    return workspace_named(request.path_params)
+
+
+def workspace_named(parameters: Mapping[str, Any]) -> str | None:
+    """The document or workspace among the parameters of a path."""
+    found: str | None = parameters.get("documentId") or parameters.get("workspaceId")
     return found
 
 
