@@ -66,9 +66,12 @@ bench-peers: $(READY) ## Beside the peers, into docs/benchmarks.md: make bench-p
 	@bench/peers/install.sh $(BIN)
 	@$(BIN)/python -m bench.peers --seconds $(or $(SECONDS),10) --repeat $(or $(REPEAT),5) --history $(or $(HISTORY),20000)
 
-lock: ## Resolve the dependencies anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --group dev pyproject.toml -o requirements.lock
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+lock: ## Resolve the dependencies anew into requirements.lock, and the image's likewise into deploy/
+	@$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --constraint requirements.lock --extra cluster --extra tracing pyproject.toml -o deploy/requirements.lock
+	@$(COMPILE) --constraint requirements.lock --group build -o deploy/build.lock
 
 migration: $(READY) ## Write a migration from the metadata: make migration NAME=add_something
 	@test -n "$(NAME)" || { echo "usage: make migration NAME=add_something"; exit 2; }

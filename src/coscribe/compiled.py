@@ -1,7 +1,7 @@
 """Finds the compiled form of the hot modules, if there is one and it was made from exactly these sources.
 
-`tools/compile.py` makes it (mypyc). The pure modules are the reference and always work; which of the two runs is said
-by `is_compiled`.
+`tools/compile.py` makes it (mypyc), and `hatch_build.py` takes it into a wheel. The pure modules are the reference and
+always work; which of the two runs is said by `is_compiled`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MODULES = (
     "coscribe.protocol.codec",
 )
 SOURCES = Path(__file__).parent
-FOLDER = SOURCES.parents[1] / "build" / "compiled"
+IN_WHEEL = SOURCES / "built"
+FOLDER = IN_WHEEL if IN_WHEEL.is_dir() else SOURCES.parents[1] / "build" / "compiled"
 
 
 def fingerprint() -> str:
