@@ -367,6 +367,16 @@ def _watcher() -> _Watcher:
     return _Watcher()
 
 
+def ends_with_us(pid: int) -> None:
+    """A process that somebody has started otherwise does not outlive this one either."""
+    _watcher().tell(f"run {pid}")
+
+
+def has_ended(pid: int) -> None:
+    """It is gone: its number may be another process's from now on."""
+    _watcher().tell(f"ended {pid}")
+
+
 def _watch(lines: IO[str]) -> None:
     running: dict[str, psutil.Process] = {}
     folders: set[str] = set()

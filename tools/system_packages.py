@@ -27,6 +27,7 @@ class Requirement(NamedTuple):
 PACKAGES = (
     Requirement(("cc", "gcc"), ("gcc", "libc6-dev"), "the power-loss tests (tests/power_loss), which compile a shim"),
     Requirement(("sshd", "/usr/sbin/sshd"), ("openssh-server",), "the tests of git by ssh (tests/git/test_ssh.py)"),
+    Requirement(("nft", "/usr/sbin/nft"), ("nftables", "iproute2"), "what cuts networks in the trial of a cluster"),
     Requirement(("chromium", "chromium-browser"), ("chromium",), "the tests in a browser (tests/browser)"),
 )
 

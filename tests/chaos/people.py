@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from coscribe.client import Client, ClientSettings, Document
+from coscribe.client.client import Surroundings
 from coscribe.client.document import Change
 from coscribe.client.link import Link
 from coscribe.client.opened import State
@@ -36,15 +37,16 @@ class Book:
     """What the server has told anybody, and what people typed. ``now``: seconds of any origin.
 
     ``shown``: by document and sequence, the operation and its version. ``places``: by document and operation, where it
-    was acknowledged or shown. ``acknowledged``: operations whose author was told. ``news``: by document, when somebody
-    last heard of an operation nobody had heard of. ``contradictions``: what was told differently before.
+    was acknowledged or shown. ``acknowledged``: when their authors were told, by operation, in that order. ``news``: by
+    document, when somebody last heard of an operation nobody had heard of. ``contradictions``: what was told
+    differently before.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
         self.shown: dict[str, dict[int, tuple[str, int]]] = {}
         self.places: dict[str, dict[str, Place]] = {}
-        self.acknowledged: set[str] = set()
+        self.acknowledged: dict[str, float] = {}
         self.news: dict[str, float] = {}
         self.contradictions: list[str] = []
         self.typed: dict[str, str] = {}
@@ -72,7 +74,7 @@ class Book:
     def _place(self, file_id: str, operation_id: str, place: Place, is_own: bool) -> None:
         sequence, version = place
         if is_own:
-            self.acknowledged.add(operation_id)
+            self.acknowledged.setdefault(operation_id, self.now())
         places = self.places.setdefault(file_id, {})
         if operation_id not in places:
             self.news[file_id] = self.now()
@@ -83,6 +85,13 @@ class Book:
         if shown != (operation_id, version):
             self.contradictions.append(f"{sequence} of {file_id} is {shown}, and {(operation_id, version)}")
 
+    def closed(self, document: Document) -> None:
+        """A document is left: what was handed back of it, and how often it was fetched anew."""
+        self.heals += document.heals
+        for patch in document.patches:
+            for edits in patch.edits:
+                self.handed_back.update(word for edit in edits for word in WORD.findall(edit[2]))
+
     async def heard_since(self, moment: float, file_ids: Iterable[str]) -> None:
         """Returns when, of each of the documents, an operation has become known since."""
         while any(self.news.get(file_id, 0.0) < moment for file_id in file_ids):
@@ -90,16 +99,70 @@ class Book:
             await self._heard.wait()
 
 
-class _Witness(Client):
+class Witness(Client):
     """A client that writes down what it is told before it makes anything of it."""
 
-    def __init__(self, url: str, token: str, settings: ClientSettings, book: Book) -> None:
-        super().__init__(url, token, settings)
+    def __init__(
+        self, url: str, token: str, settings: ClientSettings, book: Book, surroundings: Surroundings | None = None
+    ) -> None:
+        super().__init__(url, token, settings, surroundings)
         self._book = book
 
     def received(self, link: Link, raw: bytes) -> None:
         self._book.told(self.user_id, codec.decode_server(raw))
         super().received(link, raw)
+
+
+class Hand:
+    """What one person types, and where: words of their own, which they may delete and take back again."""
+
+    def __init__(self, name: str, book: Book, rng: random.Random) -> None:
+        self.name = name
+        self._book = book
+        self._rng = rng
+        self._count = 0
+        self._mine: dict[str, list[str]] = {}
+
+    def edit(self, document: Document) -> None:
+        """One edit of whatever kind. Raises ValueError, CoscribeError: nothing was typed."""
+        rng, text, mine = self._rng, document.text, self._mine.setdefault(document.file_id, [])
+        chance = rng.random()
+        if chance < 0.08:
+            self._take_back(document, rng.choice((document.undo, document.undo, document.redo)))
+        elif mine and chance < (0.6 if len(text) > ENOUGH else 0.2):
+            word = mine.pop(rng.randrange(len(mine)))
+            position = text.find(word)
+            if position >= 0:
+                self._book.deleted.add(word)
+                document.delete(position, len(word))
+        else:
+            self.type(document)
+
+    def type(self, document: Document) -> None:
+        """A new word. Raises as `edit`."""
+        rng = self._rng
+        word = f"[{self.name}.{self._count + 1}{rng.choice(('', '', '', '🙂', 'é', chr(10)))}]"
+        document.insert(self._between_words(document.text), word)
+        self._count += 1
+        self._book.typed[word] = document.file_id
+        self._mine.setdefault(document.file_id, []).append(word)
+
+    def _between_words(self, text: str) -> int:
+        behind = text.find("]", self._rng.randint(0, len(text)))
+        return behind + 1 if behind >= 0 else self._rng.choice((0, len(text)))
+
+    def _take_back(self, document: Document, take_back: Callable[[], bool]) -> None:
+        before = document.text
+
+        def note(change: Change) -> None:
+            for position, deleted, _ in change.edits or ():
+                self._book.deleted.update(WORD.findall(before[position : position + deleted]))
+
+        stop = document.listen(note)
+        try:
+            take_back()
+        finally:
+            stop()
 
 
 class Person:
@@ -118,8 +181,7 @@ class Person:
         )
         self._book = book
         self._rng = rng
-        self._count = 0
-        self._mine: dict[str, list[str]] = {file_id: [] for file_id in file_ids}
+        self._hand = Hand(name, book, rng)
         self._client: Client | None = None
         self._typing: list[asyncio.Task[None]] = []
 
@@ -127,7 +189,7 @@ class Person:
         """A client, with whatever the one before has left in the folder."""
         if self._client is not None:
             return
-        self._client = _Witness(self._url, self._token, self._settings, self._book)
+        self._client = Witness(self._url, self._token, self._settings, self._book)
         self._client.start()
         self.documents = {file_id: self._client.open_offline(file_id) for file_id in self.file_ids}
         if typing:
@@ -177,51 +239,13 @@ class Person:
     def _look(self) -> None:
         """Notes what was handed back."""
         for document in self.documents.values():
-            self._book.heals += document.heals
-            for patch in document.patches:
-                for edits in patch.edits:
-                    self._book.handed_back.update(word for edit in edits for word in WORD.findall(edit[2]))
+            self._book.closed(document)
 
     async def _type(self, document: Document) -> None:
         rng = self._rng
         while True:
             await asyncio.sleep(rng.expovariate(1 / PAUSE))
             try:
-                self._edit(document)
+                self._hand.edit(document)
             except (ValueError, CoscribeError):
                 """The text is not known yet, or is fetched anew: nothing was typed."""
-
-    def _edit(self, document: Document) -> None:
-        rng, text, mine = self._rng, document.text, self._mine[document.file_id]
-        chance = rng.random()
-        if chance < 0.08:
-            self._take_back(document, rng.choice((document.undo, document.undo, document.redo)))
-        elif mine and chance < (0.6 if len(text) > ENOUGH else 0.2):
-            word = mine.pop(rng.randrange(len(mine)))
-            position = text.find(word)
-            if position >= 0:
-                self._book.deleted.add(word)
-                document.delete(position, len(word))
-        else:
-            word = f"[{self.name}.{self._count + 1}{rng.choice(('', '', '', '🙂', 'é', chr(10)))}]"
-            document.insert(self._between_words(text), word)
-            self._count += 1
-            self._book.typed[word] = document.file_id
-            mine.append(word)
-
-    def _between_words(self, text: str) -> int:
-        behind = text.find("]", self._rng.randint(0, len(text)))
-        return behind + 1 if behind >= 0 else self._rng.choice((0, len(text)))
-
-    def _take_back(self, document: Document, take_back: Callable[[], bool]) -> None:
-        before = document.text
-
-        def note(change: Change) -> None:
-            for position, deleted, _ in change.edits or ():
-                self._book.deleted.update(WORD.findall(before[position : position + deleted]))
-
-        stop = document.listen(note)
-        try:
-            take_back()
-        finally:
-            stop()

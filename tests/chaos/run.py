@@ -91,7 +91,7 @@ async def run(
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coscribe-chaos-", ignore_cleanup_errors=True) as place:
         chaos = _Chaos(wanted, Path(place), log, tick)
-        with _errors_noted(chaos.violations):
+        with errors_noted(chaos.violations):
             await chaos.live()
     book = chaos.book
     return Outcome(
@@ -141,7 +141,7 @@ class _Chaos:
             await self._stop()
             self.violations += await asyncio.to_thread(reckon, self.book, machine.data, texts)
         except Exception as error:  # whatever it is, this schedule has shown it
-            self.violations += [f"{type(one).__name__}: {one}" for one in _causes(error)]
+            self.violations += [f"{type(one).__name__}: {one}" for one in causes(error)]
         finally:
             try:
                 for person in self._people:
@@ -381,7 +381,7 @@ def complaints(lines: list[str]) -> list[str]:
 
 
 @contextmanager
-def _errors_noted(violations: list[str]) -> Iterator[None]:
+def errors_noted(violations: list[str]) -> Iterator[None]:
     """What clients log as an error, and what goes wrong where nobody looks, is a violation."""
 
     class Noting(logging.Handler):
@@ -402,7 +402,8 @@ def _errors_noted(violations: list[str]) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes(error: BaseException) -> list[BaseException]:
+    """What has gone wrong, one by one."""
     if isinstance(error, BaseExceptionGroup):
-        return [cause for one in error.exceptions for cause in _causes(one)]
+        return [cause for one in error.exceptions for cause in causes(one)]
     return [error]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from tests.e2e.server_process import ServerProcess
+from coscribe.protocol.messages import Role
 
 PASSWORD = "correct horse battery staple"
+
+
+class Served(Protocol):
+    """A server that people can go to: where, and tokens that it believes."""
+
+    @property
+    def http(self) -> str: ...
+
+    def token(self, user_id: str, role: Role = "editor") -> str: ...
 
 
 class Account:
@@ -46,7 +55,7 @@ class Account:
 class People:
     """Everybody on one server. The first one is its administrator."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: Served) -> None:
         # The server lets go of an idle connection after five seconds; a request must not meet that.
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=200, keepalive_expiry=2.0)
         self.client = httpx.AsyncClient(base_url=server.http, timeout=60, limits=limits)
