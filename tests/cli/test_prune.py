@@ -16,6 +16,7 @@ from coscribe.config import Settings
 from coscribe.persistence.closed_log import checkpoint_of
 from coscribe.persistence.signing import FILE, SigningKey, public_key
 from coscribe.persistence.sqlite import connect
+from coscribe.persistence.sqlite import run as answered
 from tests.cli.conftest import Run
 from tests.cli.test_vacuum import CLOSED, COUNT, _grown, counts, grown, long  # noqa: F401  (fixtures)
 from tests.cli.written import FILE_ID, Written, store
@@ -174,7 +175,7 @@ def test_a_checkpoint_that_another_key_has_signed_does_not_fit_the_one_kept_else
     assert run("verify", "--data", pruned, "--key", kept["publicKey"]).exit_code == 0
     forger = SigningKey(bytes(32))
     with closing(connect(Settings(folder=pruned).database)) as db:
-        made = checkpoint_of(db, 1)
+        made = answered(db, checkpoint_of(1))
         assert made is not None
         signature = forger.sign(made.statement())
         db.execute("UPDATE log_checkpoints SET signature = ?, key_id = ?", (signature, forger.key_id))

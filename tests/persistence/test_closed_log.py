@@ -23,7 +23,7 @@ from coscribe.model import File, LogEntry, Workspace, content_hash, file_key
 from coscribe.persistence.closed_log import MAX_UNPACKED, wrongly_listed
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import MIGRATIONS
-from coscribe.persistence.sqlite import SqliteStorage, connect, iterate
+from coscribe.persistence.sqlite import SqliteStorage, connect, iterate, run
 from tests.contracts.op_log import SMALL, acquired, compacted, entry, extended, extended_by, planted
 from tests.migrated import fresh_database
 
@@ -405,7 +405,7 @@ async def test_segments_of_trees_from_before_are_listed_by_the_migration(
 async def test_a_list_that_is_wrong_is_found(storage: SqliteStorage, tmp_path: Path) -> None:
     workspace, _ = await planted_with(storage)
     with closing(connect(tmp_path / "log.db", read_only=True)) as db:
-        assert wrongly_listed(db, workspace.key) == []
+        assert run(db, wrongly_listed(workspace.key)) == []
         execute(tmp_path, "DELETE FROM segment_files WHERE segment_key = 2")
         execute(tmp_path, "UPDATE segment_files SET last_version = 3 WHERE segment_key = 4")
-        assert wrongly_listed(db, workspace.key) == [8, 22]
+        assert run(db, wrongly_listed(workspace.key)) == [8, 22]

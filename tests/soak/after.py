@@ -16,7 +16,7 @@ from coscribe.cli.verifying import verify_folder
 from coscribe.documents.history import History
 from coscribe.model import Workspace
 from coscribe.persistence.closed_log import last_closed
-from coscribe.persistence.sqlite import connect, iterate, stored_workspaces
+from coscribe.persistence.sqlite import connect, iterate, run, stored_workspaces
 from coscribe.protocol import codec, messages
 from tests.documents.test_recovery import server
 from tests.soak.journal import Journal, Moment, line_of, past_of, some
@@ -128,7 +128,7 @@ def _known(
             moments[version] = moment
         present = version
     moments[present] = moment
-    return Known(workspace, last_closed(db, workspace.key), moments, present)
+    return Known(workspace, run(db, last_closed(workspace.key)), moments, present)
 
 
 async def _texts(coscribe: Coscribe, file: Known) -> int:

@@ -15,7 +15,7 @@ from coscribe.documents.checkpoints import Checkpoint
 from coscribe.documents.past import good_content
 from coscribe.model import LogEntry, committed_from
 from coscribe.persistence.closed_log import checkpoint_of
-from coscribe.persistence.sqlite import iterate, stored_workspaces
+from coscribe.persistence.sqlite import iterate, run, stored_workspaces
 
 TRIM_EVERY = 1_024
 """Entries after which what is not needed of them any more is let go."""
@@ -41,7 +41,7 @@ def text_at(folder: Path, file_id: str, *, version: int | None = None, sequence:
             if sequence is not None and sequence > workspace.last_sequence:
                 fail(f"the log of {file_id} ends at sequence {workspace.last_sequence}", "Give a smaller --sequence.")
             state = FileState(file_id, "", 0, 0, Limits())
-            checkpoint = checkpoint_of(db, workspace.key)
+            checkpoint = run(db, checkpoint_of(workspace.key))
             if checkpoint is not None:
                 begin = checkpoint.file(file.key)
                 state = FileState(file_id, good_content(begin), begin.version, checkpoint.sequence, Limits())
@@ -67,7 +67,7 @@ def entries_of(folder: Path, file_id: str, *, first: int | None, limit: int) -> 
     try:
         with reading(folder) as db:
             workspace, file = find(stored_workspaces(db), file_id)
-            checkpoint = checkpoint_of(db, workspace.key)
+            checkpoint = run(db, checkpoint_of(workspace.key))
             if checkpoint is not None and first is not None and first <= checkpoint.sequence:
                 _fail_pruned(file_id, checkpoint)
             after = first - 1 if first is not None else workspace.last_sequence - limit if limit else 0

@@ -20,7 +20,7 @@ from coscribe.model import Workspace
 from coscribe.persistence.blobs import drop_drafts, stored
 from coscribe.persistence.closed_log import closed_through, last_closed
 from coscribe.persistence.migrate import migrate
-from coscribe.persistence.sqlite import SqliteStorage, connect, stored_blobs, stored_workspaces
+from coscribe.persistence.sqlite import SqliteStorage, connect, run, stored_blobs, stored_workspaces
 
 LEAST = 256
 """Entries that are worth a segment; a server waits until one is full."""
@@ -65,9 +65,9 @@ def _compress(path: Path, size: SegmentSize, progress: Progress) -> tuple[int, i
     """Entries and segments that were made of closed parts, and the workspaces that were left."""
     with closing(connect(path, read_only=True)) as db:
         closed = [
-            (workspace, through, through - last_closed(db, workspace.key))
+            (workspace, through, through - run(db, last_closed(workspace.key)))
             for workspace in stored_workspaces(db)
-            if (through := closed_through(db, workspace.key))
+            if (through := run(db, closed_through(workspace.key)))
         ]
     task = progress.add_task("compressing", total=sum(entries for _, _, entries in closed))
     made = asyncio.run(

@@ -27,11 +27,11 @@ from coscribe.documents.checkpoints import Checkpoint
 from coscribe.documents.proofs import AuditCheckpoint, Held, KeyChange, Redaction, Ring, break_between, seals_of
 from coscribe.model import FileSnapshot, LogEntry, Workspace, content_hash
 from coscribe.persistence.blobs import State, state_of
-from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, remembered, wrongly_listed
+from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, wrongly_listed
 from coscribe.persistence.schema import access_events
 from coscribe.persistence.segments import unpack
 from coscribe.persistence.signing import has_signed, public_key
-from coscribe.persistence.sqlite import iterate, stored_snapshots, stored_uses, stored_workspaces
+from coscribe.persistence.sqlite import iterate, remembered, run, stored_snapshots, stored_uses, stored_workspaces
 
 MAX_BROKEN = 20
 """Broken places that are named."""
@@ -128,7 +128,7 @@ def verify_folder(
                 task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
                 told = lambda done: progress.advance(task, done)  # noqa: E731
                 audited = [_audit(db, at, live, ring, kept, blobs, told) for at in workspaces]
-                gone = [pruned_sequence(db, at.key) for at in workspaces]
+                gone = [run(db, pruned_sequence(at.key)) for at in workspaces]
     except sqlite3.DatabaseError as error:
         finding = Place("storage", None, f"SQLite cannot read the database: {error}")
         return [Verdict(str(folder), "", False, 0, 0, 0, False, [finding], 0)]
@@ -185,7 +185,7 @@ def _audit(
     for file in workspace.files:
         if file.file_id in live:
             claims.append(Claim(LIVE, live[file.file_id]._replace(file_key=file.key)))
-    begin = checkpoint_of(db, workspace.key)
+    begin = run(db, checkpoint_of(workspace.key))
     try:
         wrong = _wrong_with(db, workspace, begin, ring) if begin is not None else []
     except (TypeError, ValueError, CoscribeError) as error:
@@ -193,7 +193,7 @@ def _audit(
     findings = [Finding("checkpoint", None, None, f"the checkpoint: {what}") for what in wrong]
     findings += [
         Finding("segment", first, None, "its segment holds other files than is kept of it")
-        for first in wrongly_listed(db, workspace.key)
+        for first in run(db, wrongly_listed(workspace.key))
     ]
     # Apart: that the log agrees with what is stored beside it does not narrow down where it left what was kept.
     inside, outside = Held(), Held()

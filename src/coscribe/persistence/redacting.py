@@ -32,7 +32,7 @@ from coscribe.model import (
 )
 from coscribe.persistence.closed_log import checkpoint_of
 from coscribe.persistence.segments import ZLIB, Packed, Row, pack, unpack
-from coscribe.persistence.sqlite import iterate, put_files
+from coscribe.persistence.sqlite import iterate, put_files, run
 
 PAGE = 1_000
 """Entries that are read at a time, on the way back."""
@@ -89,7 +89,7 @@ def search(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Found:
     """Looks at every version of every file, and at every name. Raises ValueError where the log is damaged."""
-    begin = checkpoint_of(db, workspace.key)
+    begin = run(db, checkpoint_of(workspace.key))
     texts = _last_texts(db, workspace, begin, progress)
     root = workspace.root
     finder = Finder(pattern, texts)
@@ -112,7 +112,7 @@ def prepare(
 ) -> Prepared:
     """Works out what a log becomes; writes nothing. ``blobs``: the contents to put in the place of others, by hash;
     they are in the store. What is in the present texts has to be out of them before: by operations like any other."""
-    begin = checkpoint_of(db, workspace.key)
+    begin = run(db, checkpoint_of(workspace.key))
     others = Others(renamed(pattern, found.names), blobs)
     texts = {}
     if begin is not None:
