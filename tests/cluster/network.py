@@ -27,7 +27,9 @@ PORT = 8_777
 
 _REMOVE = """
 for name in $(ip netns list | cut -d' ' -f1 | grep '^coscribe-{pid}-'); do ip netns del $name; done
-for link in $(ip -o link show | cut -d: -f2 | cut -d@ -f1 | grep -E '^ ?csv{pid}[.]'); do ip link del $link 2>/dev/null; done
+for link in $(ip -o link show | cut -d: -f2 | cut -d@ -f1 | grep -E '^ ?csv{pid}[.]'); do
+  ip link del $link 2>/dev/null
+done
 ip link del csb{pid} 2>/dev/null
 """
 

@@ -37,6 +37,9 @@ class Owning:
     def owns(self, workspace_id: str) -> bool:
         return self.owners.get(workspace_id) == self.here
 
+    def holds(self, workspace_id: str) -> bool:
+        return self.owns(workspace_id)
+
     async def look_again(self) -> None:
         if self.fails:
             raise StorageError("the database is away")
