@@ -36,6 +36,10 @@ class Metrics:
         self.damaged_snapshots = Counter("coscribe_damaged_snapshots", "Snapshots passed over", registry=registry)
         self.events_lost = Counter("coscribe_access_events_lost", "Access events not written", registry=registry)
         self.database_waiting = Gauge("coscribe_database_waiting", "Jobs at or before the database", registry=registry)
+        self.log_waiting = Gauge("coscribe_log_waiting", "Jobs at or before the log in PostgreSQL", registry=registry)
+        self.log_connections = Gauge(
+            "coscribe_log_connections", "Connections to the log in PostgreSQL", registry=registry
+        )
         self.backlog = Gauge("coscribe_commit_backlog", "Operations waiting for the disk", registry=registry)
         self.password_waiting = Gauge("coscribe_password_waiting", "Passwords waiting for a thread", registry=registry)
         self.password_hashes = Counter("coscribe_password_hashes", "Passwords hashed or checked", registry=registry)

@@ -106,12 +106,18 @@ def create(new: New) -> Steps[None]:
         yield Change(_INSERT_FILE, (file_key(key, 0), key, new.file_id, new.path, kind))
 
 
+def key_of(workspace_id: str) -> Steps[int | None]:
+    """None: there is no such workspace."""
+    found = yield Ask(_WORKSPACE, (workspace_id,))
+    return found[0][0] if found else None
+
+
 def raise_epoch(workspace_id: str) -> Steps[bool]:
     """From now on nobody else owns it. False: there is no such workspace."""
-    found = yield Ask(_WORKSPACE, (workspace_id,))
-    if found:
-        yield Change(_RAISE_EPOCH, (found[0][0],))
-    return bool(found)
+    key = yield from key_of(workspace_id)
+    if key is not None:
+        yield Change(_RAISE_EPOCH, (key,))
+    return key is not None
 
 
 def workspace(workspace_id: str) -> Steps[Workspace]:
