@@ -237,14 +237,10 @@ class PostgresServer(Server):
             connection.execute(statement.encode())
 
     def _migrate(self, name: str) -> None:
-        from sqlalchemy import create_engine
-
-        from coscribe.persistence.schema import metadata
+        from coscribe.persistence.migrate import migrate
 
         self.run(f"CREATE DATABASE {name}")
-        engine = create_engine(self.url(name).replace("postgresql:", "postgresql+psycopg:"))
-        metadata.create_all(engine)
-        engine.dispose()
+        migrate(self.url(name))
         self._template = name
 
     def start(self) -> None:

@@ -2,7 +2,10 @@
 
 A job is a plain function of a `sqlalchemy.Connection`, run whole, in one transaction, in a thread. A transaction never
 waits for the event loop between two statements, so it holds SQLite's only write lock for as short as it can, and the
-operation log beside it does not have to wait. The same functions run on any database SQLAlchemy knows.
+operation log beside it does not have to wait.
+
+The same functions run on PostgreSQL, and there, too, one writes at a time, of all instances (see
+`engines.postgres_writer`): each job sees what was committed before it, so none has to be written for conflicts.
 """
 
 from __future__ import annotations
@@ -13,15 +16,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.pool import QueuePool
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.metrics import metrics
+from coscribe.persistence.engines import postgres_reader, postgres_writer, sqlite_engine
 
 _T = TypeVar("_T")
 
@@ -31,13 +34,26 @@ READERS = 2
 MAX_WAITING = 2_000
 """Jobs that may wait; more are refused with ``overloaded``."""
 
+ANSWER_SECONDS = 90.0
+"""When a PostgreSQL that says nothing is no longer waited for: it ends its own waits much earlier."""
+
+_NO_LOCK = "55P03"
+
 
 class Database:
-    """One SQLite file whose schema is up to date (see `migrate`). ``turn``: see `SqliteStorage`."""
+    """One database whose schema is up to date (see `migrate`): an SQLite file, or the URL of a PostgreSQL.
 
-    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
-        self._write = _Lane(path, "BEGIN IMMEDIATE", "database-writer", 1, turn or threading.Lock())
-        self._read = _Lane(path, "BEGIN", "database-reader", READERS, nullcontext())
+    ``turn``: see `SqliteStorage`.
+    """
+
+    def __init__(self, where: Path | str, turn: threading.Lock | None = None) -> None:
+        if isinstance(where, Path):
+            writer, reader = sqlite_engine(where, "BEGIN IMMEDIATE", 1), sqlite_engine(where, "BEGIN", READERS)
+        else:
+            writer, reader = postgres_writer(where), postgres_reader(where, READERS)
+        patience = None if isinstance(where, Path) else ANSWER_SECONDS
+        self._write = _Lane(writer, "database-writer", 1, turn or threading.Lock(), patience)
+        self._read = _Lane(reader, "database-reader", READERS, nullcontext(), patience)
 
     async def read(self, job: Job[_T]) -> _T:
         """What the job returns; it sees one moment. Errors: ``overloaded``. Raises StorageError."""
@@ -56,21 +72,16 @@ class Database:
 
 
 class _Lane:
-    """Threads that share an engine and a way to begin."""
+    """Threads that share an engine."""
 
-    def __init__(self, path: Path, begin: str, name: str, threads: int, turn: AbstractContextManager[object]) -> None:
+    def __init__(
+        self, engine: Engine, name: str, threads: int, turn: AbstractContextManager[object], patience: float | None
+    ) -> None:
+        self._engine = engine
         self._turn = turn
-        self._engine = create_engine(
-            f"sqlite:///{path}",
-            poolclass=QueuePool,
-            pool_size=threads,
-            max_overflow=0,
-            hide_parameters=True,  # errors are logged, and what people store is nobody's business there
-        )
+        self._patience = patience
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._waiting = 0
-        event.listen(self._engine, "connect", _set_up)
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(begin))
 
     async def run(self, job: Job[_T]) -> _T:
         if self._waiting >= MAX_WAITING:
@@ -78,11 +89,16 @@ class _Lane:
         self._waiting += 1
         metrics.database_waiting.inc()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, job)
+            async with asyncio.timeout(self._patience):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, job)
+        except TimeoutError:
+            raise StorageError(f"the database has not answered for {self._patience:g} s") from None
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise StorageError(f"{type(error.orig).__name__}: {error.orig}") from error
+            if getattr(error.orig, "sqlstate", None) == _NO_LOCK:
+                raise CoscribeError(Code.OVERLOADED, "others have kept the database from this for too long") from error
+            raise StorageError(f"{type(error.orig).__name__}: {_said(error)}") from error
         finally:
             self._waiting -= 1
             metrics.database_waiting.dec()
@@ -96,8 +112,9 @@ class _Lane:
         self._engine.dispose()
 
 
-def _set_up(connection: Any, _: object) -> None:
-    """As `coscribe.persistence.sqlite.connect` does; transactions are begun by hand."""
-    connection.isolation_level = None
-    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def _said(error: DBAPIError) -> str:
+    """Without what people store: PostgreSQL repeats that in details, and where it is no value of a type."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is None or diagnosis.sqlstate is None:
+        return str(error.orig)
+    return str(diagnosis.sqlstate if diagnosis.sqlstate.startswith("22") else diagnosis.message_primary)

@@ -71,10 +71,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "files",
-        sa.Column("file_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "file_key",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+            comment="see model.file_key",
+        ),
         sa.Column("workspace_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("file_id", sa.String(length=128), nullable=False),
-        sa.Column("path", sa.String(length=4096), nullable=False),
+        sa.Column("path", sa.String(length=4096), nullable=False, comment="of a document's file; a node's is derived"),
         sa.ForeignKeyConstraint(["workspace_key"], ["workspaces.workspace_key"], name=op.f("fk_files_workspace_key")),
         sa.PrimaryKeyConstraint("file_key", name=op.f("pk_files")),
         sa.UniqueConstraint("file_id", name=op.f("uq_files_file_id")),

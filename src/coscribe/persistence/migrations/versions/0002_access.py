@@ -102,11 +102,11 @@ def upgrade() -> None:
             "unverified_email", sa.String(length=320), nullable=True, comment="matches nothing until it is verified"
         ),
         sa.Column("password_hash", sa.String(length=256), nullable=True, comment="none: signs in elsewhere only"),
-        sa.Column("is_admin", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_admin", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column(
             "status", sa.String(length=16), server_default="active", nullable=False, comment="active, locked, deleted"
         ),
-        sa.Column("discoverable", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("discoverable", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
