@@ -155,7 +155,10 @@ NAMED = st.lists(st.sampled_from((A, B, C, A._replace(leaving=True), B._replace(
 def test_duties_fit_the_table(instances: list[Instance], owners: dict[str, int], me: str) -> None:
     """Nobody takes what somebody alive has, and what is to be handed over is one's own."""
     ownership = Ownership(f"id-{me}")
-    now = table(*instances, pins=None, **owners)
+    rows = [""] * SHARDS
+    for name, shard in owners.items():
+        rows[shard] = f"id-{name}"
+    now = table(*instances)._replace(owners=tuple(rows))
     ownership.beaten(0.0, now, 0.1)
     take, release, hand_over = ownership.duty()
     assert release == []

@@ -29,6 +29,7 @@ from coscribe.documents.ports import (
     CursorRepo,
     Identity,
     OpLog,
+    Owning,
     PathRights,
     SnapshotRepo,
     StorageError,
@@ -179,6 +180,7 @@ class Server:
         max_backlog: int = 50_000,
         rights: Rights | None = None,
         budgets: Budgets | None = None,
+        owning: Owning | None = None,
     ) -> None:
         self.log, port = held(storage)
         self.rights = rights or Rights()
@@ -198,6 +200,7 @@ class Server:
             salts=lambda wanted: [next(self._numbers).to_bytes(SALT_BYTES, "big") for _ in range(wanted)],
             budgets=budgets,
             cursors=port,
+            owning=owning,
         )
         context = Context(
             self.collaboration,

@@ -43,6 +43,7 @@ from coscribe.documents.ports import (
     Home,
     Identity,
     OpLog,
+    Owning,
     PathRights,
     SnapshotRepo,
     StorageError,
@@ -83,6 +84,9 @@ CALM_ROUNDS = 20
 """How often it is waited for a moment at which nothing of a workspace is on its way to the disk, before it is shut."""
 
 NO_TEXTS: Mapping[str, int | None] = {}
+
+FLUSH_SECONDS = 5.0
+"""How long the disk may take for what is handed over; what it has not got by then its authors send again."""
 
 EVICTION_SECONDS = 0.25
 """How long the disk may keep somebody in a file who has lost access to it."""
@@ -180,7 +184,8 @@ class Collaboration:
     """The pipeline with its storage; made once, by the composition root.
 
     ``clock`` gives microseconds since 1970, ``now`` monotonic seconds, ``salts`` so many fresh 16-byte salts.
-    ``tracer`` None: operations are not traced. ``cursors`` None: nobody's last cursor is kept.
+    ``tracer`` None: operations are not traced. ``cursors`` None: nobody's last cursor is kept. ``owning`` None: there
+    is no other instance, and everything is this one's.
     """
 
     def __init__(
@@ -200,6 +205,7 @@ class Collaboration:
         quota_source: QuotaSource | None = None,
         tracer: Tracer | None = None,
         cursors: CursorRepo | None = None,
+        owning: Owning | None = None,
     ) -> None:
         self.limits = limits
         self.generation = 0
@@ -211,9 +217,10 @@ class Collaboration:
         self._tracer = tracer
         self._budgets = budgets or Budgets()
         self._accounts = AccountBuckets(self._budgets)
-        self._committer = Committer(op_log, self._session_lost, max_backlog, now, tracer)
+        self._owning = owning
+        self._committer = Committer(op_log, self._session_lost, max_backlog, now, tracer, owning)
         self.router = DocumentRouter(
-            op_log, snapshots, limits, self._committer, now, self._budgets, quotas or Quotas(), quota_source
+            op_log, snapshots, limits, self._committer, now, self._budgets, quotas or Quotas(), quota_source, owning
         )
         self.snapshots = SnapshotManager(snapshots, op_log, self.router, policy, self._committer.settled, clock, now)
         self._last_cursors = None if cursors is None else LastCursors(cursors, op_log, clock)
@@ -535,7 +542,9 @@ class Collaboration:
         if message.in_flight and await self.router.home(message.file_id) is not None:
             try:
                 return await self._settled_fates(user_id, message)
-            except CoscribeError:
+            except CoscribeError as error:
+                if error.code is Code.MOVED:
+                    raise  # another instance knows them
                 log.warning("fates_unknown", file_id=message.file_id, exc_info=True)
         return [OperationFate(operation_id, "notCommitted") for operation_id in message.in_flight]
 
@@ -1341,6 +1350,43 @@ class Collaboration:
         await self.router.settle()
         await self.keep_cursors()
 
+    async def hand_over(self, is_mine: Callable[[str], bool]) -> None:
+        """Lets go of all workspaces that are not this instance's any more, by their ids: takes nothing more in, has all
+        that it took in committed and shown, with a snapshot of what lacked one, and then has everybody join again,
+        elsewhere. What cannot be committed in a few seconds goes all the same: its authors ask what became of it."""
+        moving = [session for session in self.router.sessions.values() if not is_mine(session.workspace.workspace_id)]
+        for session in moving:
+            session.moving = True
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._committer.settled()
+                for session in moving:
+                    for file in session.opened():
+                        if file.operations_since and not session.lost:
+                            self.snapshots.take(session, file)
+                await self._committer.settled()
+                await self.snapshots.settle()
+                await self.keep_cursors()
+                await self.router.loaded(lambda workspace_id: not is_mine(workspace_id))
+        except (TimeoutError, StorageError) as error:
+            log.warning("handed_over_unsaved", error=str(error) or "it took too long", workspaces=len(moving))
+        for session in moving:
+            self._put_out(session)
+
+    def drop_unowned(self) -> None:
+        """Lets go, at once, of all workspaces that this instance must not show any more. What was on its way to the
+        disk is committed or not, as the fence says; its authors ask."""
+        owning = self._owning
+        if owning is not None:
+            for session in list(self.router.sessions.values()):
+                if not owning.holds(session.workspace.workspace_id):
+                    self._put_out(session)
+
+    def _put_out(self, session: WorkspaceSession) -> None:
+        if not session.lost:
+            session.lose(CoscribeError(Code.MOVED))
+            self.router.drop(session, CoscribeError(Code.MOVED))
+
     async def forget(self, file_id: str) -> None:
         """Lets a document go whose rows are about to be deleted; nobody has the right to open it any more."""
         session = self.router.sessions.get(file_id)
@@ -1350,7 +1396,8 @@ class Collaboration:
             await self.snapshots.settle()
 
     def _session_lost(self, session: WorkspaceSession) -> None:
-        self.router.drop(session)
+        holds = self._owning is None or self._owning.holds(session.workspace.workspace_id)
+        self.router.drop(session, None if holds else CoscribeError(Code.MOVED))
 
 
 def _cursor_in(file: Opened, cursor: KeptCursor | None) -> messages.Cursor | UnsetType:

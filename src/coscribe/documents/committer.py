@@ -6,6 +6,9 @@
 
 Memory runs ahead of the disk by at most two groups. Where the fence refuses a workspace, it alone is lost; where the
 outcome of a commit is unknown, every workspace in it is: never retried, always read back.
+
+Whatever is shown of a workspace leaves by its actions, also to who only reads. So this is where an instance that has
+lost a workspace, and does not know it from the fence because nothing was written, stops showing it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable
 import structlog
 
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.ports import Append, AppendResult, OpLog, StorageError
+from coscribe.documents.ports import Append, AppendResult, OpLog, Owning, StorageError
 from coscribe.documents.session import Frame, Pending, WorkspaceSession
 from coscribe.documents.traced import broadcast, note_commit
 from coscribe.metrics import metrics
@@ -38,7 +41,7 @@ class Committer:
     """Makes what sessions have pending durable, then visible.
 
     ``lost`` is told of sessions that cannot go on; ``now`` gives monotonic seconds. ``tracer`` None: operations are not
-    traced.
+    traced. ``owning`` None: there is no other instance.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class Committer:
         max_backlog: int,
         now: Callable[[], float],
         tracer: Tracer | None = None,
+        owning: Owning | None = None,
     ) -> None:
         self._op_log = op_log
         self._lost = lost
         self._max_backlog = max_backlog
         self._now = now
         self._tracer = tracer
+        self._owning = owning
         self._waiting: list[WorkspaceSession] = []
         self._running: asyncio.Task[None] | None = None
         self._ends: list[asyncio.Future[None]] = []
@@ -141,14 +146,20 @@ class Committer:
             note_commit(tracer, traced, [pending for session, pending in writing if not session.lost])
         for session, pending in group:
             if not session.lost:
-                _release(session, pending, tracer)
+                if self._holds(session):
+                    _release(session, pending, tracer)
+                else:
+                    self._lose(session, CoscribeError(Code.MOVED))
         if writing:  # only now: acknowledgements do not wait for it
             metrics.commit_seconds.observe(took)
             metrics.group_size.observe(count)
         return len(writing)
 
+    def _holds(self, session: WorkspaceSession) -> bool:
+        return self._owning is None or self._owning.holds(session.workspace.workspace_id)
+
     def _lose(self, session: WorkspaceSession, error: CoscribeError) -> None:
-        session.lose(error)
+        session.lose(error if self._holds(session) else CoscribeError(Code.MOVED))
         self._lost(session)
 
 

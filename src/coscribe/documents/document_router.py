@@ -2,6 +2,9 @@
 
 A load raises the epoch first and reads second, so nothing that an earlier owner still commits can slip in between.
 A load that fails leaves nothing behind: no session, no blank file that could be stored over good data.
+
+Where there are several instances, one that does not own a workspace neither loads it nor lets anybody in (``moved``).
+That is for readers, who would be shown what was; writers have the epoch.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from coscribe.core.tree_state import TreeState
 from coscribe.documents.budget import Bucket, Budgets
 from coscribe.documents.opened import Opened, OpenFile, OpenTree
 from coscribe.documents.past import good_content
-from coscribe.documents.ports import Home, OpLog, SnapshotRepo
+from coscribe.documents.ports import Home, OpLog, Owning, SnapshotRepo
 from coscribe.documents.quota import Quotas, QuotaSource
 from coscribe.documents.redaction import Pattern
 from coscribe.documents.session import Committing, WorkspaceSession
@@ -63,6 +66,7 @@ class DocumentRouter:
         budgets: Budgets,
         quotas: Quotas,
         quota_source: QuotaSource | None,
+        owning: Owning | None = None,
     ) -> None:
         self._op_log = op_log
         self._snapshots = snapshots
@@ -72,6 +76,7 @@ class DocumentRouter:
         self._budgets = budgets
         self._quotas = quotas
         self._quota_source = quota_source
+        self._owning = owning
         self._measuring: set[asyncio.Task[None]] = set()
         self._loading: dict[str, asyncio.Task[WorkspaceSession]] = {}
         self._opening: dict[str, asyncio.Task[OpenFile]] = {}
@@ -91,7 +96,7 @@ class DocumentRouter:
     async def open(self, file_id: str) -> tuple[WorkspaceSession, Opened]:
         """The session of the workspace that a file is in, and the file; by the id of a workspace its tree.
 
-        Errors: ``file_not_found``, ``not_a_text``, ``file_damaged``."""
+        Errors: ``file_not_found``, ``not_a_text``, ``file_damaged``, ``moved``."""
         while True:
             home = await self.home(file_id)
             session = await self.session(home.workspace_id if home is not None else file_id)
@@ -115,9 +120,10 @@ class DocumentRouter:
         return file
 
     async def session(self, workspace_id: str) -> WorkspaceSession:
-        """The session of a workspace. Errors: ``file_not_found``, ``file_damaged``."""
+        """The session of a workspace. Errors: ``file_not_found``, ``file_damaged``, ``moved``."""
         while (shut := self._shut.get(workspace_id)) is not None:
             await shut.wait()
+        self._check_owned(workspace_id)
         session = self.sessions.get(workspace_id)
         if session is None:
             session = await self._once(self._loading, workspace_id, partial(self._load, workspace_id))
@@ -170,16 +176,27 @@ class DocumentRouter:
             if after is None:
                 self._homes.pop(file_id, None)
 
-    def drop(self, session: WorkspaceSession) -> None:
+    async def loaded(self, workspace_ids: Callable[[str], bool]) -> None:
+        """Returns when nothing of these is being loaded that was when it was asked."""
+        loading = [task for workspace_id, task in self._loading.items() if workspace_ids(workspace_id)]
+        if loading:
+            await asyncio.wait(loading)
+
+    def drop(self, session: WorkspaceSession, why: CoscribeError | None = None) -> None:
         """Forgets a session; whoever needs the workspace next loads it again."""
         session.lost = True
         for watch in session.watches:
-            watch.end(CoscribeError(Code.STORAGE_UNAVAILABLE, "the workspace was let go"))
+            watch.end(why or CoscribeError(Code.STORAGE_UNAVAILABLE, "the workspace was let go"))
         if self.sessions.get(session.workspace.workspace_id) is session:
             del self.sessions[session.workspace.workspace_id]
             metrics.workspaces.set(len(self.sessions))
             for file_id in session.tree.keys if session.tree is not None else ():
                 self._homes.pop(file_id, None)
+
+    def _check_owned(self, workspace_id: str) -> None:
+        """Errors: ``moved``."""
+        if self._owning is not None and not self._owning.owns(workspace_id):
+            raise CoscribeError(Code.MOVED, file_id=workspace_id)
 
     async def _load(self, workspace_id: str) -> WorkspaceSession:
         workspace = await self._op_log.acquire(workspace_id)
@@ -203,6 +220,7 @@ class DocumentRouter:
             self._measuring.add(measuring)
             measuring.add_done_callback(self._measuring.discard)
         session.withheld = self.withheld.get(workspace_id)
+        self._check_owned(workspace_id)  # it may have been lost meanwhile
         self.sessions[workspace_id] = session
         for file_id in session.tree.keys if session.tree is not None else ():
             self._homes[file_id] = workspace_id

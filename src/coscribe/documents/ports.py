@@ -216,6 +216,18 @@ class OpLog(Protocol):
     async def close(self) -> None: ...
 
 
+class Owning(Protocol):
+    """Which workspaces are this instance's, where there are several. Cheap: it is asked for every message."""
+
+    def owns(self, workspace_id: str) -> bool:
+        """Whether it may be loaded and somebody let in, at this very moment."""
+        ...
+
+    def holds(self, workspace_id: str) -> bool:
+        """Whether what was loaded may be shown: while it is owned, and while it is handed over."""
+        ...
+
+
 class Latest(NamedTuple):
     """Of one file: its newest kept snapshot, None: there is none; and what `SnapshotRepo.saved` says of it."""
 

@@ -148,7 +148,8 @@ class Committing(Protocol):
 class WorkspaceSession:
     """One workspace in the memory of its owner. ``files``: the texts of it that are in memory; ``tree`` None: it is a
     document. ``tails``: by the key of a text that is not in memory, what is in the log and in no snapshot of it.
-    ``watches``: who is told what changes in it. ``withheld``: what was redacted, and is not taken in again."""
+    ``watches``: who is told what changes in it. ``moving``: it is handed over to another instance, and takes nothing
+    new in. ``withheld``: what was redacted, and is not taken in again."""
 
     __slots__ = (
         "_committer",
@@ -165,6 +166,7 @@ class WorkspaceSession:
         "limits",
         "log_bytes",
         "lost",
+        "moving",
         "noted_covered",
         "pending",
         "quotas",
@@ -199,6 +201,7 @@ class WorkspaceSession:
         self.noted_covered = workspace.covered or 0
         self.pending: Pending | None = None
         self.lost = False
+        self.moving = False
         self.last_used = 0.0
         self._forgotten = 0
         self._undecided: dict[Decision, None] = {}
@@ -224,7 +227,7 @@ class WorkspaceSession:
 
         Returns the number of operations committed to the group, or the places of a duplicate. Errors: see
         `codec.requests_of`, `_places`, `FileState.commit`; ``rate_limited``, ``permission_denied``,
-        ``base_version_*``, ``text_redacted``, ``overloaded``. Raises Missing.
+        ``base_version_*``, ``text_redacted``, ``overloaded``, ``moved``. Raises Missing.
         """
         requests = codec.requests_of(message, self.limits)
         digest = request_digest(self.workspace.secret, codec.encode(message))
@@ -232,6 +235,8 @@ class WorkspaceSession:
         places = self._places(file, operation_ids, author.user_id, digest, evidence)
         if places is not None:
             return Duplicate(places)
+        if self.moving:
+            raise CoscribeError(Code.MOVED)
         if not within_rate:
             raise CoscribeError(Code.RATE_LIMITED)
         if role == "viewer":
@@ -282,7 +287,7 @@ class WorkspaceSession:
 
         Returns what it came to, or the place of a duplicate. Errors: see `codec.tree_operations_of`, `_places`,
         `_named_blobs`, `Tree.apply`; those of ``may``; ``rate_limited``, ``quota_exceeded``, ``text_redacted``,
-        ``overloaded``. Raises Missing.
+        ``overloaded``, ``moved``. Raises Missing.
         """
         opened = self.tree
         if opened is None:
@@ -292,6 +297,8 @@ class WorkspaceSession:
         places = self._places(opened, [message.operation_id], author.user_id, digest, evidence)
         if places is not None:
             return Duplicate(places)
+        if self.moving:
+            raise CoscribeError(Code.MOVED)
         if not within_rate:
             raise CoscribeError(Code.RATE_LIMITED)
         if max(message.restores, default=0) > self.durable_sequence:
