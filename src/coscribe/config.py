@@ -159,8 +159,11 @@ class Settings(BaseSettings):
             return f"A {self.role} is one of several instances: set COSCRIBE_NATS to the bus between them."
         if bool(self.tls_certificate) != bool(self.tls_key):
             return "A certificate and its key belong together: set COSCRIBE_TLS_CERTIFICATE and COSCRIBE_TLS_KEY."
-        if self.trusted_proxies and not self.url.startswith("https://"):
-            return "Behind a proxy, set COSCRIBE_PUBLIC_URL to the https address that people use."
+        if self.trusted_proxies and not self.url.startswith("https://") and not is_protected(self.public_url):
+            return (
+                "Behind a proxy, set COSCRIBE_PUBLIC_URL to the https address that people use (or to the http address\n"
+                "on this machine, where the proxy listens on loopback only)."
+            )
         if self.on_loopback or self.tls_certificate or self.trusted_proxies:
             return None
         return (

@@ -731,6 +731,8 @@ async def test_a_newer_setup_link_replaces_the_one_before(tmp_path: Path) -> Non
         ({"host": "0.0.0.0", "trusted_proxies": ("10.0.0.1",)}, True),
         ({"host": "127.0.0.1", "trusted_proxies": ("10.0.0.1",), "public_url": "http://notes.example"}, True),
         ({"host": "0.0.0.0", "trusted_proxies": ("10.0.0.1",), "public_url": "https://notes.example"}, False),
+        ({"host": "0.0.0.0", "trusted_proxies": ("10.0.0.1",), "public_url": "http://127.0.0.1:8080"}, False),
+        ({"host": "127.0.0.1", "trusted_proxies": ("10.0.0.1",)}, True),
         ({"nats": "nats://127.0.0.1:4222"}, True),
         ({"nats": "nats://127.0.0.1:4222", "database_url": "postgresql://127.0.0.1/notes"}, False),
         ({"role": "core", "database_url": "postgresql://127.0.0.1/notes"}, True),
