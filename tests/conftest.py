@@ -14,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.data import MISSING
+from tests.migrated import on_postgres
 from tests.servers import NatsServer, PostgresServer
 
 # HYPOTHESIS_PROFILE=nightly for the long run, "brief" before each commit. All are random: the seed of a run is printed,
@@ -70,6 +71,22 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
     yield fresh
     for url in made:
         postgres_server.drop(url)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("both_databases") is not None:
+        metafunc.fixturenames.append("which_database")
+        metafunc.parametrize("which_database", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def which_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """That of `tests.migrated.new_database`."""
+    if getattr(request, "param", os.environ.get("COSCRIBE_TEST_DATABASE", "sqlite")) == "postgresql":
+        with on_postgres(request.getfixturevalue("postgres")):
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")

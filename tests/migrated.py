@@ -1,10 +1,16 @@
-"""A fresh database in no time: migrated once per process, then copied."""
+"""A fresh database in no time: migrated once per process, then copied.
+
+What takes `new_database` runs on SQLite, and with ``COSCRIBE_TEST_DATABASE=postgresql`` on PostgreSQL; a test with the
+mark ``both_databases`` runs on both.
+"""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,3 +30,19 @@ def fresh_database(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(), path)
     return path
+
+
+_in_place_of_files: list[Callable[[], str]] = []
+
+
+@contextmanager
+def on_postgres(fresh: Callable[[], str]) -> Iterator[None]:
+    """Inside `new_database` makes its databases with ``fresh``."""
+    _in_place_of_files.append(fresh)
+    yield
+    _in_place_of_files.pop()
+
+
+def new_database(path: Path) -> Path | str:
+    """The file ``path`` as `fresh_database` makes it, or the URL of a PostgreSQL's where the test runs on that."""
+    return _in_place_of_files[-1]() if _in_place_of_files else fresh_database(path)

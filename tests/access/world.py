@@ -1,4 +1,4 @@
-"""People, documents and the services about them, over a real file."""
+"""People, documents and the services about them, over a real database."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from coscribe.access.rights import Rights, find_rights
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange
 from coscribe.persistence.database import Database
-from coscribe.persistence.migrate import migrate
 from coscribe.persistence.schema import access_events, files, users, workspace_members, workspaces
 from coscribe.protocol.messages import Role
+from tests.migrated import new_database
 
 URL = "https://notes.example"
 
@@ -158,8 +158,7 @@ async def refused(code: Code, world: World | None = None) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def opened_world(path: Path) -> AsyncIterator[World]:
-    migrate(path)
-    database = Database(path)
+    database = Database(new_database(path))
     try:
         yield World(database)
     finally:

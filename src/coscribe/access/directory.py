@@ -145,7 +145,7 @@ def _rank(wanted: str) -> ColumnElement[int]:
     """How well a row fits; `_NOT_FOUND` where it does not."""
     handle = wanted.lower()
     spellings = {handle}
-    if not wanted.isascii():  # LIKE knows upper and lower case of ASCII only; so the usual ways to write it are tried
+    if not wanted.isascii():  # case is known of ASCII only; so the usual ways to write it are tried
         spellings |= {wanted, wanted.upper(), wanted.title(), wanted.capitalize()}
     return case(
         (users.c.handle == handle, 0),
@@ -158,7 +158,7 @@ def _rank(wanted: str) -> ColumnElement[int]:
 
 def _name_like(spellings: set[str], *forms: str) -> ColumnElement[bool]:
     fits = [
-        users.c.display_name.like(form.format(_escaped(spelling)), escape=_ESCAPE)
+        users.c.display_name.ilike(form.format(_escaped(spelling)), escape=_ESCAPE)
         for form in forms
         for spelling in sorted(spellings)
     ]

@@ -200,7 +200,6 @@ def _make_room(connection: Connection, user_id: str, at: int) -> None:
         .where(column.user_id == user_id, column.ended_at.is_(None))
         .order_by(column.used_at.desc())
         .offset(MAX_SESSIONS - 1)
-        .limit(-1)
     )
     ended = list(connection.execute(excess).scalars())
     connection.execute(update(sessions).where(column.session_id.in_(ended)).values(ended_at=at))

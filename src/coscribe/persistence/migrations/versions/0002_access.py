@@ -340,18 +340,19 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("trashed_at", sa.BigInteger(), nullable=True))
 
-    for change in ("UPDATE", "DELETE"):
-        if op.get_bind().dialect.name == "sqlite":
+    if op.get_bind().dialect.name == "sqlite":
+        for change in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER access_events_no_{change.lower()} BEFORE {change} ON access_events"
                 " BEGIN SELECT RAISE(ABORT, 'access events are append-only'); END"
             )
-        else:
-            op.execute(
-                "CREATE OR REPLACE FUNCTION access_events_stay() RETURNS trigger LANGUAGE plpgsql AS"
-                " $$ BEGIN RAISE EXCEPTION 'access events are append-only'; END $$"
-            )
-            op.execute(
-                f"CREATE TRIGGER access_events_no_{change.lower()} BEFORE {change} ON access_events"
-                " FOR EACH ROW EXECUTE FUNCTION access_events_stay()"
-            )
+    else:
+        op.execute(
+            "CREATE FUNCTION access_events_stay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'access events are append-only' USING ERRCODE = 'integrity_constraint_violation';"
+            " END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER access_events_only_added BEFORE UPDATE OR DELETE OR TRUNCATE ON access_events"
+            " FOR EACH STATEMENT EXECUTE FUNCTION access_events_stay()"
+        )
