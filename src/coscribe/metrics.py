@@ -154,9 +154,11 @@ class Metrics:
         self.imports_refused = Counter(
             "coscribe_imports_refused", "Imports of what cannot be part of a project", ["why"], registry=registry
         )
-        self.relay_asking = Gauge("coscribe_relay_asking", "Requests that other instances answer", registry=registry)
+        self.relay_asking = Gauge(
+            "coscribe_relay_asking", "Requests that other instances answer, by kind", ["kind"], registry=registry
+        )
         self.relay_answering = Gauge(
-            "coscribe_relay_answering", "Requests that came to other instances", registry=registry
+            "coscribe_relay_answering", "Requests that came to other instances, by kind", ["kind"], registry=registry
         )
         self.relay_ended = Counter(
             "coscribe_relay_ended",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -13,13 +13,15 @@ from coscribe.cluster import relay as relaying
 from coscribe.cluster import requests
 from coscribe.cluster.answering import Answering
 from coscribe.cluster.dispatch import Dispatch
+from coscribe.cluster.link import WINDOW, Channel, LinkLost
+from coscribe.cluster.links import Links
+from coscribe.cluster.memory_bus import MemoryNetwork
 from coscribe.cluster.ports import Instance
-from coscribe.cluster.relay import Relay
+from coscribe.cluster.relay import Elsewhere, Relay
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.ports import StorageError
 from coscribe.metrics import metrics
 from tests.cluster.asking import Asked, answer, read_all, scope_of
-from tests.cluster.channels import WINDOW, MemoryLinks
 
 
 class Owning:
@@ -61,30 +63,52 @@ async def local(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, b"here, by itself")
 
 
+class ToldLinks(Links):
+    """Links that remember what was asked of them."""
+
+    def __init__(self, network: MemoryNetwork, name: str) -> None:
+        super().__init__(network.bus(name), name)
+        self.asked: list[str] = []
+        self.opened: list[Channel] = []
+        self.away: set[str] = set()
+
+    def open(self, peer: str, kind: str, head: bytes, window: int = WINDOW) -> Channel:
+        self.asked.append(peer)
+        if peer in self.away:
+            raise LinkLost(peer)
+        self.opened.append(super().open(peer, kind, head, window))
+        return self.opened[-1]
+
+
 class Fleet:
     """A front, and cores that each have an application of their own."""
 
     def __init__(self, owning: Owning, here: str = "front", app: ASGIApp | None = None) -> None:
-        self.links = MemoryLinks()
+        self.network = MemoryNetwork()
+        self.links = ToldLinks(self.network, here)
+        self.here = here
         self.owning = owning
         self.owning.here = here
         self.cores: dict[str, Answering] = {}
+        self.served: list[Channel] = []
+        self.far: dict[str, Links] = {}
         self.time = 0.0
         self.homes: dict[str, str] = {}
-        self.relay = Relay(
+        self.elsewhere = Elsewhere(
             here,
+            "http",
             app,
-            local,
-            Dispatch(about, "cookie"),
             owning,
             self.workspace_of,
             lambda: [Instance(each, each.upper(), True) for each in (*self.cores, *([here] if app else []))],
             self.links,
-            refuse,
             self.now,
         )
+        self.relay = Relay(self.elsewhere, local, Dispatch(about, "cookie"), refuse)
 
     async def workspace_of(self, file_id: str) -> str:
+        if file_id == "unknown":
+            raise StorageError("away")
         return self.homes.get(file_id, file_id)
 
     def now(self) -> float:
@@ -92,10 +116,31 @@ class Fleet:
         self.time += 0.5
         return self.time
 
-    def core(self, instance_id: str, app: ASGIApp, owns: Callable[[str], bool] = lambda _: True) -> Answering:
-        core = self.cores[instance_id] = Answering(app, owns)
-        self.links.serving[instance_id] = core.serve
+    async def start(self) -> None:
+        await self.links.start()
+
+    def stop(self) -> None:
+        for links in (self.links, *self.far.values()):
+            links.stop()
+
+    async def core(self, instance_id: str, app: ASGIApp, owns: Callable[[str], bool] = lambda _: True) -> Answering:
+        """Another one of the same id takes its place."""
+        core = self.cores[instance_id] = Answering("http", app, owns)
+        if instance_id not in self.far:
+            links = self.far[instance_id] = Links(self.network.bus(instance_id), instance_id)
+            links.serve("http", lambda channel: self._serve(instance_id, channel))
+            await links.start()
         return core
+
+    def _serve(self, instance_id: str, channel: Channel) -> None:
+        self.served.append(channel)
+        self.cores[instance_id].serve(channel)
+
+    def cut(self) -> None:
+        """All links are lost, and are not there any more."""
+        self.links.away.update(self.far)
+        for instance_id in self.far:
+            self.links.lose(instance_id, "test")
 
     def ask(self, method: str = "GET", path: str = "/api/documents/notes", **more: Any) -> Asked:
         scope = scope_of(method, path, **{name: more.pop(name) for name in ("client", "headers") if name in more})
@@ -103,9 +148,12 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+async def fleet(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
     monkeypatch.setattr(relaying, "AGAIN_SECONDS", 0)
-    return Fleet(Owning(notes="a"))
+    fleet = Fleet(Owning(notes="a"))
+    await fleet.start()
+    yield fleet
+    fleet.stop()
 
 
 def says(name: str) -> ASGIApp:
@@ -126,7 +174,7 @@ async def test_a_request_comes_as_it_was_and_its_answer_too(fleet: Fleet) -> Non
         body = await read_all(receive)
         await answer(send, b"got " + body, 201, [(b"ETag", b'"r1"'), (b"Connection", b"close"), (b"x", b"1")])
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     headers = [
         (b"host", b"example.org"),
         (b"Authorization", b"Bearer t"),
@@ -165,7 +213,7 @@ async def test_bodies_of_any_length_in_any_pieces_arrive_whole(fleet: Fleet, see
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body"})
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     asked = await fleet.ask("PUT", body=body).done()
     assert asked.status == 200
     assert asked.is_whole
@@ -182,23 +230,22 @@ async def test_nobody_sends_more_than_the_other_end_takes(fleet: Fleet) -> None:
         has_read.set()
         await answer(send, body)
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     large = bytes(20 * WINDOW)
     asked = fleet.ask("PUT", body=[large])
     asked.may_go_on.clear()
     for _ in range(1_000):
         await asyncio.sleep(0)
-    ((here, there),) = fleet.links.opened
-    assert here.sent_bytes < 2 * WINDOW
+    (here,), (there,) = fleet.links.opened, fleet.served
+    assert here.unread < WINDOW + 2 * requests.PIECE_BYTES
     may_read.set()
     await has_read.wait()
     for _ in range(1_000):
         await asyncio.sleep(0)
-    assert there.sent_bytes < 2 * WINDOW
+    assert there.unread < WINDOW + 2 * requests.PIECE_BYTES
     asked.may_go_on.set()
     await asked.done()
     assert asked.body == large
-    assert max(here.most_under_way, there.most_under_way) < WINDOW + requests.PIECE_BYTES + 1
 
 
 # ---- ends
@@ -214,10 +261,10 @@ async def test_the_link_is_lost_before_an_answer(fleet: Fleet) -> None:
         await answer(send, b"nobody reads this")
         ended.set()
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     asked = fleet.ask()
     await under_way.wait()
-    fleet.links.cut()
+    fleet.cut()
     await asked.done()
     assert (asked.status, asked.body, asked.headers["retry-after"]) == (503, b"owner_unavailable", "1")
     await asyncio.wait_for(ended.wait(), 60)
@@ -230,10 +277,10 @@ async def test_the_link_is_lost_in_the_middle_of_an_answer(fleet: Fleet) -> None
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         await asyncio.Event().wait()
 
-    core = fleet.core("a", app)
+    core = await fleet.core("a", app)
     asked = fleet.ask()
     await asked.until(4)
-    fleet.links.cut()
+    fleet.cut()
     await asked.done()
     assert (asked.status, asked.body) == (200, b"half")
     assert not asked.is_whole, "never a silently short body"
@@ -252,11 +299,11 @@ async def test_an_application_that_fails(fleet: Fleet) -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
 
-    fleet.core("a", early)
+    await fleet.core("a", early)
     assert (await fleet.ask().done()).status == 500
-    fleet.core("a", silent)
+    await fleet.core("a", silent)
     assert (await fleet.ask().done()).status == 500
-    fleet.core("a", late)
+    await fleet.core("a", late)
     asked = await fleet.ask().done()
     assert (asked.status, asked.body, asked.is_whole) == (200, b"half", False)
 
@@ -275,7 +322,7 @@ async def test_a_client_that_leaves(fleet: Fleet) -> None:
         except ConnectionError:
             heard.put_nowait(scope["method"])
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     for method, ends in (("GET", True), ("PUT", False)):
         asked = fleet.ask(method, body=[b"a"], ends=ends)
         if ends:
@@ -289,7 +336,7 @@ async def test_an_answer_before_the_body_was_read(fleet: Fleet) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, b"no", 401)
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     asked = await fleet.ask("PUT", body=[bytes(10 * WINDOW)]).done()
     assert (asked.status, asked.body, asked.is_whole) == (401, b"no", True)
 
@@ -301,7 +348,7 @@ async def test_nothing_is_taken_for_too_long(fleet: Fleet, monkeypatch: pytest.M
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
-    core = fleet.core("a", app)
+    core = await fleet.core("a", app)
     asked = await fleet.ask("PUT", body=[bytes(10 * WINDOW)]).done()
     assert (asked.status, asked.body) == (503, b"owner_unavailable")
     assert metrics.relay_stalled._value.get() == before + 1
@@ -316,7 +363,7 @@ async def test_an_answer_that_nobody_takes(fleet: Fleet, monkeypatch: pytest.Mon
         await answer(send, bytes(10 * WINDOW))
         sent.set()
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     asked = fleet.ask()
     await asked.until(0)
     asked.may_go_on.clear()
@@ -335,11 +382,11 @@ async def test_streams_end_when_the_instance_does(fleet: Fleet) -> None:
         with pytest.raises(ConnectionError):
             await read_all(receive)
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     watch, download = fleet.ask(path="/api/documents/notes/watch"), fleet.ask()
     await watch.until(1)
     await download.until(1)
-    fleet.relay.end_streams()
+    fleet.elsewhere.end_streams()
     await watch.done()
     assert not watch.is_whole
     assert not download.task.done()
@@ -358,23 +405,23 @@ async def test_so_many_are_relayed_and_no_more(fleet: Fleet, monkeypatch: pytest
         await may_end.wait()
         await answer(send)
 
-    fleet.core("a", app)
+    await fleet.core("a", app)
     under_way = [fleet.ask(), fleet.ask()]
     for _ in range(10):
         await asyncio.sleep(0)
-    assert metrics.relay_asking._value.get() == 2
+    assert metrics.relay_asking.labels("http")._value.get() == 2
     refused = await fleet.ask().done()
     assert (refused.status, refused.body) == (503, b"overloaded")
     may_end.set()
     for asked in under_way:
         assert (await asked.done()).status == 200
-    assert metrics.relay_asking._value.get() == 0
+    assert metrics.relay_asking.labels("http")._value.get() == 0
     assert (await fleet.ask().done()).status == 200
 
 
 async def test_a_core_answers_so_many_and_no_more(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coscribe.cluster.answering.MAX_REQUESTS", 0)
-    fleet.core("a", says("a"))
+    await fleet.core("a", says("a"))
     refused = await fleet.ask().done()
     assert (refused.status, refused.body) == (503, b"overloaded")
 
@@ -397,15 +444,15 @@ async def test_the_owner_itself_takes_no_link() -> None:
 async def test_a_file_in_a_tree_is_at_the_owner_of_the_tree(fleet: Fleet) -> None:
     fleet.owning.owners["tree"] = "b"
     fleet.homes["file"] = "tree"
-    fleet.core("a", says("a"))
-    fleet.core("b", says("b"), lambda workspace_id: workspace_id == "tree")
+    await fleet.core("a", says("a"))
+    await fleet.core("b", says("b"), lambda workspace_id: workspace_id == "tree")
     assert (await fleet.ask(path="/api/documents/file").done()).body == b"b: "
 
 
 async def test_a_core_that_does_not_own_it_any_more_says_so(fleet: Fleet) -> None:
     """Nothing was done, so it is asked elsewhere, with its body."""
-    fleet.core("a", says("a"), lambda _: False)
-    fleet.core("b", says("b"))
+    await fleet.core("a", says("a"), lambda _: False)
+    await fleet.core("b", says("b"))
     fleet.owning.then = [{"notes": "a"}, {"notes": "b"}]
     asked = await fleet.ask("PUT", body=[b"some", b"thing"]).done()
     assert (asked.status, asked.body) == (200, b"b: something")
@@ -413,15 +460,15 @@ async def test_a_core_that_does_not_own_it_any_more_says_so(fleet: Fleet) -> Non
 
 
 async def test_a_large_body_is_not_kept_for_that(fleet: Fleet) -> None:
-    fleet.core("a", says("a"), lambda _: False)
-    fleet.core("b", says("b"))
+    await fleet.core("a", says("a"), lambda _: False)
+    await fleet.core("b", says("b"))
     fleet.owning.then = [{"notes": "b"}]
     asked = await fleet.ask("PUT", body=[bytes(relaying.KEPT_BYTES + 1)]).done()
     assert (asked.status, asked.body) == (503, b"owner_unavailable")
 
 
 async def test_there_is_no_owner_just_now(fleet: Fleet) -> None:
-    fleet.core("b", says("b"))
+    await fleet.core("b", says("b"))
     fleet.owning.owners = {}
     fleet.owning.then = [{}, {"notes": "b"}]
     assert (await fleet.ask(body=[b"x"]).done()).body == b"b: x"
@@ -440,16 +487,12 @@ async def test_an_owner_that_fences_itself_answers_nothing() -> None:
 
 
 async def test_storage_that_is_away(fleet: Fleet) -> None:
-    async def away(file_id: str) -> str:
-        raise StorageError("away")
-
-    fleet.relay._workspace_of = away
-    assert (await fleet.ask().done()).body == b"storage_unavailable"
+    assert (await fleet.ask(path="/api/documents/unknown").done()).body == b"storage_unavailable"
 
 
 async def test_who_asks_finds_the_same_core_again_and_another_when_it_is_not_there(fleet: Fleet) -> None:
     for name in "abc":
-        fleet.core(name, says(name))
+        await fleet.core(name, says(name))
     asked = {}
     for number in range(30):
         headers = [(b"authorization", b"Bearer %d" % number)]
@@ -457,15 +500,26 @@ async def test_who_asks_finds_the_same_core_again_and_another_when_it_is_not_the
         assert (await fleet.ask("POST", "/api/groups", headers=headers, client="192.0.2.8").done()).body == first
         asked[number] = first
     assert len(set(asked.values())) == 3
-    del fleet.links.serving["b"]
+    fleet.links.away = {"b"}
     for number, first in asked.items():
         headers = [(b"authorization", b"Bearer %d" % number)]
         now = (await fleet.ask(path="/api/groups", headers=headers).done()).body
         assert now == first or first == b"b: "
         assert now != b"b: "
-    fleet.links.serving.clear()
+    fleet.links.away = {*"abc"}
     refused = await fleet.ask(path="/api/groups").done()
     assert (refused.status, refused.body) == (503, b"owner_unavailable")
+
+
+async def test_a_core_that_never_answers_was_never_asked(fleet: Fleet) -> None:
+    """It has died, and nobody has noticed yet: nothing was done there, so the next one is asked."""
+    for name in "ab":
+        await fleet.core(name, says(name))
+    asked = (await fleet.ask(path="/api/groups").done()).body.decode()
+    fleet.cut()
+    fleet.links.away.clear()
+    fleet.far[asked[0]].stop()
+    assert (await fleet.ask("POST", "/api/groups", body=[b"x"]).done()).body == {"a": b"b: x", "b": b"a: x"}[asked[0]]
 
 
 async def test_a_core_that_leaves_lets_nothing_more_in(fleet: Fleet) -> None:
@@ -476,8 +530,8 @@ async def test_a_core_that_leaves_lets_nothing_more_in(fleet: Fleet) -> None:
         await may_end.wait()
         await answer(send, b"at last")
 
-    core = fleet.core("a", app)
-    fleet.core("b", says("b"))
+    core = await fleet.core("a", app)
+    await fleet.core("b", says("b"))
     asked = fleet.ask()
     await has_begun.wait()
     leaving = asyncio.get_running_loop().create_task(core.leave(60))

@@ -10,9 +10,9 @@ import msgspec
 import structlog
 from starlette.types import ASGIApp, Message
 
+from coscribe.cluster.link import Channel
 from coscribe.cluster.requests import (
     Begin,
-    Channel,
     Head,
     Item,
     Outgoing,
@@ -29,9 +29,10 @@ MAX_REQUESTS = 2_000
 
 
 class Answering:
-    """The core's side. ``owns``: whether a workspace is this core's at this very moment."""
+    """The core's side, of channels of a ``kind``. ``owns``: whether a workspace is this core's at this very moment."""
 
-    def __init__(self, app: ASGIApp, owns: Callable[[str], bool]) -> None:
+    def __init__(self, kind: str, app: ASGIApp, owns: Callable[[str], bool]) -> None:
+        self._kind = kind
         self._app = app
         self._owns = owns
         self._running: set[asyncio.Task[None]] = set()
@@ -48,7 +49,7 @@ class Answering:
         task = asyncio.get_running_loop().create_task(self._serve(request, _Answer(channel)))
         self._running.add(task)
         task.add_done_callback(self._served)
-        metrics.relay_answering.set(len(self._running))
+        metrics.relay_answering.labels(self._kind).set(len(self._running))
 
     async def leave(self, seconds: float) -> None:
         """Lets nothing more in, and returns when what is under way has ended, or was ended after so long."""
@@ -76,7 +77,7 @@ class Answering:
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        metrics.relay_answering.set(len(self._running))
+        metrics.relay_answering.labels(self._kind).set(len(self._running))
 
 
 class _Answer:

@@ -157,6 +157,7 @@ class Channel:
         "on_lost",
         "on_ready",
         "peer",
+        "unsent",
         "waiting",
         "window",
     )
@@ -170,6 +171,8 @@ class Channel:
         self.window = window
         self.closed = False
         """Nothing more is sent or comes."""
+        self.unsent = False
+        """It was lost before anything of it went out: the other end does not know of it."""
         self.ending: bytes | None = None
         """It was closed here, and what waits goes out first."""
         self.full = False
@@ -390,6 +393,7 @@ class Link:
         self._ended(why)
         channels, self._channels = self._channels, {}
         for channel in channels.values():
+            channel.unsent = not self.is_open
             _guarded(channel.lost)
 
     # ---- from the shell

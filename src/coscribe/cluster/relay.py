@@ -1,7 +1,7 @@
 r"""Relay: requests by HTTP that came to this instance, and are another one's to answer.
 
-    dispatch --> who? --> this one: the application, at once
-                     \--> another: a channel of the link; what goes over it is in `requests`
+    dispatch --> elsewhere --> who? --> this one: the application, at once
+                                   \--> another: a channel of the link; what goes over it is in `requests`
 
 A request is asked again elsewhere only where the core that was asked has refused it before anything was done, and what
 was read of the body is still there.
@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
-from functools import partial
 
 import msgspec
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coscribe.cluster.dispatch import Dispatch, Dispatched, preferred
+from coscribe.cluster.dispatch import Dispatch, preferred
+from coscribe.cluster.link import Channel, LinkLost
+from coscribe.cluster.links import Links
 from coscribe.cluster.ports import Instance, Owners
 from coscribe.cluster.requests import (
-    KIND,
     Begin,
-    Channel,
     Item,
-    Links,
     Outgoing,
-    Unreachable,
     end_to_end,
     head_of,
     pieces,
@@ -78,73 +75,48 @@ class How(Enum):
 _NOTHING_DONE = (How.UNREACHABLE, How.MOVED)
 
 _REFUSALS = {
-    How.LOST: CoscribeError(
-        Code.OWNER_UNAVAILABLE, "the instance that was asked cannot be reached any more; it may be done or not"
+    How.LOST: (
+        Code.OWNER_UNAVAILABLE,
+        "the instance that was asked cannot be reached any more; it may be done or not",
     ),
-    How.STALLED: CoscribeError(Code.OWNER_UNAVAILABLE, "the instance that was asked did not take the request"),
-    How.UNREACHABLE: CoscribeError(Code.OWNER_UNAVAILABLE, "nobody looks after it just now"),
-    How.MOVED: CoscribeError(Code.OWNER_UNAVAILABLE, "it is being handed over"),
-    How.OVERLOADED: CoscribeError(Code.OVERLOADED, "too many requests are under way"),
+    How.STALLED: (Code.OWNER_UNAVAILABLE, "the instance that was asked did not take the request"),
+    How.UNREACHABLE: (Code.OWNER_UNAVAILABLE, "nobody looks after it just now"),
+    How.MOVED: (Code.OWNER_UNAVAILABLE, "it is being handed over"),
+    How.OVERLOADED: (Code.OVERLOADED, "too many requests are under way"),
 }
 
 
-class Relay:
-    """Takes the requests that `Dispatch` has a place for; all others are ``local``'s.
+class Elsewhere:
+    """Has requests answered by the instance that they are for, here or over a channel of a ``kind``.
 
-    ``app``: the API of this instance, None where it is no core; ``workspace_of``: of a file that is in a tree its
-    workspace, of anything else itself; ``cores``: those that live and are not leaving; ``now``: monotonic seconds.
+    ``app``: what answers them here, None where this instance is no core; ``workspace_of``: of a file that is in a tree
+    its workspace, of anything else itself; ``cores``: those that live and are not leaving; ``now``: monotonic seconds.
     """
 
     def __init__(
         self,
         instance_id: str,
+        kind: str,
         app: ASGIApp | None,
-        local: ASGIApp,
-        dispatch: Dispatch,
         owners: Owners,
         workspace_of: Callable[[str], Awaitable[str]],
-        cores: Callable[[], Sequence[Instance]],
+        cores: Callable[[], Iterable[Instance]],
         links: Links,
-        refuse: Refuse,
         now: Callable[[], float],
     ) -> None:
         self._instance_id = instance_id
+        self._kind = kind
         self._app = app
-        self._local = local
-        self._dispatch = dispatch
         self._owners = owners
         self._workspace_of = workspace_of
         self._cores = cores
         self._links = links
-        self._refuse = refuse
         self._now = now
         self._asking: set[_Asking] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        to = self._dispatch.of(scope) if scope["type"] == "http" else None
-        if to is None:
-            await self._local(scope, receive, send)
-            return
-        request = _Request(scope, receive, send)
-        try:
-            how = await (self._to_owner(to, request) if to.about else self._to_any(to, request))
-            refusal = _REFUSALS.get(how)
-        except StorageError as error:
-            log.error("storage_failed", error=str(error))
-            refusal = CoscribeError(Code.STORAGE_UNAVAILABLE)
-        if refusal is not None:
-            await self._refuse(scope, refusal)(scope, request.receive, send)
-
-    def end_streams(self) -> None:
-        """Ends answers that have no end of their own: this instance is about to stop."""
-        for asking in list(self._asking):
-            if asking.is_stream:
-                asking.end(How.CUT)
-
-    # ---- to whom
-
-    async def _to_owner(self, to: Dispatched, request: _Request) -> How:
-        workspace_id = await self._workspace_of(to.about)
+    async def to_owner(self, file_id: str, request: Request) -> None:
+        """Errors: ``owner_unavailable``, ``overloaded``; then nothing was answered. Raises StorageError."""
+        workspace_id = await self._workspace_of(file_id)
         until = self._now() + WAIT_SECONDS
         while True:
             owner = self._owners.owner_of(workspace_id)
@@ -153,23 +125,29 @@ class Relay:
             else:
                 how = How.UNREACHABLE if owner is None else await self._ask(owner, workspace_id, request)
             if how not in _NOTHING_DONE or not request.rewind() or self._now() >= until:
-                return how
+                return _refuse(how)
             await self._look_again()
 
-    async def _to_any(self, to: Dispatched, request: _Request) -> How:
-        """The core for who asks; where that cannot be reached, the next."""
+    async def to_any(self, asker: str, request: Request) -> None:
+        """The core for who asks; where that cannot be reached, the next. Errors: as above."""
         until = self._now() + WAIT_SECONDS
         while True:
-            by_name = {core.name: core.instance_id for core in self._cores()}
+            by_name = {core.name: core.instance_id for core in sorted(self._cores())}
             how = How.UNREACHABLE
-            for name in preferred(to.asker, by_name):
+            for name in preferred(asker, by_name):
                 is_here = by_name[name] == self._instance_id
                 how = await (self._here(request) if is_here else self._ask(by_name[name], "", request))
                 if how not in _NOTHING_DONE or not request.rewind():
-                    return how
+                    return _refuse(how)
             if self._now() >= until:
-                return how
+                return _refuse(how)
             await self._look_again()
+
+    def end_streams(self) -> None:
+        """Ends answers that have no end of their own: this instance is about to stop."""
+        for asking in list(self._asking):
+            if asking.is_stream:
+                asking.end(How.CUT)
 
     async def _look_again(self) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
@@ -178,32 +156,63 @@ class Relay:
         except StorageError as error:
             log.warning("owners_not_known", error=str(error))
 
-    async def _here(self, request: _Request) -> How:
+    async def _here(self, request: Request) -> How:
         assert self._app is not None, "an instance that is no core is asked as if it were one"
         await self._app(request.scope, request.receive, request.send)
         return How.ANSWERED
 
-    # ---- over a link
-
-    async def _ask(self, instance_id: str, about: str, request: _Request) -> How:
+    async def _ask(self, instance_id: str, about: str, request: Request) -> How:
         if len(self._asking) >= MAX_REQUESTS:
             return How.OVERLOADED
         asking = _Asking(request)
         self._asking.add(asking)
-        metrics.relay_asking.set(len(self._asking))
+        metrics.relay_asking.labels(self._kind).set(len(self._asking))
         try:
             head = msgspec.msgpack.encode(head_of(request.scope, about))
-            how = await asking.run(await self._links.open(instance_id, KIND, head))
-        except Unreachable:
+            how = await asking.run(self._links.open(instance_id, self._kind, head))
+        except LinkLost:
             how = How.UNREACHABLE
         finally:
             self._asking.discard(asking)
-            metrics.relay_asking.set(len(self._asking))
+            metrics.relay_asking.labels(self._kind).set(len(self._asking))
         metrics.relay_ended.labels(how.value).inc()
         return how
 
 
-class _Request:
+class Relay:
+    """The requests that `Dispatch` has a place for go to ``elsewhere``; all others are ``local``'s."""
+
+    def __init__(self, elsewhere: Elsewhere, local: ASGIApp, dispatch: Dispatch, refuse: Refuse) -> None:
+        self._elsewhere = elsewhere
+        self._local = local
+        self._dispatch = dispatch
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        to = self._dispatch.of(scope) if scope["type"] == "http" else None
+        if to is None:
+            await self._local(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            if to.about:
+                await self._elsewhere.to_owner(to.about, request)
+            else:
+                await self._elsewhere.to_any(to.asker, request)
+        except CoscribeError as error:
+            await self._refuse(scope, error)(scope, request.receive, send)
+        except StorageError as error:
+            log.error("storage_failed", error=str(error))
+            await self._refuse(scope, CoscribeError(Code.STORAGE_UNAVAILABLE))(scope, request.receive, send)
+
+
+def _refuse(how: How) -> None:
+    """Errors: what that way of ending comes to, where nothing was answered."""
+    if how in _REFUSALS:
+        raise CoscribeError(*_REFUSALS[how])
+
+
+class Request:
     """What came, and the beginning of its body for as long as it may be needed once more."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -235,7 +244,7 @@ class _Request:
 class _Asking:
     """One attempt: the body goes out, an answer comes in, whichever of them is first."""
 
-    def __init__(self, request: _Request) -> None:
+    def __init__(self, request: Request) -> None:
         self.is_stream = False
         self._request = request
         self._items: deque[bytes] = deque()
@@ -246,7 +255,7 @@ class _Asking:
         outgoing = Outgoing(channel)
         channel.on_item = self._take
         channel.on_close = lambda _: self.end(How.LOST)
-        channel.on_lost = partial(self.end, How.LOST)
+        channel.on_lost = lambda: self.end(How.UNREACHABLE if channel.unsent else How.LOST)
         sending = asyncio.get_running_loop().create_task(self._send_body(outgoing))
         try:
             return await self._pass_on(channel)

@@ -10,15 +10,14 @@ The last piece of a body is marked as that; whatever ends before was cut off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from starlette.types import Scope
 
-KIND = "http"
-"""Of the channels that requests take."""
+from coscribe.cluster.link import Channel
 
 PIECE_BYTES = 65_536
 """Of a body, in one item. How many may be under way is the channel's to say."""
@@ -42,45 +41,6 @@ _HOP_BY_HOP = frozenset(
 """Of a connection, not of what goes over it (RFC 9110, 7.6.1)."""
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class Channel(Protocol):
-    """One end of a conversation over a link. What one end sends the other is given, whole and in order, or not at all.
-    Once it is closed, by either end, or lost, nothing of it is called any more."""
-
-    head: bytes
-    closed: bool
-    full: bool
-    """What is sent now waits here. ``on_ready`` is called when it is so no longer."""
-
-    on_item: Callable[[bytes], None]
-    on_close: Callable[[bytes], None]
-    on_lost: Callable[[], None]
-    on_ready: Callable[[], None]
-
-    def send(self, item: bytes) -> None:
-        """Never waits. Nothing happens when it is closed."""
-        ...
-
-    def consumed(self, count: int) -> None:
-        """So many bytes of items have been dealt with; as many more may come."""
-        ...
-
-    def close(self, reason: bytes = b"") -> None:
-        """Behind all that was sent."""
-        ...
-
-
-class Unreachable(Exception):
-    """There is no link to an instance. Nothing has gone out."""
-
-
-class Links(Protocol):
-    """Opens channels to other instances."""
-
-    async def open(self, instance_id: str, kind: str, head: bytes) -> Channel:
-        """Raises Unreachable."""
-        ...
 
 
 class Item(Enum):
