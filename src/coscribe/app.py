@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from argon2 import PasswordHasher
 from prometheus_client import generate_latest
@@ -56,8 +56,9 @@ from coscribe.working_tree.trees import WorkingTrees
 
 if TYPE_CHECKING:
     from coscribe.exporting import ExportingTracer
+    from coscribe.persistence.postgres import PostgresStorage
 
-Storage = SqliteStorage | MemoryStorage
+Storage: TypeAlias = "SqliteStorage | PostgresStorage | MemoryStorage"
 
 PROBE_SECONDS = 1.0
 """How long the database may take for nothing before the server says that it is not ready; and how long it says so."""
@@ -71,14 +72,18 @@ class TracingUnavailable(Exception):
     """Tracing is asked for, and what it needs is not installed."""
 
 
+class PostgresUnavailable(Exception):
+    """A PostgreSQL is asked for, and what it needs is not installed."""
+
+
 class Coscribe:
     """A server's parts. `running` is its life; `asgi` and `gateway` are its two faces.
 
-    ``storage`` None: SQLite in the settings' folder, which is locked against a second server. Accounts and the API
+    ``storage`` None: the settings' database; the folder is locked against a second server. Accounts and the API
     come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``tracer``,
     ``hasher`` None: as the settings say; argon2id at its recommended cost. ``lock``: of the folder, where the host has
     taken it already (`lock_folder`); closed in the end. ``remotes``: which other servers git may
-    talk to. Raises FolderInUse, TracingUnavailable.
+    talk to. Raises FolderInUse, TracingUnavailable, PostgresUnavailable.
     """
 
     def __init__(
@@ -100,9 +105,8 @@ class Coscribe:
         self._people: People | None = None
         if storage is None:
             self._lock = lock or lock_folder(settings.folder)
-            migrate(settings.database)
             turn = threading.Lock()
-            storage = SqliteStorage(settings.database, turn)
+            storage = open_storage(settings, turn)
             if authenticator is None and access is None:
                 self._people = People(settings, token_secret(settings), turn, mailer, hasher)
                 authenticator, access = self._people.authentication, self._people.admission
@@ -291,6 +295,23 @@ def token_secret(settings: Settings) -> bytes:
     if not path.exists():
         make_secret(path)
     return path.read_text().strip().encode()
+
+
+def open_storage(settings: Settings, turn: threading.Lock) -> SqliteStorage | PostgresStorage:
+    """The log in the settings' database, which is brought up to date. ``turn``: see `SqliteStorage`.
+
+    Raises sqlite3.Error, sqlalchemy.exc.DatabaseError, PostgresUnavailable.
+    """
+    if not settings.database_url:
+        migrate(settings.database)
+        return SqliteStorage(settings.database, turn)
+    try:
+        from coscribe.persistence.postgres import PostgresStorage
+
+        migrate(settings.database_url)
+    except ImportError as error:
+        raise PostgresUnavailable(f"COSCRIBE_DATABASE_URL is set, but {error.name} is not installed") from error
+    return PostgresStorage(settings.database_url)
 
 
 def lock_folder(folder: Path, *, waiting: Callable[[], None] | None = None) -> IO[str]:

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         return bool(self.nats)
 
     @property
+    def where(self) -> Path | str:
+        """Where the database is: the URL of a PostgreSQL, or the file of the embedded one."""
+        return self.database_url or self.database
+
+    @property
     def database(self) -> Path:
         """The file of the embedded database; used where there is no ``database_url``."""
         return self.folder / "coscribe.db"

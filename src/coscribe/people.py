@@ -92,7 +92,7 @@ class People:
     ) -> None:
         self._settings = settings
         self._turn = turn
-        self.database = Database(settings.database, turn)
+        self.database = Database(settings.where, turn)
         self.keys = Keys(secret, self.database, now)
         self.notes = Notes(self.database)
         self.authentication = Authentication(self.database, self.keys, SignedTokens(secret))

@@ -143,6 +143,9 @@ SMALL = SegmentSize(entries=7, bytes=1_000, least=2)
 
 
 class OpLogContract:
+    async def test_an_append_of_nothing_asks_whether_it_would_go(self, op_log: OpLog) -> None:
+        assert await op_log.append(()) == []
+
     async def test_a_new_workspace_is_empty_and_hangs_on_the_beginning_of_the_chain(self, op_log: OpLog) -> None:
         workspace = await acquired(op_log)
         assert (workspace.last_sequence, workspace.chain_hash, workspace.epoch) == (0, GENESIS, 1)

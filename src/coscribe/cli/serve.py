@@ -37,7 +37,7 @@ def serve(
     from pydantic import ValidationError
     from sqlalchemy.exc import DatabaseError
 
-    from coscribe.app import FolderInUse, TracingUnavailable, lock_folder
+    from coscribe.app import FolderInUse, PostgresUnavailable, TracingUnavailable, lock_folder
     from coscribe.config import Settings
     from coscribe.documents.ports import StorageError
     from coscribe.server import bind
@@ -88,6 +88,8 @@ def serve(
                 run_server(settings, listener, lock, ready)
             except TracingUnavailable as error:
                 fail(str(error), "Install coscribe[tracing].")
+            except PostgresUnavailable as error:
+                fail(str(error), "Install coscribe[cluster].")
             except (sqlite3.Error, DatabaseError, StorageError) as error:
                 fail(
                     f"{data} cannot be used: {error}",
