@@ -7,26 +7,35 @@ no row, gives up what still names it, and begins anew. There is no moment at whi
 another takes what it owns.
 
 Each call of an instance has a number, and its row knows the last one that happened: what comes behind a later one (a
-call that was given up while the network kept it) changes nothing.
+call that was given up while the network kept it) changes nothing. So the row of one that has signed off stays a while.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import asyncpg
 
 from coscribe.cluster.ports import SHARDS, Instance, Pin, Table, Unit
 from coscribe.cluster.shards import shard_of
+from coscribe.documents.ports import StorageError
 
 KEPT_SECONDS = 60.0
-"""How long the row of an instance is kept after its time, at least, where nobody takes what it owned."""
+"""How long the row of an instance is kept after its time where nobody takes what it owned, and after it signed off."""
 
 
 @dataclass(slots=True)
 class _Row:
+    """``gone``: it has signed off."""
+
     instance: Instance
     until: float
     calls: int
+    gone: bool = False
 
 
 class MemoryTable:
@@ -53,15 +62,15 @@ class MemoryTable:
 
     def table(self) -> Table:
         now = self._clock()
-        alive = {key: row.instance for key, row in self._rows.items() if row.until > now}
+        alive = {key: row.instance for key, row in self._rows.items() if row.until > now and not row.gone}
         return Table(alive, tuple(self._owners), dict(self._pins))
 
     def take(self, instance_id: str, units: Sequence[Unit], call: int) -> Table:
         row, now = self._rows.get(instance_id), self._clock()
-        if row is not None and row.until > now and row.calls < call and row.instance.is_core:
+        if row is not None and row.until > now and row.calls < call and not row.gone:
             row.calls = call
-            if not row.instance.leaving:
-                for ended in [key for key, other in self._rows.items() if other.until <= now]:
+            if row.instance.is_core and not row.instance.leaving:
+                for ended in [key for key, other in self._rows.items() if other.until <= now and not other.gone]:
                     del self._rows[ended]
                 for unit in units:
                     owner = self._owner(unit)
@@ -81,7 +90,7 @@ class MemoryTable:
     def leave(self, instance_id: str, call: int) -> None:
         row = self._rows.get(instance_id)
         if row is not None and row.calls < call:
-            del self._rows[instance_id]
+            self._rows[instance_id] = _Row(row.instance, self._clock(), call, gone=True)
             self._give_up(instance_id)
 
     def pin(self, workspace_id: str, name: str) -> Table:
@@ -143,3 +152,212 @@ class MemoryLeases:
     def _call(self) -> int:
         self._calls += 1
         return self._calls
+
+
+CALL_SECONDS = 1.5
+"""How long the database may take for a call; and how long one that has gone to sleep in the middle of a transaction may
+keep the others from theirs."""
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('coscribe.leases', 0))"
+"""Who changes more than its own row does so alone."""
+
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+_BEAT = f"""
+WITH ended AS (DELETE FROM instances WHERE alive_until < {_NOW} - $6::bigint AND instance_id <> $1)
+UPDATE instances SET name = $2, is_core = $3, leaving = $4, alive_until = {_NOW} + $5::bigint, calls = $7
+WHERE instance_id = $1 AND calls < $7
+"""
+
+_IS_THERE = "SELECT EXISTS (SELECT FROM instances WHERE instance_id = $1)"
+
+_BEGIN = f"""
+INSERT INTO instances (instance_id, name, is_core, leaving, alive_until, calls)
+VALUES ($1, $2, $3, $4, {_NOW} + $5::bigint, $6) ON CONFLICT (instance_id) DO NOTHING
+"""
+
+_CALL = "UPDATE instances SET calls = $2 WHERE instance_id = $1 AND calls < $2"
+
+_MAY_TAKE = f"""
+UPDATE instances SET calls = $2
+WHERE instance_id = $1 AND calls < $2 AND alive_until > {_NOW} AND is_core AND NOT leaving
+"""
+
+_END = f"DELETE FROM instances WHERE alive_until BETWEEN 1 AND {_NOW}"
+
+_TAKE_SHARDS = """
+INSERT INTO shard_leases (shard, owner) SELECT unnest($2::int[]), $1
+ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner
+WHERE NOT EXISTS (SELECT FROM instances WHERE instance_id = shard_leases.owner)
+"""
+
+_BACK_TO_SHARDS = """
+DELETE FROM workspace_pins WHERE workspace_id = ANY ($1::text[]) AND name = ''
+AND NOT EXISTS (SELECT FROM instances WHERE instance_id = workspace_pins.owner)
+"""
+
+_TAKE_PINNED = """
+UPDATE workspace_pins SET owner = $1 WHERE workspace_id = ANY ($2::text[])
+AND NOT EXISTS (SELECT FROM instances WHERE instance_id = workspace_pins.owner)
+"""
+
+_RELEASE_SHARDS = "DELETE FROM shard_leases WHERE owner = $1 AND shard = ANY ($2::int[])"
+_RELEASE_PINNED = "UPDATE workspace_pins SET owner = '' WHERE owner = $1 AND workspace_id = ANY ($2::text[])"
+
+_GIVE_UP_SHARDS = "DELETE FROM shard_leases WHERE owner = $1"
+_GIVE_UP_PINNED = "UPDATE workspace_pins SET owner = '' WHERE owner = $1"
+_NOT_PINNED = "DELETE FROM workspace_pins WHERE name = '' AND owner = ''"
+
+_SIGN_OFF = "UPDATE instances SET alive_until = 0, calls = $2 WHERE instance_id = $1 AND calls < $2"
+
+_PIN = """
+INSERT INTO workspace_pins (workspace_id, name, owner)
+SELECT $1::text, $2::text, coalesce((SELECT owner FROM shard_leases WHERE shard = $3), '')
+WHERE $2::text <> '' OR EXISTS (SELECT FROM workspace_pins WHERE workspace_id = $1::text)
+ON CONFLICT (workspace_id) DO UPDATE SET name = excluded.name
+"""
+
+_TABLE = f"""
+SELECT json_build_object(
+    'instances', (SELECT json_agg(json_build_array(instance_id, name, is_core, leaving) ORDER BY instance_id)
+                  FROM instances WHERE alive_until > {_NOW}),
+    'owners', (SELECT json_object_agg(owner, shards)
+               FROM (SELECT owner, array_agg(shard) AS shards FROM shard_leases GROUP BY owner) AS owners),
+    'pins', (SELECT json_object_agg(workspace_id, json_build_array(name, owner)) FROM workspace_pins))::text
+"""
+
+
+class PostgresLeases:
+    """Leases of one instance in PostgreSQL, on a connection of their own. Nothing is connected before it is needed, and
+    after a failure it connects anew."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._calls = 0
+        self._turn = asyncio.Lock()
+        self._connection: asyncpg.Connection | None = None
+
+    async def beat(self, instance: Instance, seconds: float) -> Table:
+        me, lives, call = instance.instance_id, int(seconds * 1e6), self._call()
+        async with self._connected() as connection:
+            done = await connection.execute(_BEAT, *instance, lives, int(KEPT_SECONDS * 1e6), call)
+            if not _some(done) and not await connection.fetchval(_IS_THERE, me):
+                async with self._alone(connection):
+                    if _some(await connection.execute(_BEGIN, *instance, lives, call)):
+                        await self._give_up(connection, me)
+            return await _read(connection)
+
+    async def table(self) -> Table:
+        async with self._connected() as connection:
+            return await _read(connection)
+
+    async def take(self, instance_id: str, units: Sequence[Unit]) -> Table:
+        call = self._call()
+        shards, pinned = _sorted(units)
+        async with self._connected() as connection:
+            async with self._alone(connection):
+                if _some(await connection.execute(_MAY_TAKE, instance_id, call)):
+                    await connection.execute(_END)
+                    await connection.execute(_TAKE_SHARDS, instance_id, shards)
+                    if pinned:
+                        await connection.execute(_BACK_TO_SHARDS, pinned)
+                        await connection.execute(_TAKE_PINNED, instance_id, pinned)
+            return await _read(connection)
+
+    async def release(self, instance_id: str, units: Sequence[Unit]) -> Table:
+        call = self._call()
+        shards, pinned = _sorted(units)
+        async with self._connected() as connection:
+            async with self._alone(connection):
+                if _some(await connection.execute(_CALL, instance_id, call)):
+                    await connection.execute(_RELEASE_SHARDS, instance_id, shards)
+                    if pinned:
+                        await connection.execute(_RELEASE_PINNED, instance_id, pinned)
+                        await connection.execute(_NOT_PINNED)
+            return await _read(connection)
+
+    async def leave(self, instance_id: str) -> None:
+        call = self._call()
+        async with self._connected() as connection, self._alone(connection):
+            if _some(await connection.execute(_SIGN_OFF, instance_id, call)):
+                await self._give_up(connection, instance_id)
+
+    async def pin(self, workspace_id: str, name: str) -> Table:
+        async with self._connected() as connection:
+            async with self._alone(connection):
+                await connection.execute(_PIN, workspace_id, name, shard_of(workspace_id))
+                await connection.execute(_NOT_PINNED)
+            return await _read(connection)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    def _call(self) -> int:
+        self._calls += 1
+        return self._calls
+
+    async def _give_up(self, connection: asyncpg.Connection, instance_id: str) -> None:
+        await connection.execute(_GIVE_UP_SHARDS, instance_id)
+        await connection.execute(_GIVE_UP_PINNED, instance_id)
+        await connection.execute(_NOT_PINNED)
+
+    @asynccontextmanager
+    async def _alone(self, connection: asyncpg.Connection) -> AsyncIterator[None]:
+        async with connection.transaction():
+            await connection.execute(_LOCK)
+            yield
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        """One call at a time. Where one fails, or is given up, its connection goes. Raises StorageError."""
+        async with self._turn:
+            connection = self._connection
+            try:
+                if connection is None or connection.is_closed():
+                    connection = self._connection = await self._connect()
+                yield connection
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._drop(connection)
+                raise StorageError(f"{type(error).__name__}: {error}") from error
+            except BaseException:
+                self._drop(connection)
+                raise
+
+    async def _connect(self) -> asyncpg.Connection:
+        milliseconds = str(int(CALL_SECONDS * 1_000))
+        settings = {
+            "application_name": "coscribe leases",
+            "statement_timeout": milliseconds,
+            "idle_in_transaction_session_timeout": milliseconds,
+            "default_transaction_isolation": "read committed",
+        }
+        return await asyncpg.connect(
+            self._url, timeout=CALL_SECONDS, command_timeout=CALL_SECONDS, server_settings=settings
+        )
+
+    def _drop(self, connection: asyncpg.Connection | None) -> None:
+        self._connection = None
+        if connection is not None:
+            connection.terminate()
+
+
+def _some(status: str) -> bool:
+    """Whether a statement has hit a row, by what it said (``UPDATE 1``)."""
+    return not status.endswith(" 0")
+
+
+def _sorted(units: Sequence[Unit]) -> tuple[list[int], list[str]]:
+    shards = [unit for unit in units if isinstance(unit, int)]
+    return shards, [unit for unit in units if isinstance(unit, str)]
+
+
+async def _read(connection: asyncpg.Connection) -> Table:
+    found = json.loads(await connection.fetchval(_TABLE))
+    owners = [""] * SHARDS
+    for owner, shards in (found["owners"] or {}).items():
+        for shard in shards:
+            owners[shard] = owner
+    instances = {row[0]: Instance(*row) for row in found["instances"] or ()}
+    return Table(instances, tuple(owners), {key: Pin(*pin) for key, pin in (found["pins"] or {}).items()})

@@ -628,3 +628,29 @@ idempotent_answers = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False, index=True),
 )
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("instance_id", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("is_core", Boolean, nullable=False),
+    Column("leaving", Boolean, nullable=False),
+    Column("alive_until", BigInteger, nullable=False, comment="by the database's own clock; 0: it has signed off"),
+    Column("calls", BigInteger, nullable=False, comment="the last call of it that happened"),
+)
+
+shard_leases = Table(
+    "shard_leases",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64), nullable=False, comment="an instance, which counts while it has its row"),
+)
+
+workspace_pins = Table(
+    "workspace_pins",
+    metadata,
+    Column("workspace_id", String(128), primary_key=True),
+    Column("name", String(128), nullable=False, comment="of an instance; empty: it goes back to its shard"),
+    Column("owner", String(64), nullable=False, server_default="", comment="as of a shard; empty: nobody"),
+)
