@@ -213,19 +213,20 @@ def _refuse(how: How) -> None:
 
 
 class Request:
-    """What came, and the beginning of its body for as long as it may be needed once more."""
+    """What came, and the beginning of its body for as long as it may be needed once more: up to ``keeps`` bytes."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, keeps: int = KEPT_BYTES) -> None:
         self.scope = scope
         self.send = send
         self._receive = receive
+        self._keeps = keeps
         self._kept: list[Message] = []
         self._at = self._size = 0
 
     def rewind(self) -> bool:
         """Begins with the body again. False: its beginning is not there any more."""
         self._at = 0
-        return self._size <= KEPT_BYTES
+        return self._size <= self._keeps
 
     async def receive(self) -> Message:
         if self._at < len(self._kept):
@@ -233,7 +234,7 @@ class Request:
             return self._kept[self._at - 1]
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        if self._size > KEPT_BYTES:
+        if self._size > self._keeps:
             self._kept.clear()
         else:
             self._kept.append(message)
