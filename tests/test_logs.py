@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from coscribe.client import Client
 from coscribe.documents.collaboration import Collaboration
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.database import Database
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage

@@ -24,7 +24,7 @@ from coscribe.app import TracingUnavailable, make_tracer
 from coscribe.client import Client, Document
 from coscribe.config import Settings
 from coscribe.exporting import BATCH, MAX_WAITING, ExportingTracer
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.tracing import Facts, Followed, Stage, TracingSettings, span_id
 from tests.e2e.server_process import free_port
 from tests.gateway.site import PATIENCE, Site, metric, open_site, token

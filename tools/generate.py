@@ -48,7 +48,7 @@ from coscribe.api.app import description  # noqa: E402  (the path comes first)
 from coscribe.core.document_state import Limits  # noqa: E402
 from coscribe.core.errors import Code  # noqa: E402
 from coscribe.documents.collaboration import RESEND_PAGE  # noqa: E402
-from coscribe.gateway.connection import GatewayLimits  # noqa: E402
+from coscribe.gateway.socket import GatewayLimits  # noqa: E402
 from coscribe.protocol import messages  # noqa: E402
 
 TEMPLATE = ROOT / "contract" / "protocol.template.md"

@@ -15,7 +15,7 @@ from coscribe.core.document_state import Limits
 from coscribe.documents.budget import Budgets
 from coscribe.documents.quota import Quotas
 from coscribe.documents.snapshot_manager import SnapshotPolicy
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.tracing import TracingSettings
 
 Role = Literal["all", "core", "gateway"]

@@ -15,8 +15,8 @@ import pytest
 
 from coscribe.api import files as api
 from coscribe.documents.ports import BlobDraft
-from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.patience import patient_http
+from coscribe.gateway.socket import GatewayLimits
 from tests.api.test_workspaces import JSON, fs, paths
 from tests.api.town import Person, Town, open_town
 from tests.gateway.site import serving

@@ -17,7 +17,7 @@ from coscribe.config import Settings
 from coscribe.core.operation import Splice
 from coscribe.documents.ports import SegmentSize
 from coscribe.documents.quota import ROW_BYTES, Quotas, added_bytes, needed_bytes
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from tests.api.sockets import Socket
 from tests.api.town import BASE, CHEAP, PASSWORD, SECRET, KeepingMailer, Town, open_town
 from tests.gateway.site import PATIENCE, metric, open_site

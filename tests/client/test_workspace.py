@@ -17,7 +17,7 @@ from coscribe.config import Settings
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import Note
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.protocol import messages
 from coscribe.protocol.messages import Role
 from tests.client.crew import Gate, Witness, agree, left_in

@@ -37,9 +37,10 @@ from coscribe.documents.ports import (
 )
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
-from coscribe.gateway.connection import Connection, Context, GatewayLimits
+from coscribe.gateway.connection import Connection, Context
 from coscribe.gateway.gateway import Gateway
 from coscribe.gateway.pace import Pace
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.model import SALT_BYTES
 from coscribe.protocol.messages import Role
 

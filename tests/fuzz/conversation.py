@@ -27,9 +27,10 @@ from coscribe.documents.budget import Budgets
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import AccessChange, Append, AppendResult, Identity
 from coscribe.documents.snapshot_manager import SnapshotPolicy
-from coscribe.gateway.connection import Context, GatewayLimits
+from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
 from coscribe.gateway.pace import Pace
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.model import file_key
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec, messages

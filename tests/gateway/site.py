@@ -16,9 +16,9 @@ from coscribe.app import Coscribe
 from coscribe.config import Settings
 from coscribe.exporting import ExportingTracer
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.fast import websocket_switch
 from coscribe.gateway.patience import patient_http
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.metrics import metrics
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.server import bind

@@ -18,7 +18,8 @@ from coscribe.documents.budget import AccountBuckets, Bucket, Budgets
 from coscribe.gateway import fast, patience
 from coscribe.gateway import gateway as gateway_module
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import Connection, GatewayLimits
+from coscribe.gateway.connection import Connection
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from tests.api.town import open_town
 from tests.contracts.conversations import SECRET, RecordingTransport, Server

@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from coscribe.gateway import gateway as gateway_module
 from coscribe.gateway.address import Proxies, client_of, counted_key
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.gatekeeper import Counts, Gatekeeper
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from tests.contracts.conversations import SECRET as CONVERSATION_SECRET
 from tests.contracts.conversations import RecordingTransport, Server

@@ -12,7 +12,8 @@ import tracemalloc
 import pytest
 
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import Connection, GatewayLimits
+from coscribe.gateway.connection import Connection
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from tests.contracts.conversations import SECRET, Server
 

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from coscribe.client import Client
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.metrics import metrics
 from tests.gateway.site import heard, live, open_site, said, serving, token
 

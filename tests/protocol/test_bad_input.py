@@ -21,7 +21,8 @@ import pytest
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code
 from coscribe.gateway.auth import make_token
-from coscribe.gateway.connection import Connection, GatewayLimits
+from coscribe.gateway.connection import Connection
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from tests.contracts.conversations import SECRET, RecordingTransport, Server
 

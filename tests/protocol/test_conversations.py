@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from coscribe.app import tune_interpreter
 from coscribe.core.document_state import Limits
 from coscribe.documents.ports import OpLog
-from coscribe.gateway.connection import GatewayLimits
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage

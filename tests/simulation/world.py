@@ -30,9 +30,10 @@ from coscribe.core.operation import Operation, components, deleted_text, from_ed
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import AccessChange, Identity, PathRights, Uniform
 from coscribe.documents.snapshot_manager import SnapshotPolicy
-from coscribe.gateway.connection import Context, GatewayLimits
+from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
 from coscribe.gateway.pace import Pace
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Kind, Role, TreeEdit
 from tests.client.network import Alphabet

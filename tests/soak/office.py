@@ -21,9 +21,10 @@ from coscribe.documents.compaction import Compaction
 from coscribe.documents.ports import Append, AppendResult, Identity, SegmentSize
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken
-from coscribe.gateway.connection import Context, GatewayLimits
+from coscribe.gateway.connection import Context
 from coscribe.gateway.gateway import Gateway
 from coscribe.gateway.pace import Pace
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage, connect
 from tests.simulation.virtual_loop import VirtualLoop

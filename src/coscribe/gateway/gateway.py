@@ -21,8 +21,9 @@ from coscribe.documents.collaboration import Membership
 from coscribe.documents.ports import AccessChange, StorageError
 from coscribe.documents.watching import Watch
 from coscribe.gateway.address import counted_key
-from coscribe.gateway.connection import Connection, Context, Transport
+from coscribe.gateway.connection import Connection, Context
 from coscribe.gateway.gatekeeper import Gatekeeper, Refusal
+from coscribe.gateway.socket import Transport
 from coscribe.metrics import metrics
 
 log = structlog.get_logger(__name__)

@@ -21,9 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.utils import get_remote_addr
 
 from coscribe.gateway.address import counted_key
-from coscribe.gateway.connection import GatewayLimits
 from coscribe.gateway.fast import proxies_of
 from coscribe.gateway.gatekeeper import RETRY_AFTER, Counts
+from coscribe.gateway.socket import GatewayLimits
 from coscribe.metrics import metrics
 
 CLOSE_SECONDS = 10.0
