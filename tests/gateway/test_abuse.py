@@ -15,8 +15,8 @@ import pytest
 
 from coscribe.client import Client
 from coscribe.documents.budget import AccountBuckets, Bucket, Budgets
+from coscribe.gateway import door as door_module
 from coscribe.gateway import fast, patience
-from coscribe.gateway import gateway as gateway_module
 from coscribe.gateway.auth import make_token
 from coscribe.gateway.connection import Connection
 from coscribe.gateway.socket import GatewayLimits
@@ -35,7 +35,7 @@ UPGRADE = (
 @pytest.fixture(autouse=True)
 def brief_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at all connections twenty times a second; who is closed has a moment to read the rest."""
-    monkeypatch.setattr(gateway_module, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(door_module, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(patience, "CLOSE_SECONDS", 0.3)
     monkeypatch.setattr(fast, "CLOSE_SECONDS", 0.3)
 

@@ -18,7 +18,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in the
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from coscribe.gateway import gateway as gateway_module
+from coscribe.gateway import door as door_module
 from coscribe.gateway.address import Proxies, client_of, counted_key
 from coscribe.gateway.auth import make_token
 from coscribe.gateway.gatekeeper import Counts, Gatekeeper
@@ -39,7 +39,7 @@ def shell(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def brief_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway looks at its connections twenty times a second."""
-    monkeypatch.setattr(gateway_module, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(door_module, "CHECK_INTERVAL", 0.05)
 
 
 @pytest.mark.slow

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from coscribe.gateway.address import has_secret
-from coscribe.gateway.connection import Connection
+from coscribe.gateway.door import Door
 from coscribe.gateway.gatekeeper import RETRY_AFTER, Refusal
-from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.socket import Socket
 
 HIGH_WATER = 1_000_000
 LOW_WATER = 250_000
@@ -27,7 +28,7 @@ class _AsgiTransport:
         self._waiting = 0
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
-        self.connection: Connection | None = None
+        self.connection: Socket | None = None
 
     def send(self, frame: bytes) -> None:
         self._frames.append(frame)
@@ -65,7 +66,7 @@ class _AsgiTransport:
             await self._wake.wait()
 
 
-async def serve_websocket(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_websocket(gateway: Door[Any], scope: Scope, receive: Receive, send: Send) -> None:
     """One WebSocket of an ASGI server."""
     headers = Headers(scope=scope)
     await receive()

@@ -30,9 +30,9 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from coscribe.gateway.address import Proxies, client_of, has_secret
-from coscribe.gateway.connection import Connection
+from coscribe.gateway.door import Door
 from coscribe.gateway.gatekeeper import RETRY_AFTER
-from coscribe.gateway.gateway import Gateway
+from coscribe.gateway.socket import Socket
 
 HIGH_WATER = 1_000_000
 LOW_WATER = 250_000
@@ -84,10 +84,10 @@ class _Listener(WSListener):
 
     __slots__ = ("_address", "_connection", "_fragments", "_fragments_size", "_gateway")
 
-    def __init__(self, gateway: Gateway, address: str) -> None:
+    def __init__(self, gateway: Door[Any], address: str) -> None:
         self._gateway = gateway
         self._address = address
-        self._connection: Connection | None = None
+        self._connection: Socket | None = None
         self._fragments: list[bytes] | None = None
         self._fragments_size = 0
 
@@ -124,7 +124,7 @@ class _Listener(WSListener):
         if self._connection is not None:
             self._connection.resume()
 
-    def _add_fragment(self, connection: Connection, frame: WSFrame) -> None:
+    def _add_fragment(self, connection: Socket, frame: WSFrame) -> None:
         if self._fragments is None:
             self._fragments = []
             connection.begin()
@@ -136,7 +136,7 @@ class _Listener(WSListener):
             connection.receive(whole)
 
 
-def websocket_switch(gateway: Gateway, path: str) -> Callable[..., asyncio.Protocol]:
+def websocket_switch(gateway: Door[Any], path: str) -> Callable[..., asyncio.Protocol]:
     """What to give uvicorn as ``ws``: makes the protocol that takes over an upgraded connection."""
 
     def listener(peer: str, proxies: Proxies | None, request: WSUpgradeRequest) -> Any:
