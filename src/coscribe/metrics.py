@@ -72,6 +72,12 @@ class Metrics:
             "coscribe_withheld_refused", "Edits refused as they would bring back what was redacted", registry=registry
         )
         self.long_logs = Counter("coscribe_long_logs", "Documents whose log grew past the warning", registry=registry)
+        self.virtual_connections = Gauge(
+            "coscribe_virtual_connections", "Sockets of other instances with files here", registry=registry
+        )
+        self.rejoins_asked = Counter(
+            "coscribe_rejoins_asked", "Files of sockets here that lost their owner", registry=registry
+        )
         self.links = Gauge("coscribe_links", "Other instances that this one is linked with", registry=registry)
         self.link_waiting = Gauge("coscribe_link_waiting_bytes", "Waiting to go out on links", registry=registry)
         self.link_ends = Counter("coscribe_link_ends", "Links that have ended, by why", ["why"], registry=registry)

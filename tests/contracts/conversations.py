@@ -38,6 +38,7 @@ from coscribe.documents.ports import (
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken, SignedTokens, make_token
 from coscribe.gateway.connection import Connection, Context
+from coscribe.gateway.door import Door
 from coscribe.gateway.gateway import Gateway
 from coscribe.gateway.pace import Pace
 from coscribe.gateway.socket import GatewayLimits
@@ -214,16 +215,24 @@ class Server:
             Pace(lambda: self.time),
         )
         self.gateway = Gateway(context, frozenset())
+        self.door: Door[Any] = self.gateway
 
     def connect(self, transport: RecordingTransport) -> Connection:
-        connection = self.gateway.open(transport)
+        connection: Connection = self.door.open(transport)
         self.connections.append(connection)
         return connection
 
     async def change_rights(self, change: AccessChange) -> None:
         """Tells the gateway of a change, which has begun by then; `settle` waits for the rest."""
-        self._changing = asyncio.get_running_loop().create_task(self.gateway.access_changed(change))
+        self._changing = asyncio.get_running_loop().create_task(self._access_changed(change))
         await asyncio.sleep(0)
+
+    async def _access_changed(self, change: AccessChange) -> None:
+        await self.gateway.access_changed(change)
+
+    def sockets(self) -> list[Any]:
+        """All that stands for clients here."""
+        return self.connections
 
     async def settle(self) -> None:
         """Returns when nothing will happen any more unless a client, the clock or a held commit moves.
@@ -243,8 +252,10 @@ class Server:
     def _is_moving(self) -> bool:
         documents = self.collaboration
         committing = documents._committer._running is not None and not self.log.waiting
-        handling = sum(c._busy is not None and not c._busy.done() for c in self.connections)
-        saving = not self.log.waiting and any(c._saving and not c._saving.done() for c in self.connections)
+        sockets = self.sockets()
+        handling = sum(c._busy is not None and not c._busy.done() for c in sockets)
+        connections = [each for each in sockets if isinstance(each, Connection)]
+        saving = not self.log.waiting and any(c._saving and not c._saving.done() for c in connections)
         changing = len(self.gateway._applying)
         undecided = sum(len(session._undecided) for session in documents.router.sessions.values())
         background = (
@@ -259,7 +270,7 @@ class Server:
     async def kill(self) -> None:
         """The process is gone: connections drop, a commit that waits is never written."""
         for connection in self.connections:
-            self.gateway.lost(connection)
+            self.door.lost(connection)
         self.connections.clear()
         running = self.collaboration._committer._running
         if running is not None:
@@ -329,9 +340,13 @@ class Person:
 
 
 class Conversation:
-    """One conversation, run step by step. ``open_storage`` gives a fresh handle on one and the same storage."""
+    """One conversation, run step by step. ``open_storage`` gives a fresh handle on one and the same storage,
+    ``make_server`` a server over it: called as `Server` is."""
 
-    def __init__(self, record: Json, open_storage: Callable[[], Storage]) -> None:
+    def __init__(
+        self, record: Json, open_storage: Callable[[], Storage], make_server: Callable[..., Server] | None = None
+    ) -> None:
+        self._make_server = make_server or Server
         self._record = record
         self._open_storage = open_storage
         self._given: dict[str, Json] = record.get("given", {})
@@ -441,8 +456,8 @@ class Conversation:
         self._time += seconds
         for server in self._servers.values():
             server.time = self._time
-            for connection in server.connections:
-                connection.check(self._time)
+            for socket in server.sockets():
+                socket.check(self._time)
         await self._settle()
 
     async def _open(self, name: str, role: str | None, server: str) -> None:
@@ -477,7 +492,7 @@ class Conversation:
     async def _hang_up(self, name: str) -> None:
         person = self._person(name)
         self._done_with(name)
-        person.server.gateway.lost(person.connection)
+        person.server.door.lost(person.connection)
         await self._settle()
 
     def _check(self, name: str, step: Json) -> None:
@@ -503,7 +518,7 @@ class Conversation:
     def _server(self, name: str) -> Server:
         if name not in self._servers:
             limits = self._record.get("limits", {})
-            server = self._servers[name] = Server(
+            server = self._servers[name] = self._make_server(
                 self._open_storage(),
                 limits=_limits(Limits(), limits),
                 gateway_limits=_limits(GatewayLimits(), limits),

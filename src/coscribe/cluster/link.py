@@ -19,9 +19,10 @@ channel, and between channels too, order is kept. An item that goes to many chan
 them travels once. All items that come together in one turn of the event loop are one batch, if they fit.
 
 Bounds, from the inside out. A channel has a *window*: so many bytes may be on their way to whoever takes them before
-that one says that it has `consumed` them. An item may begin as long as a byte is left, and is then sent whole. What
-comes after waits at the sender and is told to it: `on_full`, later `on_ready`. A link has ``in_flight`` bytes that were
-not confirmed; beyond them all channels wait likewise. All that waits is at most ``waiting`` bytes: then the link ends.
+that one says that it has `consumed` them, and none while it has said `pause`. An item may begin as long as a byte is
+left, and is then sent whole. What comes after waits at the sender and is told to it: `on_full`, later `on_ready`. A
+link has ``in_flight`` bytes that were not confirmed; beyond them all channels wait likewise. All that waits is at most
+``waiting`` bytes: then the link ends.
 """
 
 from __future__ import annotations
@@ -215,6 +216,16 @@ class Channel:
             count, self._consumed = self._consumed, 0
             self._carrier.carry_consumed(self, count)
 
+    def pause(self) -> None:
+        """The other end is to send nothing more, as if a whole window were unread; until `resume`."""
+        if not self.closed:
+            self._carrier.carry_consumed(self, -self.window)
+
+    def resume(self) -> None:
+        """Takes a `pause` back."""
+        if not self.closed:
+            self._carrier.carry_consumed(self, self.window)
+
     def close(self, reason: bytes = b"", *, at_once: bool = False) -> None:
         """Ends it, behind everything that was sent. ``at_once``: what waits is dropped, but for the last item."""
         if self.closed or self.ending is not None:
@@ -233,9 +244,12 @@ class Channel:
     # ---- from the carrier
 
     def granted(self, count: int) -> None:
-        """The other end has consumed so much."""
+        """The other end has consumed so much; less than nothing: it pauses."""
         self._credit += count
-        self.pour()
+        if self._credit > 0:
+            self.pour()
+        elif not self.full:
+            self._become_full()
 
     def pour(self) -> None:
         """Sends what waits, as far as there is room now."""
@@ -473,7 +487,7 @@ class Link:
         elif channel is None:
             return
         elif says == _Says.CONSUMED:
-            channel.granted(int.from_bytes(payload, "big"))
+            channel.granted(int.from_bytes(payload, "big", signed=True))
         elif says == _Says.CLOSE:
             del channels[target]
             _guarded(channel.was_closed, payload)
@@ -560,7 +574,7 @@ class Link:
         self._put(channel, _Says.CLOSE, reason)
 
     def carry_consumed(self, channel: Channel, count: int) -> None:
-        self._put(channel, _Says.CONSUMED, count.to_bytes(8, "big"))
+        self._put(channel, _Says.CONSUMED, count.to_bytes(8, "big", signed=True))
 
     def held(self, channel: Channel, count: int) -> None:
         self._waiting += count

@@ -20,7 +20,7 @@ class MemoryNetwork:
 
     ``delay`` gives the seconds that one message takes. ``loss``, ``duplication``, ``reordering``: how likely each is
     for a message, from 0 to 1; the last two are what no bus should do, and whoever uses one has to notice.
-    ``reachable`` says whether one instance hears another.
+    ``reachable`` says whether one instance hears another. ``sent``, ``under_way``: how many messages.
     """
 
     def __init__(self, random: Random | None = None, *, delay: Callable[[], float] = lambda: 0.0) -> None:
@@ -30,6 +30,7 @@ class MemoryNetwork:
         self.reordering = 0.0
         self.reachable: Callable[[str, str], bool] = lambda sender, receiver: True
         self.sent = 0
+        self.under_way = 0
         self._random = random or Random(0)
         self._receivers: dict[str, dict[MemoryBus, list[Receiver]]] = {}
         self._free_at: dict[tuple[str, str], float] = {}
@@ -65,9 +66,11 @@ class MemoryNetwork:
                     # Later than the one before, were it ever so little: a loop keeps no order among equals.
                     arrives = max(arrives, nextafter(self._free_at.get((sender, bus.name), 0.0), inf))
                     self._free_at[sender, bus.name] = arrives
+                self.under_way += 1
                 loop.call_at(arrives, self._arrive, sender, bus, subject, message)
 
     def _arrive(self, sender: str, bus: MemoryBus, subject: str, message: bytes) -> None:
+        self.under_way -= 1
         if self.reachable(sender, bus.name):
             for receiver in self._receivers.get(subject, {}).get(bus, ()):
                 receiver(message)

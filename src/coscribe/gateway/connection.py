@@ -239,7 +239,7 @@ class Connection(Socket):
             else:
                 raise CoscribeError(Code.HELLO_REPEATED)
         except CoscribeError as error:
-            self._refuse(error, file_id, _operation_id(message))
+            self._refuse(error, file_id, operation_id_of(message))
 
     async def _join(self, message: messages.Join, identity: Identity) -> None:
         limits = self.context.limits
@@ -273,7 +273,7 @@ class Connection(Socket):
             self._take(member, message, _NO_EVIDENCE, within_rate, received)
         except Missing as missing:
             work = partial(self._submit_slowly, member, message, missing, within_rate, received)
-            self._later(work, message.file_id, _operation_id(message))
+            self._later(work, message.file_id, operation_id_of(message))
 
     def _take(self, member: Membership, message: Edit, evidence: Evidence, within_rate: bool, received: int) -> None:
         """Raises Missing."""
@@ -336,7 +336,7 @@ class Connection(Socket):
     def _leave(self, file_id: str) -> None:
         subscription = self._subscriptions.get(file_id)
         if subscription is None or subscription.member is None:
-            raise _not_joined(file_id)
+            raise not_joined(file_id)
         self.drop(subscription)
         self.context.collaboration.leave(subscription.member)
 
@@ -348,7 +348,7 @@ class Connection(Socket):
         subscription = self._subscriptions.get(file_id)
         member = subscription.member if subscription is not None else None
         if member is None or member.ending is not None or (live and not member.live):
-            raise _not_joined(file_id)
+            raise not_joined(file_id)
         return member
 
     def _within_rate(self) -> bool:
@@ -362,11 +362,11 @@ _NO_EVIDENCE = Evidence()
 _EDITS = (messages.Operation, messages.Chain, messages.TreeOperation)
 
 
-def _not_joined(file_id: str) -> CoscribeError:
+def not_joined(file_id: str) -> CoscribeError:
     return CoscribeError(Code.NOT_JOINED, f"{file_id[:40]!r} is not open on this connection")
 
 
-def _operation_id(message: messages.ClientMessage) -> str | None:
+def operation_id_of(message: messages.ClientMessage) -> str | None:
     """What a refusal of the message names: the operation, or the first one of the chain."""
     if isinstance(message, messages.Operation | messages.TreeOperation):
         return message.operation_id

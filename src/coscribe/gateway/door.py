@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -48,6 +48,13 @@ class Door(ABC, Generic[_S]):
     async def _keep_house(self) -> None:
         """What else is to be done every few seconds."""
 
+    def end_watches(self) -> None:
+        """Tells those who watch that the server is going down; a server by HTTP waits for its answers to end."""
+
+    def _all(self) -> Iterable[_S]:
+        """All that are open."""
+        return tuple(self._connections)
+
     def start(self) -> None:
         self._checking = asyncio.get_running_loop().create_task(self._check())
 
@@ -89,7 +96,7 @@ class Door(ABC, Generic[_S]):
     async def _send_away(self, retry_after: int) -> None:
         """Tells everybody to come back: after ``retry_after`` milliseconds, and where there are many, one after the
         other. Returns when changes of rights have been applied, too."""
-        for socket in tuple(self._connections):
+        for socket in self._all():
             with at_its_own_cost(socket):
                 socket.goodbye(retry_after + self.context.pace.after())
         while self._applying:
@@ -105,7 +112,7 @@ class Door(ABC, Generic[_S]):
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             now = self.context.now()
-            for socket in tuple(self._connections):
+            for socket in self._all():
                 with at_its_own_cost(socket):
                     socket.check(now)
             await self._keep_house()

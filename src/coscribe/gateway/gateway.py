@@ -9,7 +9,7 @@ time counts as a no. So however slow storage is, nobody keeps what was taken fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -21,6 +21,7 @@ from coscribe.documents.watching import Watch
 from coscribe.gateway.connection import Connection, Context
 from coscribe.gateway.door import Door, going_on
 from coscribe.gateway.socket import Transport
+from coscribe.metrics import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,29 @@ class Gateway(Door[Connection]):
 
     def __init__(self, context: Context, origins: frozenset[str]) -> None:
         super().__init__(context, origins)
+        self._introduced: dict[Connection, None] = {}
         context.collaboration.on_paths_moved = self._paths_moved
 
     def _make(self, transport: Transport, address: str) -> Connection:
         return Connection(self.context, transport, self._gatekeeper, address)
+
+    def introduced(self, connection: Connection) -> None:
+        """One whose socket is elsewhere, and was counted there; `lost` is to be called when it is gone."""
+        self._introduced[connection] = None
+        metrics.virtual_connections.set(len(self._introduced))
+        if self._closing:
+            connection.goodbye(0)
+
+    def lost(self, socket: Connection) -> None:
+        if socket in self._introduced:
+            socket.lost()
+            del self._introduced[socket]
+            metrics.virtual_connections.set(len(self._introduced))
+        else:
+            super().lost(socket)
+
+    def _all(self) -> Iterable[Connection]:
+        return (*self._connections, *self._introduced)
 
     def _paths_moved(self, workspace_id: str) -> None:
         """Files are elsewhere now: whoever has rules that tell paths apart is asked for anew."""
@@ -74,7 +94,7 @@ class Gateway(Door[Connection]):
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
         concerned = [
             (connection, connection.identity)
-            for connection in self._connections
+            for connection in self._all()
             if not connection.closed and connection.identity is not None and change.concerns(connection.identity)
         ]
         if (change.account or change.credential) and not change.workspace_id:
