@@ -14,7 +14,7 @@ from coscribe.core.text_buffer import TextBuffer
 from coscribe.documents.proofs import AuditCheckpoint, Reached, checkpoint_at
 from coscribe.model import GENESIS, content_hash, decode_payload, encode_payload, link
 from coscribe.persistence.signing import signing_key
-from coscribe.persistence.sqlite import iterate
+from coscribe.persistence.stored import stored_in
 
 
 def rewrite(folder: Path, document_id: str, sequence: int, insert: str) -> None:
@@ -24,7 +24,7 @@ def rewrite(folder: Path, document_id: str, sequence: int, insert: str) -> None:
         (key,) = db.execute("SELECT workspace_key FROM workspaces WHERE workspace_id = ?", (document_id,)).fetchone()
         (file_key,) = db.execute("SELECT file_key FROM files WHERE workspace_key = ?", (key,)).fetchone()
         digest, text, digests, texts = GENESIS, TextBuffer(""), {0: GENESIS}, {0: ""}
-        for entry in list(iterate(db, key)):
+        for entry in list(stored_in(db).entries(key)):
             payload = entry.payload
             parts, restores, origin = decode_payload(payload)
             if entry.sequence == sequence:

@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from coscribe.cli import app
 from coscribe.config import Settings
-from coscribe.persistence.sqlite import connect, iterate, stored_workspaces
+from coscribe.persistence.sqlite import connect
+from coscribe.persistence.stored import stored_in
 from tests.api.test_bundles import audit, bundle_of
 from tests.api.test_content import put
 from tests.api.test_documents import invite
@@ -72,8 +73,8 @@ async def held(town: Town, kind: str) -> tuple[Person, Person, str]:
 
 def log_of(folder: Path, which: str) -> list[tuple[int, str, bytes]]:
     with closing(connect(Settings(folder=folder).database, read_only=True)) as db:
-        (found,) = [workspace for workspace in stored_workspaces(db) if workspace.workspace_id == which]
-        return [(entry.sequence, entry.author, entry.payload) for entry in iterate(db, found.key)]
+        (found,) = [workspace for workspace in stored_in(db).workspaces() if workspace.workspace_id == which]
+        return [(entry.sequence, entry.author, entry.payload) for entry in stored_in(db).entries(found.key)]
 
 
 def refusals(folder: Path) -> int:

@@ -25,7 +25,7 @@ from coscribe.bench.scenarios import SCENARIOS, scenario_of
 from coscribe.bench.server import BenchError
 from coscribe.cli import app
 from coscribe.core.text_buffer import TextBuffer
-from coscribe.persistence.sqlite import iterate, stored_workspaces
+from coscribe.persistence.stored import stored_in
 from tests.data import DATA
 
 TINY: dict[str, dict[str, object]] = {
@@ -52,7 +52,9 @@ OPERATIONS = {"join": 3 * 201 + 1 + 5, "idle": 40, "replay": 2_000}
 
 def operations_in_log(folder: Path) -> int:
     with closing(sqlite3.connect(f"{(folder / 'coscribe.db').as_uri()}?mode=ro", uri=True)) as connection:
-        return sum(1 for workspace in stored_workspaces(connection) for _ in iterate(connection, workspace.key))
+        return sum(
+            1 for workspace in stored_in(connection).workspaces() for _ in stored_in(connection).entries(workspace.key)
+        )
 
 
 async def run(scenario: Scenario, folder: Path) -> tuple[Figures, Bench]:

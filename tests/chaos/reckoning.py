@@ -18,7 +18,8 @@ from pathlib import Path
 
 from coscribe.core.operation import Delete
 from coscribe.model import LogEntry, decode_payload
-from coscribe.persistence.sqlite import connect, iterate, stored_workspaces
+from coscribe.persistence.sqlite import connect
+from coscribe.persistence.stored import stored_in
 from tests.chaos.people import WORD, Book
 
 
@@ -41,8 +42,8 @@ def reckon(book: Book, data: Path, texts: dict[str, str]) -> list[str]:
 def _logged(data: Path, file_id: str) -> list[LogEntry]:
     """A document's log, also what has been moved into segments."""
     with closing(connect(data / "coscribe.db", read_only=True)) as db:
-        (key,) = [one.key for one in stored_workspaces(db) if one.workspace_id == file_id]
-        return list(iterate(db, key))
+        (key,) = [one.key for one in stored_in(db).workspaces() if one.workspace_id == file_id]
+        return list(stored_in(db).entries(key))
 
 
 def _places(book: Book, file_id: str, entries: Sequence[LogEntry]) -> Iterator[str]:

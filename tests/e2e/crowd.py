@@ -12,7 +12,7 @@ from pathlib import Path
 
 from coscribe.client import Client, ClientSettings, Document
 from coscribe.client.link import Link
-from coscribe.persistence.sqlite import iterate, stored_workspaces
+from coscribe.persistence.stored import stored_in
 from coscribe.protocol import codec, messages
 
 FILE = "crowd"
@@ -99,7 +99,11 @@ class Crowd:
 def logged(database: Path) -> list[str]:
     """The operation ids of the log, in order of sequence; asserts that sequences have no gap."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        entries = [entry for workspace in stored_workspaces(connection) for entry in iterate(connection, workspace.key)]
+        entries = [
+            entry
+            for workspace in stored_in(connection).workspaces()
+            for entry in stored_in(connection).entries(workspace.key)
+        ]
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     return [entry.operation_id for entry in entries]
 

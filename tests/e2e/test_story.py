@@ -24,7 +24,7 @@ import pytest
 from coscribe.client import Client, ClientSettings, Document
 from coscribe.client.opened import State
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.persistence.sqlite import iterate, stored_workspaces
+from coscribe.persistence.stored import stored_in
 from tests.e2e.people import Account, People
 from tests.e2e.server_process import ServerProcess
 
@@ -99,8 +99,8 @@ class Story:
         with closing(sqlite3.connect(self.server.folder / "coscribe.db")) as database:
             written = [
                 (entry.author, entry.time)
-                for workspace in stored_workspaces(database)
-                for entry in iterate(database, workspace.key)
+                for workspace in stored_in(database).workspaces()
+                for entry in stored_in(database).entries(workspace.key)
             ]
         for author, since, until in self.closed:
             late = [time for who, time in written if who == author and since < time < until]

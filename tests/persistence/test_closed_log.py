@@ -20,10 +20,11 @@ from coscribe.documents.checkpoints import Checkpoint, FileAtCheckpoint
 from coscribe.documents.ports import Append, AppendResult, Retained, SegmentSize, StorageError
 from coscribe.metrics import metrics
 from coscribe.model import File, LogEntry, Workspace, content_hash, file_key
-from coscribe.persistence.closed_log import MAX_UNPACKED, wrongly_listed
+from coscribe.persistence.closed_log import MAX_UNPACKED
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import MIGRATIONS
-from coscribe.persistence.sqlite import connect, iterate, run
+from coscribe.persistence.sqlite import connect
+from coscribe.persistence.stored import stored_in
 from tests.contracts.op_log import SMALL, acquired, compacted, entry, extended, extended_by, planted
 from tests.persistence.beds import Bed, PostgresBed, SqliteBed, Storage
 
@@ -115,9 +116,9 @@ async def test_a_compressed_log_can_be_iterated(storage: Storage, bed: Bed, tmp_
     workspace, rows = await filled(storage)
     await compacted(storage, workspace, 30, SMALL)
     with closing(connect(tmp_path / "log.db", read_only=True)) as db:
-        assert list(iterate(db, workspace.key)) == rows
-        assert list(iterate(db, workspace.key, after=10, file_key=rows[0].file_key)) == rows[10:]
-        assert list(iterate(db, workspace.key, file_key=10**6)) == []
+        assert list(stored_in(db).entries(workspace.key)) == rows
+        assert list(stored_in(db).entries(workspace.key, after=10, file_key=rows[0].file_key)) == rows[10:]
+        assert list(stored_in(db).entries(workspace.key, file_key=10**6)) == []
 
 
 async def test_an_author_erased_later_has_no_name_in_segments_either(storage: Storage, bed: Bed) -> None:
@@ -430,7 +431,7 @@ async def test_segments_of_trees_from_before_are_listed_by_the_migration(
 async def test_a_list_that_is_wrong_is_found(storage: Storage, bed: Bed, tmp_path: Path) -> None:
     workspace, _ = await planted_with(storage)
     with closing(connect(tmp_path / "log.db", read_only=True)) as db:
-        assert run(db, wrongly_listed(workspace.key)) == []
+        assert stored_in(db).wrongly_listed(workspace.key) == []
         bed.execute("DELETE FROM segment_files WHERE segment_key = 2")
         bed.execute("UPDATE segment_files SET last_version = 3 WHERE segment_key = 4")
-        assert run(db, wrongly_listed(workspace.key)) == [8, 22]
+        assert stored_in(db).wrongly_listed(workspace.key) == [8, 22]

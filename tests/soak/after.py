@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coscribe.app import Coscribe
+from coscribe.cli.store import Store
 from coscribe.cli.vacuuming import Vacuumed, vacuum_folder
-from coscribe.cli.verifying import verify_folder
+from coscribe.cli.verifying import verify_store
 from coscribe.documents.history import History
 from coscribe.model import Workspace
 from coscribe.persistence.closed_log import last_closed
-from coscribe.persistence.sqlite import connect, iterate, run, stored_workspaces
+from coscribe.persistence.sqlite import connect
+from coscribe.persistence.stored import stored_in
 from coscribe.protocol import codec, messages
 from tests.documents.test_recovery import server
 from tests.soak.journal import Journal, Moment, line_of, past_of, some
@@ -73,7 +75,7 @@ async def look_back(folder: Path, journal: Journal, seed: int) -> Past:
 
 def verified(folder: Path) -> int:
     """How many files `coscribe verify` finds clean. Raises Broken."""
-    verdicts = verify_folder(folder)
+    verdicts = verify_store(Store(folder))
     for verdict in verdicts:
         require(verdict.clean, f"{verdict.file}: {verdict.findings[:3]}")
     return len(verdicts)
@@ -89,7 +91,7 @@ def vacuumed(folder: Path) -> Vacuumed:
 
 
 def _all(db: sqlite3.Connection) -> list[Workspace]:
-    return stored_workspaces(db)
+    return stored_in(db).workspaces()
 
 
 def _same_logs(folder: Path, journal: Journal) -> int:
@@ -98,7 +100,7 @@ def _same_logs(folder: Path, journal: Journal) -> int:
     with closing(connect(folder / "coscribe.db", read_only=True)) as db:
         for workspace in _all(db):
             with journal.log(workspace.key).open("rb") as lines:
-                for number, (line, entry) in enumerate(zip_longest(lines, iterate(db, workspace.key)), 1):
+                for number, (line, entry) in enumerate(zip_longest(lines, stored_in(db).entries(workspace.key)), 1):
                     same = line is not None and entry is not None and line_of(entry) == line
                     require(same, f"{workspace.workspace_id}: entry {number} is not what was written")
                     count += 1
@@ -109,7 +111,7 @@ def _digest(folder: Path) -> bytes:
     digest = sha256()
     with closing(connect(folder / "coscribe.db", read_only=True)) as db:
         for workspace in _all(db):
-            for entry in iterate(db, workspace.key):
+            for entry in stored_in(db).entries(workspace.key):
                 digest.update(line_of(entry))
     return digest.digest()
 
@@ -128,7 +130,7 @@ def _known(
             moments[version] = moment
         present = version
     moments[present] = moment
-    return Known(workspace, run(db, last_closed(workspace.key)), moments, present)
+    return Known(workspace, stored_in(db).run(last_closed(workspace.key)), moments, present)
 
 
 async def _texts(coscribe: Coscribe, file: Known) -> int:

@@ -35,7 +35,7 @@ from coscribe.client.document import Document
 from coscribe.client.workspace import Workspace
 from coscribe.core.text_buffer import TextBuffer
 from coscribe.model import decode_payload
-from coscribe.persistence.sqlite import iterate, stored_workspaces
+from coscribe.persistence.stored import stored_in
 from tests.e2e.people import Account, People
 from tests.e2e.server_process import ServerProcess
 
@@ -307,10 +307,10 @@ def account_for(folder: Path, workspace_id: str, tokens: set[str], actions: list
     texts: dict[int, TextBuffer] = {}
     deleted: dict[str, float] = {}
     with closing(sqlite3.connect(f"file:{folder / 'coscribe.db'}?mode=ro", uri=True)) as db:
-        workspace = next(each for each in stored_workspaces(db) if each.workspace_id == workspace_id)
+        workspace = next(each for each in stored_in(db).workspaces() if each.workspace_id == workspace_id)
         root = workspace.root
         assert root is not None
-        for entry in iterate(db, workspace.key):
+        for entry in stored_in(db).entries(workspace.key):
             if entry.file_key == root.key:
                 continue
             buffer = texts.setdefault(entry.file_key, TextBuffer())

@@ -4,7 +4,7 @@
     the present        by operations like any other, so that every replica follows   here
     the past           with the workspace out of memory, in one transaction          persistence/redacting.py
     the disk           what lies beside the working tree                             working_tree/redacting.py
-    what is free       the database is written anew, its write-ahead log emptied
+    what is free       SQLite's file is written anew, its write-ahead log emptied; PostgreSQL's are its operator's
 
 One redaction at a time, one workspace after the other; whoever has one open joins it again and gets a snapshot. Each
 step can be done again: where one fails, what was done is done, and the whole is asked for once more.
@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, create_engine, insert, select, true, update
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, insert, select, true, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import Event, by, record
@@ -43,6 +42,7 @@ from coscribe.model import Workspace
 from coscribe.persistence.database import Database
 from coscribe.persistence.redacting import Found, Prepared, prepare, search, write
 from coscribe.persistence.schema import (
+    access_events,
     access_requests,
     idempotent_answers,
     named_versions,
@@ -52,9 +52,10 @@ from coscribe.persistence.schema import (
     workspaces,
 )
 from coscribe.persistence.signing import SigningKey
-from coscribe.persistence.sqlite import connect, stored_uses, stored_workspaces
+from coscribe.persistence.sqlite import connect
+from coscribe.persistence.stored import StoredLog, reading
 from coscribe.protocol import messages
-from coscribe.working_tree.threads import in_thread
+from coscribe.working_tree.threads import in_thread, to_the_end
 from coscribe.working_tree.trees import WorkingTrees
 
 EDITS = 1_000
@@ -62,6 +63,9 @@ EDITS = 1_000
 
 ENTRIES = 10_000
 """Entries that one redaction speaks of; more are several."""
+
+EVENTS = 1_000
+"""Access events that are read at a time."""
 
 EMPTYING_TRIES = 50
 EMPTYING_SECONDS = 0.1
@@ -94,7 +98,7 @@ class Redacted(msgspec.Struct, rename="camel"):
     ``names``: those of documents and versions; ``contents`` that are no text. ``more`` places are only counted.
     ``events``: access events that have it in their details; they are chained as they are, and stay. ``files``: below
     working trees, that have it still, for they are no part of the workspace. ``emptied``: whether nothing of it is left
-    in free parts of the database; else somebody was reading it all the while."""
+    in free parts of the database; else somebody was reading it all the while, or it is a PostgreSQL."""
 
     done: bool
     places: list[FoundPlace]
@@ -128,20 +132,19 @@ Progress = Callable[[int], None]
 
 
 async def find(
-    database: Path, store: BlobStore, order: Order, progress: Progress = lambda _: None
+    database: Path | str, store: BlobStore, order: Order, progress: Progress = lambda _: None
 ) -> tuple[list[_Found], int]:
     """Where it is, as of one moment, and how many access events have it. A server may run meanwhile.
 
     Errors: ``file_not_found``: there is no such workspace; ``file_damaged``."""
 
     def job() -> tuple[list[tuple[Workspace, Found, dict[str, list[str]]]], int]:
-        with closing(connect(database, read_only=True)) as db:
-            db.execute("BEGIN")
+        with reading(database) as log:
             found = [
-                (workspace, search(db, workspace, order.pattern, progress), _uses(db, workspace))
-                for workspace in _chosen(db, order.workspaces)
+                (workspace, search(log, workspace, order.pattern, progress), _uses(log, workspace))
+                for workspace in _chosen(log, order.workspaces)
             ]
-            return found, _events_with(db, order, found)
+            return found, _events_with(log.connection, order, found)
 
     with damage_as_refusal():
         found, events = await asyncio.to_thread(job)
@@ -177,11 +180,11 @@ def shown(found: Sequence[_Found], events: int) -> Redacted:
 
 
 class Redactions:
-    """``path`` of the database, and the ``turn`` of whoever writes to it; ``key`` signs."""
+    """``place``: where the database is, see `stored.reading`; ``turn``: of whoever writes to it; ``key`` signs."""
 
     def __init__(
         self,
-        path: Path,
+        place: Path | str,
         turn: threading.Lock,
         database: Database,
         collaboration: Collaboration,
@@ -191,7 +194,7 @@ class Redactions:
         forget: Callable[[int], None],
         key: Callable[[], SigningKey],
     ) -> None:
-        self._path = path
+        self._place = place
         self._turn = turn
         self._database = database
         self._collaboration = collaboration
@@ -205,7 +208,7 @@ class Redactions:
     async def look(self, order: Order) -> Redacted:
         """Where it is; nothing changes. Errors: ``file_not_found``, ``file_damaged``, ``storage_unavailable``."""
         async with self._working:
-            return shown(*await find(self._path, self._blobs.store, order))
+            return shown(*await find(self._place, self._blobs.store, order))
 
     async def redact(self, caller: Caller, order: Order) -> Redacted:
         """Takes it out of all that there is, and of what comes. Whether the caller may has been asked.
@@ -213,7 +216,7 @@ class Redactions:
         Errors: ``legal_hold``: nothing has changed, but that it was tried; ``file_not_found``, ``file_damaged``,
         ``conflict``: it is still there, ask again; ``storage_unavailable``."""
         async with self._working:
-            found, events = await find(self._path, self._blobs.store, order)
+            found, events = await find(self._place, self._blobs.store, order)
             concerned = [each.workspace.workspace_id for each in found if not each.is_clean]
             await self._refuse_held(caller, concerned)
             done = Redacted(True, [], 0, 0)
@@ -358,26 +361,25 @@ class Redactions:
         key = self._key()
 
         def work_out() -> tuple[Workspace, Prepared]:
-            with closing(connect(self._path, read_only=True)) as db:
-                db.execute("BEGIN")
-                (workspace,) = _chosen(db, [workspace_id])
-                found = search(db, workspace, order.pattern)
+            with reading(self._place) as log:
+                (workspace,) = _chosen(log, [workspace_id])
+                found = search(log, workspace, order.pattern)
                 if _is_present(workspace, found, order.pattern):
                     raise CoscribeError(Code.CONFLICT, f"{workspace_id}: it came back meanwhile; ask again")
-                return workspace, prepare(db, workspace, order.pattern, found, blobs)
+                return workspace, prepare(log, workspace, order.pattern, found, blobs)
 
-        def put(workspace: Workspace, prepared: Prepared) -> int:
-            with self._turn, _writing(self._path) as (db, connection):
-                if held_among(connection, [workspace_id]):
-                    raise CoscribeError(Code.LEGAL_HOLD, "nothing of it may be deleted", file_id=workspace_id)
-                snapshots = write(db, workspace.key, prepared, lambda: key)
-                _say(connection, caller, workspace, order.reason, prepared.seals, key)
-                return snapshots
+        def put(connection: Connection) -> int:
+            if held_among(connection, [workspace_id]):
+                raise CoscribeError(Code.LEGAL_HOLD, "nothing of it may be deleted", file_id=workspace_id)
+            with _zeroing(connection):
+                snapshots = write(StoredLog(connection), workspace.key, prepared, lambda: key)
+            _say(connection, caller, workspace, order.reason, prepared.seals, key)
+            return snapshots
 
         with damage_as_refusal():
             workspace, prepared = await in_thread(work_out)
             try:  # cancelled or not: nobody has it meanwhile, and what was known of it is not true any more
-                done.snapshots += await in_thread(put, workspace, prepared)
+                done.snapshots += await to_the_end(self._database.write(put))
             finally:
                 self._collaboration.router.withhold(workspace_id, order.pattern).through = workspace.last_sequence
                 self._forget(workspace.key)
@@ -385,15 +387,18 @@ class Redactions:
         done.workspaces += 1
 
     async def _give_back(self) -> bool:
-        """Writes the database anew, without what is free in it, and empties the write-ahead log; whether it could."""
-
-        def job() -> bool:
-            with self._turn, closing(connect(self._path)) as db:
-                db.execute("VACUUM")
+        """Writes the database anew, without what is free in it, and empties the write-ahead log; whether it could.
+        A PostgreSQL's is for its operator: it would hold up everybody, and replicas and archives have it, too."""
+        path = self._place
+        if not isinstance(path, Path):
             return False
 
+        def job() -> None:
+            with self._turn, closing(connect(path)) as db:
+                db.execute("VACUUM")
+
         def empty() -> bool:
-            with self._turn, closing(connect(self._path)) as db:
+            with self._turn, closing(connect(path)) as db:
                 db.execute("PRAGMA busy_timeout = 0")
                 ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 return not busy
@@ -423,9 +428,9 @@ async def _spans(store: BlobStore, digest: str, pattern: Pattern) -> list[tuple[
     return await asyncio.to_thread(finder.spans)
 
 
-def _chosen(db: sqlite3.Connection, names: Sequence[str] | None) -> list[Workspace]:
+def _chosen(log: StoredLog, names: Sequence[str] | None) -> list[Workspace]:
     """Errors: ``file_not_found``."""
-    stored = stored_workspaces(db)
+    stored = log.workspaces()
     if names is None:
         return stored
     of = {file.file_id: workspace for workspace in stored for file in workspace.files}
@@ -448,21 +453,23 @@ def _is_present(workspace: Workspace, found: Found, pattern: Pattern) -> bool:
     return any(pattern.search(text) for text in (*texts, *names))
 
 
-def _uses(db: sqlite3.Connection, workspace: Workspace) -> dict[str, list[str]]:
+def _uses(log: StoredLog, workspace: Workspace) -> dict[str, list[str]]:
     uses: dict[str, list[str]] = {}
-    for use in stored_uses(db, workspace.key):
+    for use in log.uses(workspace.key):
         uses.setdefault(use.blob.digest, []).append(use.file_id)
     return uses
 
 
 def _events_with(
-    db: sqlite3.Connection, order: Order, found: Sequence[tuple[Workspace, Found, dict[str, list[str]]]]
+    connection: Connection, order: Order, found: Sequence[tuple[Workspace, Found, dict[str, list[str]]]]
 ) -> int:
     """How many access events have it; of an order for some workspaces only those about them, for what happened
     elsewhere is not for whoever may redact these."""
     chosen = None if order.workspaces is None else {workspace.workspace_id for workspace, _, _ in found}
     count = 0
-    for workspace_id, detail in db.execute("SELECT workspace_id, detail FROM access_events WHERE detail != '{}'"):
+    event = access_events.c
+    rows = select(event.workspace_id, event.detail).where(event.detail != "{}")
+    for workspace_id, detail in connection.execute(rows, execution_options={"yield_per": EVENTS}):
         if chosen is None or workspace_id in chosen:
             texts = (each for each in json.loads(detail).values() if isinstance(each, str))
             count += any(map(order.pattern.search, texts))
@@ -570,24 +577,16 @@ def _empty_answers(connection: Connection, pattern: Pattern, chosen: Sequence[Wo
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[tuple[sqlite3.Connection, Connection]]:
-    """One transaction, for plain SQL and for tables; what is written over is zero."""
-    db = connect(path)
-    db.execute("PRAGMA secure_delete = ON")
-    # Made before the transaction: what it does when it connects would end one.
-    connection = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool).connect()
+def _zeroing(connection: Connection) -> Iterator[None]:
+    """In SQLite what is written over is zero."""
+    is_file = connection.dialect.name == "sqlite"
+    if is_file:
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
     try:
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db, connection
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+        yield
     finally:
-        connection.close()
-        db.close()
+        if is_file:
+            connection.exec_driver_sql("PRAGMA secure_delete = OFF")
 
 
 @contextmanager

@@ -24,14 +24,16 @@ from datetime import UTC, datetime
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
-from coscribe.cli.store import reading
+from coscribe.cli.store import Store, reading
 from coscribe.config import Settings
+from coscribe.documents.ports import StorageError
 from coscribe.persistence.blobs import copy_blobs
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
-from coscribe.persistence.sqlite import stored_blobs
+from coscribe.persistence.stored import StoredLog
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -84,20 +86,20 @@ def back_up(folder: Path, target: Path, progress: Callable[[int, int], None]) ->
 
     ``progress`` is told pages done and pages in all. Raises FolderError; ends with advice where there is no database.
     """
-    with reading(folder) as source, whole(target) as draft:
-        manifest = _manifest(source, folder)
+    with reading(Store(folder)) as log, whole(target) as draft:
+        manifest = _manifest(log, folder)
         copy = Settings(folder=draft).database
         try:
-            _copy(source, copy, progress)
+            _copy(log, copy, progress)
             if manifest.token_key:
                 _write(draft / KEY, (folder / KEY).read_bytes())
             if (folder / CHECKPOINT_KEY).exists():
                 _write(draft / CHECKPOINT_KEY, (folder / CHECKPOINT_KEY).read_bytes())
-            _copy_blobs(source, Settings(folder=folder).blobs, Settings(folder=draft).blobs, manifest)
+            _copy_blobs(log, Settings(folder=folder).blobs, Settings(folder=draft).blobs, manifest)
             manifest.database_bytes = copy.stat().st_size
             manifest.database_sha256 = digest(copy)
             _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, StorageError, OSError) as error:
             raise FolderError(
                 f"the copy failed: {error}", f"Is there room, and may you write, in {target.parent}?"
             ) from error
@@ -146,11 +148,11 @@ def digest(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(source: sqlite3.Connection, folder: Path) -> Manifest:
+def _manifest(log: StoredLog, folder: Path) -> Manifest:
     """What the source is at this moment; the first query is what fixes the moment."""
     made_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    (schema,) = source.execute("SELECT version_num FROM alembic_version").fetchone()
-    heads = source.execute(
+    schema = log.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+    heads = log.connection.exec_driver_sql(
         "SELECT workspace_id, incarnation, last_sequence, chain_hash FROM workspaces JOIN heads USING (workspace_key)"
         " WHERE status != 'deleted' ORDER BY workspace_id"
     )
@@ -168,7 +170,7 @@ def _manifest(source: sqlite3.Connection, folder: Path) -> Manifest:
     )
 
 
-def _copy(source: sqlite3.Connection, path: Path, progress: Callable[[int, int], None]) -> None:
+def _copy(log: StoredLog, path: Path, progress: Callable[[int, int], None]) -> None:
     path.touch(mode=0o600)
     with path.open("rb+") as file, closing(sqlite3.connect(path, isolation_level=None)) as copy:
         # A copy that was interrupted is thrown away: it needs no journal, and is synced by hand.
@@ -179,13 +181,14 @@ def _copy(source: sqlite3.Connection, path: Path, progress: Callable[[int, int],
             os.fsync(file.fileno())
             progress(total - remaining, total)
 
+        source = cast(sqlite3.Connection, log.connection.connection.dbapi_connection)
         source.backup(copy, pages=STEP_PAGES, progress=step)
         copy.execute("PRAGMA journal_mode = DELETE")  # so that it can be read where nothing can be written
         os.fsync(file.fileno())
 
 
-def _copy_blobs(source: sqlite3.Connection, blobs: Path, target: Path, manifest: Manifest) -> None:
-    digests = stored_blobs(source)
+def _copy_blobs(log: StoredLog, blobs: Path, target: Path, manifest: Manifest) -> None:
+    digests = log.blobs()
     if digests:
         manifest.lacking = copy_blobs(blobs, target, digests)
         manifest.blobs = len(digests) - len(manifest.lacking)

@@ -23,6 +23,15 @@ out = Console()
 err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option("--data", help="The data folder.", envvar="COSCRIBE_FOLDER")]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        help="The PostgreSQL of a cluster, postgresql://user:password@host:port/name; keys are still those of --data.",
+        metavar="URL",
+        envvar="COSCRIBE_DATABASE_URL",
+    ),
+]
 Server = Annotated[str, typer.Option("--server", help="Where the server is: http://host:port or ws://host:port/ws.")]
 Token = Annotated[
     str, typer.Option("--token", help="Who you are; made from --data if left out.", envvar="COSCRIBE_TOKEN")

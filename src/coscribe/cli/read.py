@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from coscribe.cli.common import DEFAULT_FOLDER, DEFAULT_SERVER, Folder, Json, Server, Token, fail, print_json, token_for
+from coscribe.cli.common import (
+    DEFAULT_FOLDER,
+    DEFAULT_SERVER,
+    DatabaseUrl,
+    Folder,
+    Json,
+    Server,
+    Token,
+    fail,
+    print_json,
+    token_for,
+)
 from coscribe.cli.describe import Edit, edits_of, harmless, in_words, moment
 from coscribe.core.tree import Change
 from coscribe.model import decode_effect, decode_payload, is_of_tree
@@ -37,16 +48,17 @@ class EntryLine(msgspec.Struct, rename="camel"):
 def cat(
     file: File,
     server: Server = DEFAULT_SERVER,
-    version: Annotated[int | None, typer.Option(help="As it was at this version (from --data).", min=0)] = None,
-    sequence: Annotated[int | None, typer.Option(help="As it was after this sequence (from --data).", min=0)] = None,
+    version: Annotated[int | None, typer.Option(help="As it was at this version (from what is stored).", min=0)] = None,
+    sequence: Annotated[int | None, typer.Option(help="As it was after this sequence (likewise).", min=0)] = None,
     data: Folder = DEFAULT_FOLDER,
+    database: DatabaseUrl = "",
     token: Token = "",
     json: Json = False,
 ) -> None:
     """Print the text of FILE as it is now, or as it once was.
 
-    Now: what the server shows. With --version or --sequence: what the log in the data folder leads to, replayed from
-    its beginning; no server is needed for that.
+    Now: what the server shows. With --version or --sequence: what the log in the data folder, or in the database, leads
+    to, replayed from its beginning; no server is needed for that.
 
     Examples:
 
@@ -60,8 +72,9 @@ def cat(
         fail("--version and --sequence both name a moment", "Give one of them.")
     if version is not None or sequence is not None:
         from coscribe.cli.history import text_at  # here and below: storage and client take long to import
+        from coscribe.cli.store import Store
 
-        at_version, at_sequence, text = text_at(data, file, version=version, sequence=sequence)
+        at_version, at_sequence, text = text_at(Store(data, database), file, version=version, sequence=sequence)
     else:
         from coscribe.cli.watching import cat_live
 
@@ -102,13 +115,14 @@ def watch(
 def log(
     file: File,
     data: Folder = DEFAULT_FOLDER,
+    database: DatabaseUrl = "",
     first: Annotated[int | None, typer.Option("--from", help="The first sequence to print.", min=1)] = None,
     limit: Annotated[int, typer.Option(help="Print at most so many; 0 prints all.", min=0)] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object per entry, one a line.")] = False,
 ) -> None:
     """Print the operation log of FILE: sequence, version, time, author, operation id, and what it did.
 
-    Without --from: the last entries. It is read from the data folder, also while a server runs on it.
+    Without --from: the last entries. It is read from the data folder, or the database, also while a server runs on it.
 
     Examples:
 
@@ -119,8 +133,9 @@ def log(
         coscribe log notes --limit 0 --json --data /var/lib/coscribe
     """
     from coscribe.cli.history import entries_of
+    from coscribe.cli.store import Store
 
-    for entry in entries_of(data, file, first=first, limit=limit):
+    for entry in entries_of(Store(data, database), file, first=first, limit=limit):
         line, words = _line_of(entry)
         if json:
             print_json(line)

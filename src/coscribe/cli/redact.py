@@ -165,4 +165,5 @@ def _print(done: Row) -> None:
         f" {done['names']:,} names of documents and versions. Backups and bundles still have it."
     )
     if not done["emptied"]:
-        say("Somebody was reading the database: its write-ahead log has it still. Run this again when nobody does.")
+        say("Free parts of the database have it still. SQLite: somebody was reading; run this again when nobody does.")
+        say("PostgreSQL: its operator takes it out of them, see docs/operations.md.")

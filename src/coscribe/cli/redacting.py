@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +70,7 @@ def _told(folder: Path) -> Iterator[None]:
         if code is Code.FILE_DAMAGED:
             fail(f"it could not be redacted: {error.detail}", f"See what is wrong: coscribe verify --data {folder}")
         fail(f"{code.value.code}: {error.detail}", code.value.help, code=2 if code is Code.FILE_NOT_FOUND else 1)
-    except (sqlite3.DatabaseError, DatabaseError, StorageError, OSError, ValueError) as error:
+    except (DatabaseError, StorageError, OSError, ValueError) as error:
         fail(f"it could not be redacted: {error}", f"See what is wrong: coscribe verify --data {folder}")
 
 

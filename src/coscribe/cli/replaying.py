@@ -18,8 +18,9 @@ from coscribe.cli.embedded import EmbeddedError, EmbeddedServer
 from coscribe.cli.player import PlayError
 from coscribe.cli.playing import Played, Stage
 from coscribe.cli.schedule import Step, rebased
+from coscribe.cli.store import Store
 from coscribe.cli.traces import Trace
-from coscribe.cli.verifying import verify_folder
+from coscribe.cli.verifying import verify_store
 from coscribe.core.errors import CoscribeError
 
 DURABILITY = "sqlite WAL synchronous=FULL"
@@ -120,7 +121,7 @@ async def _replay(trace: Trace, steps: Sequence[Step], options: Options) -> Outc
                 text = await _while_it_runs(own, playing.fresh_text(stage._replace(server=own.url)))
                 outcome.equal_after_kill = all(text == other for other in played.texts.values())
                 await own.stop()
-                outcome.verified = all(verdict.clean for verdict in verify_folder(own.folder))
+                outcome.verified = all(verdict.clean for verdict in verify_store(Store(own.folder)))
             return outcome
         finally:
             await own.kill()

@@ -24,7 +24,8 @@ from sqlalchemy.exc import DatabaseError
 
 from coscribe.access.events import Event, record
 from coscribe.cli.backing_up import FORMAT, KEY, MANIFEST, FolderError, Manifest, digest, whole
-from coscribe.cli.verifying import verify_events, verify_folder
+from coscribe.cli.store import Store
+from coscribe.cli.verifying import verify_events, verify_store
 from coscribe.config import Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.core.tree import NodeState, Tree
@@ -33,7 +34,8 @@ from coscribe.persistence.blobs import copy_blobs
 from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.segments import ZLIB, Packed, Row, unpack
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
-from coscribe.persistence.sqlite import connect, iterate, put_files, stored_blobs, stored_uses, stored_workspaces
+from coscribe.persistence.sqlite import connect, put_files
+from coscribe.persistence.stored import StoredLog, reading, stored_in
 
 MAX_NAMED = 5
 """Damaged files that are named."""
@@ -101,6 +103,7 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
     With the entries go their operation ids, the snapshots that show them and the names of versions that they made.
     """
     cuts: list[Cut] = []
+    log = stored_in(db)
     db.execute("BEGIN IMMEDIATE")
     heads = db.execute(
         "SELECT workspace_key, workspace_id, last_sequence, kind FROM workspaces JOIN heads USING (workspace_key)"
@@ -111,7 +114,7 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
         if kept < last:
             _cut_workspace(db, key, kept, version, chain_hash)
             if kind == "workspace":
-                _cut_tree(db, workspace_id)
+                _cut_tree(db, log, workspace_id)
             cuts.append(Cut(workspace_id, kept, last - kept))
     db.execute("COMMIT")
     return cuts
@@ -186,9 +189,9 @@ def _cut_workspace(db: sqlite3.Connection, key: int, kept: int, version: int, ch
     db.execute("UPDATE heads SET last_sequence = ?, chain_hash = ? WHERE workspace_key = ?", (kept, chain_hash, key))
 
 
-def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
+def _cut_tree(db: sqlite3.Connection, log: StoredLog, workspace_id: str) -> None:
     """Makes the rows of a workspace's files what its log, which was cut, leads to. Raises FolderError."""
-    workspace = next(found for found in stored_workspaces(db) if found.workspace_id == workspace_id)
+    workspace = next(found for found in log.workspaces() if found.workspace_id == workspace_id)
     root = workspace.root
     assert root is not None
     tree = Tree(folds_case=workspace.folds_case)
@@ -196,7 +199,7 @@ def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
     known: set[str] = set()
     blobs: set[tuple[int, str]] = set()
     try:
-        for entry in iterate(db, workspace.key, file_key=root.key):
+        for entry in log.entries(workspace.key, file_key=root.key):
             effect, _ = decode_effect(entry.payload)
             tree.take_in(effect)
             known.update(change.file_id for change in effect.changes)
@@ -213,7 +216,7 @@ def _cut_tree(db: sqlite3.Connection, workspace_id: str) -> None:
             if file.file_id in known
         ],
     )
-    gone = [use for use in stored_uses(db, workspace.key) if (use.file_key, use.blob.digest) not in blobs]
+    gone = [use for use in log.uses(workspace.key) if (use.file_key, use.blob.digest) not in blobs]
     db.executemany(
         "DELETE FROM file_blobs WHERE file_key = ? AND hash = ?", [(use.file_key, use.blob.digest) for use in gone]
     )
@@ -266,14 +269,14 @@ def _take(backup: Path, draft: Path, manifest: Manifest) -> None:
         )
     if current(database) != head():
         migrate(database)
-    with closing(connect(database, read_only=True)) as db:
-        copy_blobs(Settings(folder=backup).blobs, Settings(folder=draft).blobs, stored_blobs(db))
+    with reading(database) as log:
+        copy_blobs(Settings(folder=backup).blobs, Settings(folder=draft).blobs, log.blobs())
 
 
 def _assert_whole(folder: Path, what: str, manifest: Manifest) -> None:
     """As `coscribe verify` does, but for blobs that were lacking when the backup was made. Raises FolderError."""
-    damaged = [verdict for verdict in verify_folder(folder, lacking=manifest.lacking) if not verdict.clean]
-    events = verify_events(folder)
+    damaged = [verdict for verdict in verify_store(Store(folder), lacking=manifest.lacking) if not verdict.clean]
+    events = verify_events(Store(folder))
     where = [
         f"{verdict.file or 'database'}: {verdict.findings[0].detail if verdict.findings else 'see `coscribe verify`'}"
         for verdict in damaged[:MAX_NAMED]

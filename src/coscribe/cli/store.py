@@ -1,41 +1,70 @@
-"""A server's data folder, read without the server: read-only, also while one is running on it (SQLite's WAL)."""
+"""What a server has stored, read without the server: read-only, also while one is running on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coscribe.cli.common import fail
 from coscribe.config import Settings
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from coscribe.model import File, Workspace
+    from coscribe.persistence.stored import StoredLog
+
+
+class Store(NamedTuple):
+    """A data folder; with a ``url`` the database is a PostgreSQL, and only keys are looked for in the folder. As a text
+    it is what people may read: no password is in it."""
+
+    folder: Path
+    url: str = ""
+
+    @property
+    def database(self) -> Path | str:
+        return self.url or Settings(folder=self.folder).database
+
+    @property
+    def option(self) -> str:
+        """What a command is given to look at it."""
+        return f"--database {self}" if self.url else f"--data {self}"
+
+    def __str__(self) -> str:
+        if not self.url:
+            return str(self.folder)
+        from coscribe.persistence.stored import (  # here and below: SQLAlchemy takes long to import
+            Unreachable,
+            shown_url,
+        )
+
+        try:
+            return shown_url(self.url)
+        except Unreachable:
+            return "what --database says"
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that sees one moment of the folder's database. Ends with advice where there is none to read.
+def reading(store: Store) -> Iterator[StoredLog]:
+    """One moment of a store. Ends with advice where there is none to read.
 
-    Raises sqlite3.DatabaseError inside the block where the file is damaged.
+    Raises StorageError inside the block where it is damaged.
     """
-    import sqlite3
+    from coscribe.persistence import stored
 
-    from coscribe.persistence.sqlite import connect
-
-    path = Settings(folder=folder).database
-    if not path.exists():
-        fail(f"there is no database in {folder}", "Give --data with the folder that a server runs on or has run on.")
+    if not store.url and not Settings(folder=store.folder).database.exists():
+        fail(
+            f"there is no database in {store.folder}",
+            "Give --data with the folder that a server runs on or has run on.",
+        )
+    advice = "Is it a Coscribe database, of this version, that you may read?"
     try:
-        with closing(connect(path, read_only=True)) as connection:
-            connection.execute("BEGIN")
-            yield connection
-    except sqlite3.OperationalError as error:
-        fail(f"cannot read {path}: {error}", "Is it a Coscribe data folder, of this version, that you may read?")
+        with stored.reading(store.database) as log:
+            yield log
+    except stored.Unreachable as error:
+        fail(f"cannot read {store}: {error}", advice)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from coscribe.model import Workspace
 from coscribe.persistence.blobs import drop_drafts, stored
 from coscribe.persistence.closed_log import closed_through, last_closed
 from coscribe.persistence.migrate import migrate
-from coscribe.persistence.sqlite import SqliteStorage, connect, run, stored_blobs, stored_workspaces
+from coscribe.persistence.sqlite import SqliteStorage, connect
+from coscribe.persistence.stored import reading
 
 LEAST = 256
 """Entries that are worth a segment; a server waits until one is full."""
@@ -63,11 +64,11 @@ def vacuum_folder(folder: Path) -> Vacuumed:
 
 def _compress(path: Path, size: SegmentSize, progress: Progress) -> tuple[int, int, dict[str, str]]:
     """Entries and segments that were made of closed parts, and the workspaces that were left."""
-    with closing(connect(path, read_only=True)) as db:
+    with reading(path) as log:
         closed = [
-            (workspace, through, through - run(db, last_closed(workspace.key)))
-            for workspace in stored_workspaces(db)
-            if (through := run(db, closed_through(workspace.key)))
+            (workspace, through, through - log.run(last_closed(workspace.key)))
+            for workspace in log.workspaces()
+            if (through := log.run(closed_through(workspace.key)))
         ]
     task = progress.add_task("compressing", total=sum(entries for _, _, entries in closed))
     made = asyncio.run(
@@ -105,8 +106,8 @@ async def _compact_all(
 def _sweep(path: Path, blobs: Path) -> tuple[int, int]:
     """Removes the blobs that no log refers to: the documents are gone that had them, or never came to be. Nobody can be
     about to refer to one, for the folder is ours. Returns how many there were, and their bytes."""
-    with closing(connect(path, read_only=True)) as db:
-        used = set(stored_blobs(db))
+    with reading(path) as log:
+        used = set(log.blobs())
     drop_drafts(blobs)
     count = size = 0
     for file in stored(blobs):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from coscribe.cli.common import DEFAULT_FOLDER, Folder, Json, Server, Token, err, out, print_json
+from coscribe.cli.common import DEFAULT_FOLDER, DatabaseUrl, Folder, Json, Server, Token, err, out, print_json
 from coscribe.cli.show import as_line
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def verify(
         list[str] | None, typer.Argument(metavar="FILE", help="Only these; all if left out. Or a bundle.")
     ] = None,
     data: Folder = DEFAULT_FOLDER,
+    database: DatabaseUrl = "",
     server: Server = "",
     token: Token = "",
     key: Annotated[
@@ -59,6 +60,8 @@ def verify(
         coscribe verify release-notes.audit --key coscribe.pub --checkpoint release-notes.checkpoint
 
         coscribe verify --server http://127.0.0.1:8777 --json
+
+        COSCRIBE_DATABASE_URL=postgresql://... coscribe verify --data /var/lib/coscribe
     """
     from coscribe.cli.keeping import is_bundle, read_kept  # here and below: what they import takes long
 
@@ -66,10 +69,12 @@ def verify(
     if files and len(files) == 1 and is_bundle(Path(files[0])):
         _verify_bundle(Path(files[0]), key, kept, json=json)
         return
-    from coscribe.cli.verifying import verify_events, verify_folder
+    from coscribe.cli.store import Store
+    from coscribe.cli.verifying import verify_events, verify_store
 
-    verdicts = verify_folder(data, files or (), server, token, key, kept)
-    events = verify_events(data)
+    store = Store(data, database)
+    verdicts = verify_store(store, files or (), server, token, key, kept)
+    events = verify_events(store)
     clean = events.clean and all(verdict.clean for verdict in verdicts)
     if json:
         print_json({"clean": clean, "files": verdicts, "events": events})
@@ -81,7 +86,8 @@ def verify(
         what = events.unreadable or f"the chain does not fit at {', '.join(map(str, events.broken))}"
         out.print(f"[red]DAMAGED[/red] access events: {what}", highlight=False)
     if not clean:
-        err.print("[red]Damaged.[/red] Keep a copy of the folder as it is, then restore it from a backup.")
+        what = "database" if database else "folder"
+        err.print(f"[red]Damaged.[/red] Keep a copy of the {what} as it is, then restore it from a backup.")
         raise typer.Exit(DAMAGED)
 
 

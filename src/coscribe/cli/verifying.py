@@ -1,37 +1,34 @@
-"""Audits of a whole data folder: the log in it, its snapshots and, where asked for, what a server shows of it."""
+"""Audits of all that is stored: the logs, their snapshots and, where asked for, what a server shows of it."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import Engine, create_engine, func, select
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import func, select
 
 from coscribe.access.auditing import changes_of, is_recorded, redactions_of, refute_events, stored
 from coscribe.access.events import check
 from coscribe.cli.common import err, fail, token_for
 from coscribe.cli.keeping import KeptAll, read_key
-from coscribe.cli.store import find, reading
+from coscribe.cli.store import Store, find, reading
 from coscribe.config import Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.audit import Claim, FileReport, Finding, Report, audit
 from coscribe.documents.blame import Attribution, Ledger
 from coscribe.documents.checkpoints import Checkpoint
-from coscribe.documents.proofs import AuditCheckpoint, Held, KeyChange, Redaction, Ring, break_between, seals_of
+from coscribe.documents.ports import StorageError
+from coscribe.documents.proofs import AuditCheckpoint, Held, Redaction, Ring, break_between, seals_of
 from coscribe.model import FileSnapshot, LogEntry, Workspace, content_hash
 from coscribe.persistence.blobs import State, state_of
-from coscribe.persistence.closed_log import checkpoint_of, pruned_sequence, wrongly_listed
 from coscribe.persistence.schema import access_events
 from coscribe.persistence.segments import unpack
 from coscribe.persistence.signing import has_signed, public_key
-from coscribe.persistence.sqlite import iterate, remembered, run, stored_snapshots, stored_uses, stored_workspaces
+from coscribe.persistence.stored import StoredLog
 
 MAX_BROKEN = 20
 """Broken places that are named."""
@@ -45,7 +42,7 @@ LIVE = "live text"
 
 class Place(msgspec.Struct):
     """A finding as it is shown; ``kind`` and ``sequence`` are those of `Finding`, or ``segment``: which files one holds
-    is kept wrongly; or ``storage``: SQLite gave up."""
+    is kept wrongly; or ``storage``: the database gave up."""
 
     kind: str
     sequence: int | None
@@ -86,20 +83,19 @@ class Events(msgspec.Struct):
     unreadable: str = ""
 
 
-def verify_events(folder: Path) -> Events:
-    """Recomputes the chain of access events. Ends with advice where the folder cannot be read."""
-    with reading(folder) as db:
-        try:
-            with _engine(db).connect() as connection:
-                count = connection.execute(select(func.count()).select_from(access_events)).scalar_one()
-                broken = list(islice(check(connection), MAX_BROKEN))
-        except DatabaseError as error:
-            return Events(False, 0, [], str(error.orig))
+def verify_events(store: Store) -> Events:
+    """Recomputes the chain of access events. Ends with advice where the store cannot be read."""
+    try:
+        with reading(store) as log:
+            count = log.connection.execute(select(func.count()).select_from(access_events)).scalar_one()
+            broken = list(islice(check(log.connection), MAX_BROKEN))
+    except StorageError as error:
+        return Events(False, 0, [], str(error))
     return Events(not broken, count, broken)
 
 
-def verify_folder(
-    folder: Path,
+def verify_store(
+    store: Store,
     names: Sequence[str] = (),
     server: str = "",
     token: str = "",
@@ -111,27 +107,27 @@ def verify_folder(
     one that checkpoints are signed with, see `read_key`; "": the folder's. ``kept``: audit checkpoints that the logs
     are held to. ``lacking``: blobs that are known to be missing, which is not told again. Ends with advice where
     something cannot be reached."""
-    public, blobs = _public_key(folder, key), Blobs(Settings(folder=folder).blobs, lacking)
+    public, blobs = _public_key(store.folder, key), Blobs(Settings(folder=store.folder).blobs, lacking)
     kept = kept or KeptAll([], [])
     names = names or [item.checkpoint.workspace_id for item in kept.checkpoints]
     live: dict[str, FileSnapshot] = {}
     try:
         if server:
             # Asked before the log is read: whatever a server shows is on disk by then.
-            with reading(folder) as db:
-                wanted = [file.file_id for workspace in _chosen(db, names) for file in workspace.files]
-            live = asyncio.run(_live_texts(server, token_for(folder, token, "viewer"), wanted))
-        with reading(folder) as db:
-            workspaces = _chosen(db, names)
-            ring = None if public is None else Ring(public, _changes(db), has_signed)
+            with reading(store) as log:
+                wanted = [file.file_id for workspace in _chosen(log, names) for file in workspace.files]
+            live = asyncio.run(_live_texts(server, token_for(store.folder, token, "viewer"), wanted))
+        with reading(store) as log:
+            workspaces = _chosen(log, names)
+            ring = None if public is None else Ring(public, changes_of(log.connection), has_signed)
             with _progress() as progress:
                 task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
                 told = lambda done: progress.advance(task, done)  # noqa: E731
-                audited = [_audit(db, at, live, ring, kept, blobs, told) for at in workspaces]
-                gone = [run(db, pruned_sequence(at.key)) for at in workspaces]
-    except sqlite3.DatabaseError as error:
-        finding = Place("storage", None, f"SQLite cannot read the database: {error}")
-        return [Verdict(str(folder), "", False, 0, 0, 0, False, [finding], 0)]
+                audited = [_audit(log, at, live, ring, kept, blobs, told) for at in workspaces]
+                gone = [at.pruned.sequence for at in workspaces]
+    except StorageError as error:
+        finding = Place("storage", None, f"the database cannot be read: {error}")
+        return [Verdict(str(store), "", False, 0, 0, 0, False, [finding], 0)]
     return [
         _verdict(workspace, report, file, pruned, checkpoints)
         for workspace, (report, checkpoints), pruned in zip(workspaces, audited, gone, strict=True)
@@ -164,15 +160,15 @@ def _verdict(workspace: Workspace, report: Report, file: FileReport, pruned: int
     )
 
 
-def _chosen(db: sqlite3.Connection, names: Sequence[str]) -> list[Workspace]:
-    stored = stored_workspaces(db)
+def _chosen(log: StoredLog, names: Sequence[str]) -> list[Workspace]:
+    stored = log.workspaces()
     if not names:
         return stored
     return list({workspace.key: workspace for workspace, _ in (find(stored, name) for name in names)}.values())
 
 
 def _audit(
-    db: sqlite3.Connection,
+    log: StoredLog,
     workspace: Workspace,
     live: dict[str, FileSnapshot],
     ring: Ring | None,
@@ -181,37 +177,37 @@ def _audit(
     progress: Callable[[int], None],
 ) -> tuple[Report, int]:
     """What is found in a log, and how many audit checkpoints it was held to."""
-    claims = [Claim(SNAPSHOT, found) for file in workspace.files for found in stored_snapshots(db, file.key)]
+    claims = [Claim(SNAPSHOT, found) for file in workspace.files for found in log.snapshots(file.key)]
     for file in workspace.files:
         if file.file_id in live:
             claims.append(Claim(LIVE, live[file.file_id]._replace(file_key=file.key)))
-    begin = run(db, checkpoint_of(workspace.key))
+    begin = log.checkpoint(workspace.key)
     try:
-        wrong = _wrong_with(db, workspace, begin, ring) if begin is not None else []
+        wrong = _wrong_with(log, workspace, begin, ring) if begin is not None else []
     except (TypeError, ValueError, CoscribeError) as error:
         wrong = [f"it cannot be read: {error}"]
     findings = [Finding("checkpoint", None, None, f"the checkpoint: {what}") for what in wrong]
     findings += [
         Finding("segment", first, None, "its segment holds other files than is kept of it")
-        for first in run(db, wrongly_listed(workspace.key))
+        for first in log.wrongly_listed(workspace.key)
     ]
     # Apart: that the log agrees with what is stored beside it does not narrow down where it left what was kept.
     inside, outside = Held(), Held()
-    signed, count = _hold(db, workspace, ring, kept, inside, outside)
+    signed, count = _hold(log, workspace, ring, kept, inside, outside)
     findings += signed
     if begin is not None:
         for held in (inside, outside):
             held.pruned(begin.sequence)
             held.entry(begin.sequence, begin.chain_hash)
-    redacted, unsaid = _redactions(db, workspace, ring)
+    redacted, unsaid = _redactions(log, workspace, ring)
     findings += unsaid
-    entries = _compared(iterate(db, workspace.key), inside, outside)
+    entries = _compared(log.entries(workspace.key), inside, outside)
     report = audit(workspace, entries, claims, progress, begin, seals_of(redacted))
     for held in (inside, outside):
         parting = held.finish(workspace.last_sequence)
         if parting is not None:
             findings.append(Finding("fork", parting.sequence, None, parting.detail))
-    findings += _wrong_blobs(db, workspace, report, blobs)
+    findings += _wrong_blobs(log, workspace, report, blobs)
     return report._replace(findings=findings + report.findings, total=len(findings) + report.total), count
 
 
@@ -223,7 +219,7 @@ def _compared(entries: Iterator[LogEntry], *all_held: Held) -> Iterator[LogEntry
 
 
 def _hold(
-    db: sqlite3.Connection,
+    log: StoredLog,
     workspace: Workspace,
     ring: Ring | None,
     kept: KeptAll,
@@ -238,78 +234,66 @@ def _hold(
         if wrong:
             findings.append(Finding("audit_checkpoint", checkpoint.sequence, None, f"{which}: {wrong}"))
 
-    with _engine(db).connect() as connection:
-        try:
-            mine = stored(connection, workspace.key)
-        except CoscribeError as error:
-            return [Finding("audit_checkpoint", None, None, error.detail)], 0
-        all_of_them: list[tuple[AuditCheckpoint, str]] = []
-        for before, checkpoint in zip([None, *mine], mine, strict=False):
-            which = f"audit checkpoint {checkpoint.number}"
-            find(checkpoint, which, break_between(before, checkpoint))
-            all_of_them.append((checkpoint, which))
-        numbered = {checkpoint.number: checkpoint.digest for checkpoint in mine}
-        for item in kept.checkpoints:
-            checkpoint, which = item.checkpoint, item.name
-            if checkpoint.workspace_id != workspace.workspace_id:
-                continue
-            if numbered.get(checkpoint.number) != checkpoint.digest:
-                other = "no such one" if checkpoint.number not in numbered else "another one of that number"
-                find(checkpoint, which, f"the database has {other}: its past was changed")
-            all_of_them.append((checkpoint, which))
-        for source, workspace_id, digests in kept.entries:
-            if workspace_id == workspace.workspace_id:
-                for sequence, digest in digests.items():
-                    outside.hold(sequence, digest, source)
-        names = {id(checkpoint): which for checkpoint, which in all_of_them}
-        for at, (checkpoint, which) in enumerate(all_of_them):
-            held = inside if at < len(mine) else outside
-            find(checkpoint, which, UNSIGNED if ring is None else ring.refute_checkpoint(checkpoint))
-            held.hold(checkpoint.sequence, checkpoint.chain_hash, which)
-        by_event = sorted((checkpoint for checkpoint, _ in all_of_them), key=lambda found: found.event)
-        for checkpoint, wrong in refute_events(connection, workspace.workspace_id, by_event):
-            find(checkpoint, names[id(checkpoint)], wrong)
+    connection = log.connection
+    try:
+        mine = stored(connection, workspace.key)
+    except CoscribeError as error:
+        return [Finding("audit_checkpoint", None, None, error.detail)], 0
+    all_of_them: list[tuple[AuditCheckpoint, str]] = []
+    for before, checkpoint in zip([None, *mine], mine, strict=False):
+        which = f"audit checkpoint {checkpoint.number}"
+        find(checkpoint, which, break_between(before, checkpoint))
+        all_of_them.append((checkpoint, which))
+    numbered = {checkpoint.number: checkpoint.digest for checkpoint in mine}
+    for item in kept.checkpoints:
+        checkpoint, which = item.checkpoint, item.name
+        if checkpoint.workspace_id != workspace.workspace_id:
+            continue
+        if numbered.get(checkpoint.number) != checkpoint.digest:
+            other = "no such one" if checkpoint.number not in numbered else "another one of that number"
+            find(checkpoint, which, f"the database has {other}: its past was changed")
+        all_of_them.append((checkpoint, which))
+    for source, workspace_id, digests in kept.entries:
+        if workspace_id == workspace.workspace_id:
+            for sequence, digest in digests.items():
+                outside.hold(sequence, digest, source)
+    names = {id(checkpoint): which for checkpoint, which in all_of_them}
+    for at, (checkpoint, which) in enumerate(all_of_them):
+        held = inside if at < len(mine) else outside
+        find(checkpoint, which, UNSIGNED if ring is None else ring.refute_checkpoint(checkpoint))
+        held.hold(checkpoint.sequence, checkpoint.chain_hash, which)
+    by_event = sorted((checkpoint for checkpoint, _ in all_of_them), key=lambda found: found.event)
+    for checkpoint, wrong in refute_events(connection, workspace.workspace_id, by_event):
+        find(checkpoint, names[id(checkpoint)], wrong)
     return findings, len(all_of_them)
 
 
-def _redactions(
-    db: sqlite3.Connection, workspace: Workspace, ring: Ring | None
-) -> tuple[list[Redaction], list[Finding]]:
+def _redactions(log: StoredLog, workspace: Workspace, ring: Ring | None) -> tuple[list[Redaction], list[Finding]]:
     """The redactions of a log that count, and what is wrong with the others."""
-    with _engine(db).connect() as connection:
-        try:
-            found = redactions_of(connection, workspace.key)
-        except CoscribeError as error:
-            return [], [Finding("redaction", None, None, error.detail)]
-        good: list[Redaction] = []
-        findings: list[Finding] = []
-        for redaction in found:
-            wrong = UNSIGNED if ring is None else ring.refute_redaction(redaction)
-            if not wrong and redaction.workspace_id != workspace.workspace_id:
-                wrong = f"it is about {redaction.workspace_id}"
-            if not wrong and not is_recorded(connection, redaction):
-                wrong = "it is not among the access events"
-            if wrong:
-                findings.append(Finding("redaction", None, None, f"the redaction {redaction.redaction_id}: {wrong}"))
-            else:
-                good.append(redaction)
-        return good, findings
+    connection = log.connection
+    try:
+        found = redactions_of(connection, workspace.key)
+    except CoscribeError as error:
+        return [], [Finding("redaction", None, None, error.detail)]
+    good: list[Redaction] = []
+    findings: list[Finding] = []
+    for redaction in found:
+        wrong = UNSIGNED if ring is None else ring.refute_redaction(redaction)
+        if not wrong and redaction.workspace_id != workspace.workspace_id:
+            wrong = f"it is about {redaction.workspace_id}"
+        if not wrong and not is_recorded(connection, redaction):
+            wrong = "it is not among the access events"
+        if wrong:
+            findings.append(Finding("redaction", None, None, f"the redaction {redaction.redaction_id}: {wrong}"))
+        else:
+            good.append(redaction)
+    return good, findings
 
 
-def _changes(db: sqlite3.Connection) -> list[KeyChange]:
-    with _engine(db).connect() as connection:
-        return changes_of(connection)
-
-
-def _engine(db: sqlite3.Connection) -> Engine:
-    """SQLAlchemy over a connection that is open, and sees one moment."""
-    return create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
-
-
-def _wrong_blobs(db: sqlite3.Connection, workspace: Workspace, report: Report, blobs: Blobs) -> Iterator[Finding]:
+def _wrong_blobs(log: StoredLog, workspace: Workspace, report: Report, blobs: Blobs) -> Iterator[Finding]:
     """Contents that the log refers to and that are not there whole, or of which the rows do not know."""
     keys = {file.file_id: file.key for file in workspace.files}
-    rows = {(use.file_id, use.blob.digest) for use in stored_uses(db, workspace.key)}
+    rows = {(use.file_id, use.blob.digest) for use in log.uses(workspace.key)}
     for (file_id, digest), sequence in report.blobs.items():
         state = blobs.state(digest)
         if state != "good":
@@ -333,7 +317,7 @@ class Blobs:
         return self._states[digest]
 
 
-def _wrong_with(db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint, ring: Ring | None) -> list[str]:
+def _wrong_with(log: StoredLog, workspace: Workspace, begin: Checkpoint, ring: Ring | None) -> list[str]:
     """What is wrong with the checkpoint of a log that was pruned, and with the ids that are kept of what is gone."""
     wrong: list[str] = []
     if ring is None:
@@ -347,7 +331,7 @@ def _wrong_with(db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint,
             wrong.append("who wrote its text does not fit the text")
     # Where ids were forgotten, those of versions from the horizon on are known.
     last = None if any(file.horizon for file in begin.files) else 0
-    for packed in remembered(db, workspace.key):
+    for packed in log.remembered(workspace.key):
         ids = unpack(packed)
         if last not in (None, ids[0].sequence - 1):
             wrong.append(f"ids before sequence {ids[0].sequence} are missing")

@@ -1,26 +1,26 @@
-"""Redaction in SQLite: the rows, segments, snapshots, checkpoint and files of one log, in one transaction.
+"""Redaction in a database: the rows, segments, snapshots, checkpoint and files of one log, in one transaction.
 
 What becomes of each entry `documents.redaction` says. An entry's new salt is the seal of what was committed and a fresh
-salt; its digest of the request is another one, too, for whoever has the database could try texts against it. What was
-in the pages that are written over is zero (``secure_delete``); VACUUM and a truncated write-ahead log do the rest.
+salt; its digest of the request is another one, too, for whoever has the database could try texts against it. What
+is left of the old rows in the files of a database is for whoever calls this (see `access.redactions`).
 
-All raise sqlite3.Error, and ValueError or CoscribeError where the log does not fit its hash chain: then nothing has
-changed.
+All raise what `StoredLog` raises, and ValueError or CoscribeError where the log does not fit its hash chain: then
+nothing has changed.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, exists, insert, literal, select, update
 
 from coscribe.core.tree import Tree
 from coscribe.documents.audit import Audit
 from coscribe.documents.checkpoints import Checkpoint, Signer, signed
 from coscribe.documents.redaction import Finder, Others, Pattern, Place, Rewriter, fill, node_of, renamed
 from coscribe.model import (
-    GENESIS,
     SALT_BYTES,
     SEAL_BYTES,
     TOMBSTONE_BYTES,
@@ -30,22 +30,21 @@ from coscribe.model import (
     content_hash,
     seal,
 )
-from coscribe.persistence.closed_log import checkpoint_of
-from coscribe.persistence.segments import ZLIB, Packed, Row, pack, unpack
-from coscribe.persistence.sqlite import iterate, put_files, run
+from coscribe.persistence.logs import put_files
+from coscribe.persistence.schema import (
+    checkpoint_files,
+    file_blobs,
+    file_operation_log,
+    file_snapshots,
+    files,
+    log_checkpoints,
+    log_segments,
+)
+from coscribe.persistence.segments import Row, pack, unpack
+from coscribe.persistence.stored import StoredLog
 
 PAGE = 1_000
 """Entries that are read at a time, on the way back."""
-
-_PACKED = "workspace_key, first_sequence, last_sequence, entries, chain_hash, format, checksum, content"
-_SEGMENTS = f"SELECT segment_key, {_PACKED} FROM log_segments WHERE workspace_key = ? AND format = {ZLIB}"
-_BEFORE = (
-    "SELECT chain_hash FROM log_segments WHERE workspace_key = ?1 AND last_sequence = ?2 UNION ALL"
-    " SELECT chain_hash FROM log_checkpoints WHERE workspace_key = ?1 AND sequence = ?2"
-)
-_SNAPSHOTS = (
-    "SELECT sequence, snapshot_key, file_key FROM file_snapshots JOIN files USING (file_key) WHERE workspace_key = ?"
-)
 
 
 class Found(NamedTuple):
@@ -83,17 +82,17 @@ class Prepared(NamedTuple):
 
 
 def search(
-    db: sqlite3.Connection,
+    log: StoredLog,
     workspace: Workspace,
     pattern: Pattern,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Found:
     """Looks at every version of every file, and at every name. Raises ValueError where the log is damaged."""
-    begin = run(db, checkpoint_of(workspace.key))
-    texts = _last_texts(db, workspace, begin, progress)
+    begin = log.checkpoint(workspace.key)
+    texts = _last_texts(log, workspace, begin, progress)
     root = workspace.root
     finder = Finder(pattern, texts)
-    for entry in _backwards(db, workspace, 0 if begin is None else begin.sequence):
+    for entry in _backwards(log, workspace, 0 if begin is None else begin.sequence):
         finder.take_back(entry)
         progress(1)
     begun = finder.finish()
@@ -107,12 +106,10 @@ def search(
     return Found(finder.places, finder.total, present, begun, finder.marks, finder.names, texts)
 
 
-def prepare(
-    db: sqlite3.Connection, workspace: Workspace, pattern: Pattern, found: Found, blobs: Mapping[str, str]
-) -> Prepared:
+def prepare(log: StoredLog, workspace: Workspace, pattern: Pattern, found: Found, blobs: Mapping[str, str]) -> Prepared:
     """Works out what a log becomes; writes nothing. ``blobs``: the contents to put in the place of others, by hash;
     they are in the store. What is in the present texts has to be out of them before: by operations like any other."""
-    begin = run(db, checkpoint_of(workspace.key))
+    begin = log.checkpoint(workspace.key)
     others = Others(renamed(pattern, found.names), blobs)
     texts = {}
     if begin is not None:
@@ -121,7 +118,12 @@ def prepare(
     rewriter = Rewriter(found.marks, others, texts, Tree(folds_case=workspace.folds_case))
     root = workspace.root
     wanted: dict[int, list[tuple[int, int]]] = {}
-    for sequence, snapshot_key, file_key in db.execute(_SNAPSHOTS, (workspace.key,)):
+    kept = file_snapshots.c
+    for sequence, snapshot_key, file_key in log.connection.execute(
+        select(kept.sequence, kept.snapshot_key, kept.file_key)
+        .join(files, files.c.file_key == kept.file_key)
+        .where(files.c.workspace_key == workspace.key)
+    ):
         wanted.setdefault(sequence, []).append((snapshot_key, file_key))
     changed: dict[int, tuple[bytes, bytes, bytes]] = {}
     seals: list[tuple[int, str]] = []
@@ -133,7 +135,7 @@ def prepare(
             contents.append((content.encode(), content_hash(content), snapshot_key))
 
     at(0 if begin is None else begin.sequence)
-    for entry in iterate(db, workspace.key):
+    for entry in log.entries(workspace.key):
         payload = rewriter.entry(entry)
         if payload is not entry.payload:
             salt = os.urandom(SALT_BYTES)
@@ -141,39 +143,55 @@ def prepare(
             seals.append((entry.sequence, seal(salt, payload).hex()))
         at(entry.sequence)
     unknown = [snapshot_key for left in wanted.values() for snapshot_key, _ in left]
-    files = [file for file in workspace.files if file.node is not None]
-    now = [file._replace(node=node_of(file.node, others)) for file in files if file.node is not None]
-    files = [other for file, other in zip(files, now, strict=True) if other != file]
-    segments = list(_segments(db, workspace, changed))
-    return Prepared(changed, seals, segments, contents, unknown, files, blobs, begin if found.begun else None)
+    nodes = [file for file in workspace.files if file.node is not None]
+    now = [file._replace(node=node_of(file.node, others)) for file in nodes if file.node is not None]
+    nodes = [other for file, other in zip(nodes, now, strict=True) if other != file]
+    segments = list(_segments(log, workspace, changed))
+    return Prepared(changed, seals, segments, contents, unknown, nodes, blobs, begin if found.begun else None)
 
 
-def write(db: sqlite3.Connection, workspace_key: int, prepared: Prepared, signer: Callable[[], Signer]) -> int:
+def write(log: StoredLog, workspace_key: int, prepared: Prepared, signer: Callable[[], Signer]) -> int:
     """Puts it in place, within the caller's transaction; nothing has been written to the log since it was worked out.
     Returns how many snapshots are others."""
+    connection = log.connection
     if prepared.begin is not None:
-        _write_checkpoint(db, signed(prepared.begin, signer()))
-    db.executemany("DELETE FROM file_snapshots WHERE snapshot_key = ?", [(key,) for key in prepared.unknown])
-    db.executemany(
-        "UPDATE file_operation_log SET payload = ?, salt = ?, request = ? WHERE workspace_key = ? AND sequence = ?",
-        [(*fields, workspace_key, sequence) for sequence, fields in prepared.rows.items()],
-    )
-    db.executemany("UPDATE log_segments SET checksum = ?, content = ? WHERE segment_key = ?", prepared.segments)
-    before = db.total_changes
-    db.executemany(
-        "UPDATE file_snapshots SET content = ?1, content_hash = ?2 WHERE snapshot_key = ?3 AND content_hash != ?2",
-        prepared.contents,
-    )
-    snapshots = db.total_changes - before
-    put_files(db, workspace_key, prepared.files)
-    for old, new in prepared.blobs.items():
-        db.execute(
-            "INSERT OR IGNORE INTO file_blobs (workspace_key, hash, file_key, size)"
-            " SELECT workspace_key, ?, file_key, size FROM file_blobs WHERE workspace_key = ? AND hash = ?",
-            (new, workspace_key, old),
+        _write_checkpoint(connection, signed(prepared.begin, signer()))
+    entry, segment, snapshot = file_operation_log.c, log_segments.c, file_snapshots.c
+    for key in prepared.unknown:
+        connection.execute(delete(file_snapshots).where(snapshot.snapshot_key == key))
+    if prepared.rows:
+        connection.execute(
+            update(file_operation_log)
+            .where(entry.workspace_key == workspace_key, entry.sequence == bindparam("at"))
+            .values(payload=bindparam("new_payload"), salt=bindparam("new_salt"), request=bindparam("new_request")),
+            [
+                {"at": sequence, "new_payload": payload, "new_salt": salt, "new_request": request}
+                for sequence, (payload, salt, request) in prepared.rows.items()
+            ],
         )
-        db.execute("DELETE FROM file_blobs WHERE workspace_key = ? AND hash = ?", (workspace_key, old))
+    for checksum, content, key in prepared.segments:
+        mine = update(log_segments).where(segment.segment_key == key)
+        connection.execute(mine.values(checksum=checksum, content=content))
+    snapshots = 0
+    for content, hashed, key in prepared.contents:
+        other = update(file_snapshots).where(snapshot.snapshot_key == key, snapshot.content_hash != hashed)
+        snapshots += connection.execute(other.values(content=content, content_hash=hashed)).rowcount
+    log.run(put_files(workspace_key, prepared.files))
+    for old, new in prepared.blobs.items():
+        _put_blob(connection, workspace_key, old, new)
     return snapshots
+
+
+def _put_blob(connection: Connection, workspace_key: int, old: str, new: str) -> None:
+    """One in the place of another, for whichever files had that."""
+    of, other = file_blobs.c, file_blobs.alias()
+    mine = of.workspace_key == workspace_key, of.hash == old
+    is_there = exists().where(
+        other.c.workspace_key == workspace_key, other.c.hash == new, other.c.file_key == of.file_key
+    )
+    rows = select(of.workspace_key, literal(new), of.file_key, of.size).where(*mine, ~is_there)
+    connection.execute(insert(file_blobs).from_select(["workspace_key", "hash", "file_key", "size"], rows))
+    connection.execute(delete(file_blobs).where(*mine))
 
 
 def _kept_seal(entry: LogEntry) -> bytes:
@@ -182,11 +200,11 @@ def _kept_seal(entry: LogEntry) -> bytes:
 
 
 def _last_texts(
-    db: sqlite3.Connection, workspace: Workspace, begin: Checkpoint | None, progress: Callable[[int], None]
+    log: StoredLog, workspace: Workspace, begin: Checkpoint | None, progress: Callable[[int], None]
 ) -> dict[int, str]:
     """The texts that the log leads to. Raises ValueError where it does not fit."""
     audit = Audit(workspace, begin=begin)
-    for entry in iterate(db, workspace.key):
+    for entry in log.entries(workspace.key):
         audit.entry(entry)
         progress(1)
     report = audit.finish()
@@ -196,17 +214,12 @@ def _last_texts(
     return {file.key: audit.reached(file.key)[0] for file in workspace.files if root is None or file.key != root.key}
 
 
-def _backwards(db: sqlite3.Connection, workspace: Workspace, begin: int) -> Iterator[LogEntry]:
+def _backwards(log: StoredLog, workspace: Workspace, begin: int) -> Iterator[LogEntry]:
     """The entries, the last one first."""
     through = workspace.last_sequence
     while through > begin:
         after = max(begin, through - PAGE)
-        page: list[LogEntry] = []
-        for entry in iterate(db, workspace.key, after=after):
-            if entry.sequence > through:
-                break
-            page.append(entry)
-        yield from reversed(page)
+        yield from reversed(list(log.entries(workspace.key, after=after, through=through)))
         through = after
 
 
@@ -219,29 +232,25 @@ def _filled(begin: Checkpoint, masks: dict[int, str]) -> Checkpoint:
     return begin._replace(files=tuple(files))
 
 
-def _write_checkpoint(db: sqlite3.Connection, checkpoint: Checkpoint) -> None:
-    db.execute(
-        "UPDATE log_checkpoints SET key_id = ?, signature = ? WHERE workspace_key = ?",
-        (checkpoint.key_id, checkpoint.signature, checkpoint.workspace_key),
-    )
-    db.executemany(
-        "UPDATE checkpoint_files SET content = ?, content_hash = ? WHERE file_key = ?",
-        [(file.content.encode(), file.content_hash, file.file_key) for file in checkpoint.files],
-    )
+def _write_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
+    of, file_of = log_checkpoints.c, checkpoint_files.c
+    mine = update(log_checkpoints).where(of.workspace_key == checkpoint.workspace_key)
+    connection.execute(mine.values(key_id=checkpoint.key_id, signature=checkpoint.signature))
+    for file in checkpoint.files:
+        at = update(checkpoint_files).where(file_of.file_key == file.file_key)
+        connection.execute(at.values(content=file.content.encode(), content_hash=file.content_hash))
 
 
 def _segments(
-    db: sqlite3.Connection, workspace: Workspace, changed: dict[int, tuple[bytes, bytes, bytes]]
+    log: StoredLog, workspace: Workspace, changed: dict[int, tuple[bytes, bytes, bytes]]
 ) -> Iterator[tuple[bytes, bytes, int]]:
-    key, file_ids = workspace.key, {file.key: file.file_id for file in workspace.files}
-    for segment_key, *fields in db.execute(f"{_SEGMENTS} ORDER BY last_sequence", (key,)).fetchall():
-        packed = Packed(*fields)
-        if not any(packed.first_sequence <= sequence <= packed.last_sequence for sequence in changed):
-            continue
-        rows = [_row(row, changed) for row in unpack(packed)]
-        before = db.execute(_BEFORE, (key, packed.first_sequence - 1)).fetchone()
-        again = pack(key, rows, before[0] if before else GENESIS, file_ids)
-        yield again.checksum, again.content, segment_key
+    file_ids = {file.key: file.file_id for file in workspace.files}
+    previous = workspace.pruned.chain_hash
+    for segment_key, packed in log.segments(workspace.key):
+        before, previous = previous, packed.chain_hash
+        if any(packed.first_sequence <= sequence <= packed.last_sequence for sequence in changed):
+            again = pack(workspace.key, [_row(row, changed) for row in unpack(packed)], before, file_ids)
+            yield again.checksum, again.content, segment_key
 
 
 def _row(row: Row, changed: dict[int, tuple[bytes, bytes, bytes]]) -> Row:

@@ -17,7 +17,7 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from itertools import chain
@@ -46,7 +46,6 @@ from coscribe.model import File, FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence import closed_log, logs
 from coscribe.persistence.closed_log import ClosedLog
 from coscribe.persistence.logs import LOG_COLUMNS, Ceilings
-from coscribe.persistence.segments import IDS, Packed
 from coscribe.persistence.steps import Ask, Change, Damaged, Each, Make, Step, Steps
 
 _T = TypeVar("_T")
@@ -431,50 +430,3 @@ def _insert(db: sqlite3.Connection, rows: list[_Row]) -> None:
 def put_files(db: sqlite3.Connection, workspace_key: int, files: Sequence[File]) -> None:
     """Makes the rows of files, or makes them others."""
     run(db, logs.put_files(workspace_key, files))
-
-
-def stored_workspaces(db: sqlite3.Connection) -> list[Workspace]:
-    """Every workspace with its head and its files, in the order of their ids; but for those that are deleted, whose
-    log may be gone in part."""
-    return run(db, logs.stored_workspaces())
-
-
-def iterate(
-    db: sqlite3.Connection, workspace_key: int, *, after: int = 0, file_key: int | None = None
-) -> Iterator[LogEntry]:
-    """The entries behind sequence ``after``, oldest first, as they are asked for; of a pruned log what is left."""
-    closed = ClosedLog()
-    authors: dict[int, str | None] = {}
-    while part := run(db, logs.next_part(closed, workspace_key, after, 2**62, file_key)):
-        yield from run(db, logs.closed_entries(part.rows, authors))
-        after = part.last
-    yield from map(logs.entry, db.execute(_numbered(logs.READ), (workspace_key, after, 2**62, file_key)))
-
-
-def remembered(db: sqlite3.Connection, workspace_key: int) -> Iterator[Packed]:
-    """What is left of segments that were pruned, in order."""
-    for segment_key in run(db, closed_log.segments_of(workspace_key, 2**62, IDS)):
-        yield run(db, closed_log.segment(segment_key))
-
-
-def stored_blobs(db: sqlite3.Connection) -> list[str]:
-    """The hashes of all blobs that some log refers to, in order."""
-    return [digest for (digest,) in db.execute("SELECT DISTINCT hash FROM file_blobs ORDER BY hash")]
-
-
-def stored_uses(db: sqlite3.Connection, workspace_key: int) -> list[BlobUse]:
-    """Which files of a workspace have, or had, which blobs."""
-    found = db.execute(
-        "SELECT file_key, file_id, hash, size FROM file_blobs JOIN files USING (workspace_key, file_key)"
-        " WHERE workspace_key = ?",
-        (workspace_key,),
-    )
-    return [BlobUse(key, file_id, Blob(digest, size)) for key, file_id, digest, size in found]
-
-
-def stored_snapshots(db: sqlite3.Connection, file_key: int) -> list[FileSnapshot]:
-    """The kept snapshots of a file, newest first; damaged ones too."""
-    snapshots: list[FileSnapshot] = []
-    while snapshot := run(db, logs.newest(file_key, len(snapshots))):
-        snapshots.append(snapshot)
-    return snapshots

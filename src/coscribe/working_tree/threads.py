@@ -11,7 +11,7 @@ next pass does, or to a record that is closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -20,7 +20,12 @@ _T = TypeVar("_T")
 
 async def in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """As `asyncio.to_thread`; where it is cancelled, it ends when the work has."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    return await to_the_end(asyncio.to_thread(work, *args, **kwargs))
+
+
+async def to_the_end(work: Coroutine[object, object, _T]) -> _T:
+    """What it returns; where this is cancelled, it ends when the work has."""
+    working = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
