@@ -17,12 +17,15 @@ from coscribe.cli import app
 from coscribe.cli.api import login_of
 from coscribe.cli.common import websocket_url
 from coscribe.cli.credentials import Logins
+from coscribe.cli.store import Store
 from coscribe.client import Client
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import Role
 from tests.cli.accounts import Inhabited, Shell, commands
+from tests.cli.stores import Kept, moved
 from tests.cli.written import Written, store
+from tests.servers import PostgresServer
 
 Run = Callable[..., Result]
 
@@ -52,6 +55,25 @@ def _pristine(tmp_path_factory: pytest.TempPathFactory, written: Written) -> Pat
 def folder(_pristine: Path, tmp_path: Path) -> Path:
     """A data folder that holds `written`; a copy, to do anything with."""
     return Path(shutil.copytree(_pristine, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def _pristine_on_postgres(
+    _pristine: Path, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    return moved(_pristine, postgres_server, tmp_path_factory.mktemp("moved"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kept(request: pytest.FixtureRequest, folder: Path) -> Iterator[Kept]:
+    """What holds `written`, on either database; a copy, to do anything with."""
+    if request.param == "sqlite":
+        yield Kept(Store(folder))
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.empty(template=request.getfixturevalue("_pristine_on_postgres"))
+    yield Kept(Store(folder, url))
+    server.drop(url)
 
 
 class Server:

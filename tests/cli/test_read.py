@@ -21,7 +21,9 @@ from coscribe.cli.describe import Edit, harmless, in_words, quote
 from coscribe.client import Document
 from coscribe.config import Settings
 from tests.cli.conftest import Run, Server
+from tests.cli.stores import Kept
 from tests.cli.written import FILE_ID, Written
+from tests.servers import PASSWORD
 
 pytestmark = pytest.mark.slow
 
@@ -47,15 +49,15 @@ def test_cat_shows_what_the_server_shows(run: Run, server: Server) -> None:
     assert shown == {"file": "cat-live", "version": 1, "sequence": 1, "text": "two\nlines\n"}
 
 
-def test_cat_at_a_version_and_at_a_sequence(run: Run, folder: Path, written: Written) -> None:
-    assert run("cat", FILE_ID, "--version", 2, "--data", folder).stdout == "In the "
-    assert run("cat", FILE_ID, "--sequence", 2, "--data", folder).stdout == "In the "
-    assert run("cat", FILE_ID, "--version", 0, "--data", folder).stdout == ""
-    assert run("cat", FILE_ID, "--sequence", 11, "--data", folder).stdout == written.text
+def test_cat_at_a_version_and_at_a_sequence(run: Run, kept: Kept, written: Written) -> None:
+    assert run("cat", FILE_ID, "--version", 2, *kept.options).stdout == "In the "
+    assert run("cat", FILE_ID, "--sequence", 2, *kept.options).stdout == "In the "
+    assert run("cat", FILE_ID, "--version", 0, *kept.options).stdout == ""
+    assert run("cat", FILE_ID, "--sequence", 11, *kept.options).stdout == written.text
     # Sequence 9 came to nothing, so from there on the version is one behind.
-    shown = json.loads(run("cat", FILE_ID, "--sequence", 10, "--data", folder, "--json").stdout)
+    shown = json.loads(run("cat", FILE_ID, "--sequence", 10, *kept.options, "--json").stdout)
     assert (shown["version"], shown["sequence"], shown["text"]) == (9, 10, written.snapshots[1].content)
-    shown = json.loads(run("cat", FILE_ID, "--version", 9, "--data", folder, "--json").stdout)
+    shown = json.loads(run("cat", FILE_ID, "--version", 9, *kept.options, "--json").stdout)
     assert (shown["version"], shown["sequence"], shown["text"]) == (9, 10, written.snapshots[1].content)
 
 
@@ -67,19 +69,19 @@ def test_cat_at_a_version_and_at_a_sequence(run: Run, folder: Path, written: Wri
         (["--version", "1", "--sequence", "1"], "both name a moment", "Give one of them."),
     ],
 )
-def test_cat_at_no_moment(run: Run, folder: Path, options: list[str], message: str, advice: str) -> None:
-    result = run("cat", FILE_ID, "--data", folder, *options)
+def test_cat_at_no_moment(run: Run, kept: Kept, options: list[str], message: str, advice: str) -> None:
+    result = run("cat", FILE_ID, *kept.options, *options)
     assert result.exit_code == 2
     assert message in result.stderr
     assert advice in result.stderr
 
 
-def test_cat_of_a_damaged_log_points_to_verify(run: Run, folder: Path) -> None:
-    with closing(sqlite3.connect(Settings(folder=folder).database)) as database, database:
-        database.execute("UPDATE file_operation_log SET payload = ? WHERE sequence = 7", (b'[[["Xn "]]]',))
-    result = run("cat", FILE_ID, "--sequence", 8, "--data", folder)
+def test_cat_of_a_damaged_log_points_to_verify(run: Run, kept: Kept) -> None:
+    kept.execute("UPDATE file_operation_log SET payload = :text WHERE sequence = 7", {"text": b'[[["Xn "]]]'})
+    result = run("cat", FILE_ID, "--sequence", 8, *kept.options)
     assert result.exit_code == 2
-    assert f"coscribe verify {FILE_ID} --data {folder}" in result.stderr
+    assert f"coscribe verify {FILE_ID} {kept.store.option}" in result.stderr
+    assert PASSWORD not in result.stderr
 
 
 def test_cat_of_a_file_that_is_not_there(run: Run, server: Server) -> None:
@@ -111,8 +113,8 @@ def test_cat_at_an_address_that_is_none(run: Run) -> None:
 # ---- log
 
 
-def test_log(run: Run, folder: Path) -> None:
-    result = run("log", FILE_ID, "--data", folder, "--from", 6, "--limit", 5)
+def test_log(run: Run, kept: Kept) -> None:
+    result = run("log", FILE_ID, *kept.options, "--from", 6, "--limit", 5)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         "       6 v6        2023-11-14T22:13:20.000Z ann ann:6 insert at 25 'word. '",

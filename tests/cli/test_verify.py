@@ -8,16 +8,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
 
 from coscribe.access.events import Event, record
 from coscribe.config import Settings
 from coscribe.model import content_hash
+from coscribe.persistence.stored import engine_for
 from tests.cli.conftest import Run, Server
+from tests.cli.stores import Kept
 from tests.cli.written import FILE_ID
+from tests.servers import PASSWORD, PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +31,14 @@ def editing(folder: Path) -> Iterator[sqlite3.Connection]:
         yield database
 
 
-def test_clean(run: Run, folder: Path) -> None:
-    result = run("verify", "--data", folder)
+def test_clean(run: Run, kept: Kept) -> None:
+    result = run("verify", *kept.options)
     assert result.exit_code == 0, result.output
     assert result.stdout.split("\n")[0] == f"ok      {FILE_ID}  11 entries, version 10, 2 snapshots"
 
 
-def test_json(run: Run, folder: Path) -> None:
-    result = run("verify", FILE_ID, "--data", folder, "--json")
+def test_json(run: Run, kept: Kept) -> None:
+    result = run("verify", FILE_ID, *kept.options, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "clean": True,
@@ -60,15 +62,14 @@ def test_json(run: Run, folder: Path) -> None:
     }
 
 
-def test_a_forged_access_event_is_found(run: Run, folder: Path) -> None:
-    with closing(sqlite3.connect(folder / "coscribe.db")) as db:
-        engine = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
-        with engine.begin() as connection:
-            record(connection, *(Event("document.opened", f"usr_{number}", "doc") for number in range(5)))
-        db.execute("DROP TRIGGER access_events_no_update")
-        db.execute("UPDATE access_events SET actor = 'nobody' WHERE event_id = 3")
-        db.commit()
-    result = run("verify", "--data", folder)
+def test_a_forged_access_event_is_found(run: Run, kept: Kept) -> None:
+    with engine_for(kept.store.database).connect() as connection:
+        record(connection, *(Event("document.opened", f"usr_{number}", "doc") for number in range(5)))
+        connection.commit()
+    allowed = "ALTER TABLE access_events DISABLE TRIGGER USER"
+    kept.execute(allowed if kept.on_postgres else "DROP TRIGGER access_events_no_update")
+    kept.execute("UPDATE access_events SET actor = 'nobody' WHERE event_id = 3")
+    result = run("verify", *kept.options)
     assert result.exit_code == 1
     assert "access events: the chain does not fit at 3" in result.stdout
 
@@ -80,20 +81,19 @@ def test_a_forged_access_event_is_found(run: Run, folder: Path) -> None:
         ("UPDATE file_operation_log SET time = time + 1 WHERE sequence = 3", "chain", 3),
         ("DELETE FROM file_operation_log WHERE sequence = 3", "gap", 4),
         ("DELETE FROM file_operation_log WHERE sequence = 11", "head", None),
-        ("UPDATE file_operation_log SET payload = 'text' WHERE sequence = 3", "malformed", 3),
         ("UPDATE file_operation_log SET file_key = 9 WHERE sequence = 3", "unknown_file", 3),
         ("UPDATE file_snapshots SET version = version + 1 WHERE sequence = 10", "claim", 10),
         ("UPDATE file_snapshots SET sequence = 12 WHERE sequence = 10", "claim", 12),
-        ("UPDATE file_snapshots SET content = 'another text' WHERE sequence = 10", "claim", 10),
+        ("UPDATE file_snapshots SET content = :bytes WHERE sequence = 10", "claim", 10),
+        ("UPDATE file_operation_log SET salt = :bytes WHERE sequence = 3", "chain", 3),
         ("UPDATE heads SET last_sequence = 10", "head", None),
-        ("UPDATE heads SET chain_hash = zeroblob(32)", "head", None),
+        ("UPDATE heads SET chain_hash = :bytes", "head", None),
         ("DELETE FROM heads", "head", None),
     ],
 )
-def test_damage_is_found(run: Run, folder: Path, damage: str, kind: str, sequence: int | None) -> None:
-    with editing(folder) as database:
-        assert database.execute(damage).rowcount == 1
-    result = run("verify", "--data", folder, "--json")
+def test_damage_is_found(run: Run, kept: Kept, damage: str, kind: str, sequence: int | None) -> None:
+    assert kept.execute(damage, {"bytes": bytes(16)} if ":bytes" in damage else {}) == 1
+    result = run("verify", *kept.options, "--json")
     assert result.exit_code == 1, result.output
     verdict = json.loads(result.stdout)
     assert verdict["clean"] is False
@@ -101,39 +101,46 @@ def test_damage_is_found(run: Run, folder: Path, damage: str, kind: str, sequenc
     assert (kind, sequence) in [(finding["kind"], finding["sequence"]) for finding in findings]
 
 
-@pytest.mark.parametrize("position", [0, 3, -4])
-def test_any_flipped_byte_of_a_payload(run: Run, folder: Path, position: int) -> None:
+def test_a_text_in_place_of_bytes(run: Run, folder: Path) -> None:
+    """Only SQLite keeps it."""
     with editing(folder) as database:
-        (payload,) = database.execute("SELECT payload FROM file_operation_log WHERE sequence = 8").fetchone()
-        flipped = bytearray(payload)
-        flipped[position] ^= 1
-        database.execute("UPDATE file_operation_log SET payload = ? WHERE sequence = 8", (bytes(flipped),))
-    result = run("verify", "--data", folder)
+        database.execute("UPDATE file_operation_log SET payload = 'text' WHERE sequence = 3")
+    result = run("verify", "--data", folder, "--json")
+    assert result.exit_code == 1, result.output
+    findings = json.loads(result.stdout)["files"][0]["findings"]
+    assert ("malformed", 3) in [(finding["kind"], finding["sequence"]) for finding in findings]
+
+
+@pytest.mark.parametrize("position", [0, 3, -4])
+def test_any_flipped_byte_of_a_payload(run: Run, kept: Kept, position: int) -> None:
+    ((payload,),) = kept.ask("SELECT payload FROM file_operation_log WHERE sequence = 8")
+    flipped = bytearray(payload)
+    flipped[position] ^= 1
+    kept.execute("UPDATE file_operation_log SET payload = :payload WHERE sequence = 8", {"payload": bytes(flipped)})
+    result = run("verify", *kept.options)
     assert result.exit_code == 1
     assert "DAMAGED" in result.stdout
     assert "sequence 8: its hash does not fit" in result.stdout
-    assert "Keep a copy of the folder" in result.stderr
+    assert f"Keep a copy of the {'database' if kept.on_postgres else 'folder'}" in result.stderr
 
 
-def test_swapped_entries(run: Run, folder: Path) -> None:
-    with editing(folder) as database:
-        for before, after in ((3, 100), (4, 3), (100, 4)):
-            database.execute("UPDATE file_operation_log SET sequence = ? WHERE sequence = ?", (after, before))
-    result = run("verify", "--data", folder)
+def test_swapped_entries(run: Run, kept: Kept) -> None:
+    for before, after in ((3, 100), (4, 3), (100, 4)):
+        kept.execute(f"UPDATE file_operation_log SET sequence = {after} WHERE sequence = {before}")
+    result = run("verify", *kept.options)
     assert result.exit_code == 1
     assert "sequence 3: its hash does not fit" in result.stdout
     assert "sequence 4: its hash does not fit" in result.stdout
 
 
-def test_a_snapshot_with_a_hash_of_its_own(run: Run, folder: Path) -> None:
+def test_a_snapshot_with_a_hash_of_its_own(run: Run, kept: Kept) -> None:
     """The forger has given the snapshot the hash of the new text."""
     text = "another text"
-    with editing(folder) as database:
-        database.execute(
-            "UPDATE file_snapshots SET content = ?, content_hash = ? WHERE sequence = 10",
-            (text.encode(), content_hash(text)),
-        )
-    result = run("verify", "--data", folder)
+    kept.execute(
+        "UPDATE file_snapshots SET content = :content, content_hash = :hash WHERE sequence = 10",
+        {"content": text.encode(), "hash": content_hash(text)},
+    )
+    result = run("verify", *kept.options)
     assert result.exit_code == 1
     assert "sequence 10: the snapshot: holds another text than the log leads to" in result.stdout
 
@@ -161,11 +168,10 @@ def test_nothing_is_changed_by_verifying(run: Run, folder: Path) -> None:
     assert Settings(folder=folder).database.read_bytes() == before
 
 
-def test_an_empty_log(run: Run, folder: Path) -> None:
-    with editing(folder) as database:
-        for table in ("file_snapshots", "file_operation_log", "heads", "files", "workspaces"):
-            database.execute(f"DELETE FROM {table}")
-    result = run("verify", "--data", folder)
+def test_an_empty_log(run: Run, kept: Kept) -> None:
+    for table in ("file_snapshots", "file_operation_log", "heads", "files", "workspaces"):
+        kept.execute(f"DELETE FROM {table}")
+    result = run("verify", *kept.options)
     assert result.exit_code == 0
     assert "nothing has been written yet" in result.stdout
 
@@ -186,8 +192,42 @@ def test_another_sort_of_database(run: Run, tmp_path: Path) -> None:
     assert "no such table" in result.stderr
 
 
-def test_no_such_file(run: Run, folder: Path) -> None:
-    result = run("verify", "note", "--data", folder)
+def test_a_database_that_is_not_there(run: Run, folder: Path, postgres_server: PostgresServer) -> None:
+    """Neither what is wrong with it nor what it is called has the password in it."""
+    url = postgres_server.url("nowhere")
+    for given in (url, url.replace("postgresql:", "postgres:"), url.replace(str(postgres_server.port), "1")):
+        result = run("verify", "--data", folder, "--database", given)
+        assert result.exit_code == 2
+        assert "cannot read postgresql://coscribe@127.0.0.1:" in result.stderr
+        assert quote(PASSWORD) not in result.output and PASSWORD not in result.output
+
+
+def test_a_database_without_tables(run: Run, folder: Path, postgres_server: PostgresServer) -> None:
+    url = postgres_server.empty()
+    result = run("verify", "--data", folder, "--database", url)
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+    postgres_server.drop(url)
+
+
+@pytest.mark.parametrize("url", ["mysql://root:secret@there/db", "://secret", "postgresql://a:secret@b:c/d"])
+def test_no_url_of_a_database(run: Run, folder: Path, url: str) -> None:
+    result = run("verify", "--data", folder, "--database", url)
+    assert result.exit_code == 2
+    assert "cannot read what --database says" in result.stderr
+    assert "secret" not in result.output
+
+
+def test_the_environment_says_where_the_database_is(
+    run: Run, kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept.execute("DELETE FROM file_operation_log WHERE sequence = 3")
+    monkeypatch.setenv("COSCRIBE_DATABASE_URL", kept.store.url)
+    assert run("verify", "--data", kept.store.folder).exit_code == 1
+
+
+def test_no_such_file(run: Run, kept: Kept) -> None:
+    result = run("verify", "note", *kept.options)
     assert result.exit_code == 2
     assert "there is no file 'note'" in result.stderr
     assert "There is: notes" in result.stderr

@@ -14,6 +14,7 @@ from coscribe.cli import (
     files,
     git,
     members,
+    migrate,
     past,
     projects,
     prune,
@@ -48,6 +49,7 @@ app.command("log")(read.log)
 app.command("verify")(verify.verify)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
+app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("vacuum")(vacuum.vacuum)
 app.command("prune")(prune.prune)

@@ -121,7 +121,8 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
 
 
 def start_new_incarnations(db: sqlite3.Connection) -> None:
-    """Every log is another one from now on, for whoever has seen it before."""
+    """Every log is another one from now on, for whoever has seen it before; wherever the database was moved to."""
+    db.execute("DELETE FROM moves")
     db.execute("UPDATE workspaces SET incarnation = lower(hex(randomblob(8)))")
 
 

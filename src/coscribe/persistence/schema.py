@@ -617,6 +617,17 @@ git_credentials = Table(
     _time("saved_at"),
 )
 
+moves = Table(
+    "moves",
+    metadata,
+    Column("move_id", String(64), primary_key=True),
+    Column("side", String(16), nullable=False, comment="what this database is in it: source or target"),
+    Column("place", String(1024), nullable=False, comment="of the other one, for people"),
+    Column("digest", LargeBinary(32), nullable=True, comment="of a target: of all that is moved"),
+    _time("begun_at"),
+    _time("finished_at", nullable=True),
+)
+
 idempotent_answers = Table(
     "idempotent_answers",
     metadata,

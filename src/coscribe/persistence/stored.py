@@ -30,6 +30,7 @@ from coscribe.documents.ports import Blob, BlobUse, StorageError
 from coscribe.model import FileSnapshot, LogEntry, Workspace
 from coscribe.persistence import closed_log, logs
 from coscribe.persistence.closed_log import ClosedLog
+from coscribe.persistence.engines import address, migrating_engine
 from coscribe.persistence.segments import IDS, ZLIB, Packed
 from coscribe.persistence.sqlite import connect
 from coscribe.persistence.steps import Ask, Change, Damaged, Each, Make, Step, Steps
@@ -185,26 +186,30 @@ def engine_for(database: Path | str, *, read_only: bool = False) -> Engine:
             hide_parameters=True,
         )
     try:
-        return create_engine(postgres_url(database), poolclass=NullPool, hide_parameters=True)
+        return migrating_engine(postgres_url(database))
     except ImportError as error:
         raise Unreachable(f"PostgreSQL takes {error.name}: install coscribe[cluster]") from error
 
 
-def postgres_url(url: str) -> URL:
-    """As SQLAlchemy wants it. Raises Unreachable; what is wrong may hold a password, and is not in it."""
+def postgres_url(url: str) -> str:
+    """As `engines` takes it. Raises Unreachable; what is wrong may hold a password, and is not in it."""
+    return address(_parsed(url).render_as_string(hide_password=False))
+
+
+def shown_url(url: str) -> str:
+    """A URL as people may read it: without what is secret in it. Raises Unreachable."""
+    at = _parsed(url)
+    return URL.create("postgresql", at.username, None, at.host, at.port, at.database).render_as_string()
+
+
+def _parsed(url: str) -> URL:
     try:
         found = make_url(url)
     except (ArgumentError, ValueError):
         raise Unreachable("that is no URL of a database") from None
     if found.get_backend_name() not in ("postgresql", "postgres"):
         raise Unreachable("a database has a URL like postgresql://user:password@host:5432/name")
-    return found.set(drivername="postgresql+psycopg")
-
-
-def shown_url(url: str) -> str:
-    """A URL as people may read it: without what is secret in it."""
-    found = postgres_url(url)
-    return found.set(drivername="postgresql", password=None, query={}).render_as_string(hide_password=True)
+    return found.set(drivername="postgresql")
 
 
 @contextmanager
@@ -219,5 +224,6 @@ def translated() -> Iterator[None]:
 
 
 def said_by(error: DBAPIError) -> str:
-    """What a database says is wrong, in one line."""
-    return " ".join(str(error.orig).split("\nLINE ")[0].split())
+    """What a database says is wrong, in one line, without its details: there may be what people store in them."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return " ".join((getattr(diagnosis, "message_primary", None) or str(error.orig)).split())
