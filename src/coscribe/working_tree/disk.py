@@ -95,10 +95,16 @@ class Lost(Exception):
     """The folder of the tree, or what is kept beside it, was taken away or is another one."""
 
 
-class Disk:
-    """The folder of one working tree. It blocks: called in a thread, one call at a time. Raises OSError."""
+class Overtaken(Exception):
+    """Somebody else looks after the tree now."""
 
-    def __init__(self, root: Path, workspace_id: str) -> None:
+
+class Disk:
+    """The folder of one working tree. It blocks: called in a thread, one call at a time. Raises OSError; where it is to
+    change anything and ``is_mine`` says no, Overtaken."""
+
+    def __init__(self, root: Path, workspace_id: str, is_mine: Callable[[], bool] = lambda: True) -> None:
+        self._is_mine = is_mine
         self.top = root / workspace_id
         self.state = root / ".coscribe" / workspace_id
         for folder in (self.top, self.state, self.state / "staged", self.state / "displaced"):
@@ -208,6 +214,7 @@ class Disk:
     def place(self, wanted: Sequence[tuple[str, Names]]) -> list[Seen | None]:
         """Puts what is staged where there is nothing; None: there is something, or no folder. For the files of one
         folder the way there is walked once."""
+        self._check_mine()
         found: list[Seen | None] = []
         for names, those in groupby(wanted, key=lambda each: each[1][:-1]):
             group = list(those)
@@ -221,6 +228,7 @@ class Disk:
     def exchange(self, staged: str, path: Names, displaced: str) -> Seen:
         """Puts what is staged where a file or link is, which is displaced. Returns what is there now. Raises Gone;
         Taken: there is a folder by now."""
+        self._check_mine()
         with self._folder(path[:-1]) as folder:
             try:
                 _call(self._staged, staged.encode(), folder, path[-1], _EXCHANGE)
@@ -240,20 +248,24 @@ class Disk:
 
     def displace(self, path: Names, displaced: str) -> None:
         """Takes a file or link out of the tree. Raises Gone, Taken: it is a folder by now."""
+        self._check_mine()
         with self._folder(path[:-1]) as folder:
             self._take_out(folder, path[-1], displaced)
 
     def displace_staged(self, staged: str, displaced: str) -> None:
         """What was exchanged for something staged, and then the process died."""
+        self._check_mine()
         _rename(self._staged, staged.encode(), self._displaced, displaced.encode())
 
     def move(self, source: Names, target: Names) -> None:
         """Renames, to where nothing is. Raises Taken, Gone."""
+        self._check_mine()
         with self._folder(source[:-1]) as old, self._folder(target[:-1]) as new:
             _rename(old, source[-1], new, target[-1])
 
     def make_folder(self, path: Names, mode: int) -> Seen:
         """Raises Taken, Gone."""
+        self._check_mine()
         with self._folder(path[:-1]) as folder:
             try:
                 os.mkdir(path[-1], mode, dir_fd=folder)
@@ -268,6 +280,7 @@ class Disk:
 
     def remove_folder(self, path: Names) -> bool:
         """Whether it is gone; it stays where something is in it. Raises Gone."""
+        self._check_mine()
         with self._folder(path[:-1]) as folder:
             try:
                 os.rmdir(path[-1], dir_fd=folder)
@@ -281,6 +294,7 @@ class Disk:
 
     def set_mode(self, path: Names, mode: int) -> Seen:
         """Of a file or folder. Raises Gone."""
+        self._check_mine()
         with self._folder(path[:-1]) as folder:
             try:
                 handle = os.open(path[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -298,6 +312,7 @@ class Disk:
             os.unlink(name, dir_fd=self._staged)
 
     def forget_displaced(self, name: str) -> None:
+        self._check_mine()
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._displaced)
 
@@ -334,6 +349,11 @@ class Disk:
             raise OSError(number, os.strerror(number))
 
     # ---- steps
+
+    def _check_mine(self) -> None:
+        """Just before something is done to the tree: whoever was stopped for long may have been overtaken."""
+        if not self._is_mine():
+            raise Overtaken
 
     def _place(self, staged: str, name: bytes, folder: int) -> Seen | None:
         try:

@@ -15,7 +15,7 @@ one that was overtaken writes no more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from coscribe.core.tree import ROOT
-from coscribe.working_tree.disk import Names, Signature
+from coscribe.working_tree.disk import Names, Overtaken, Signature
 from coscribe.working_tree.states import Edits, State
 
 MAX_LEFT = 20_000
@@ -106,10 +106,6 @@ class Left(NamedTuple):
     states: list[State]
 
 
-class Overtaken(Exception):
-    """Somebody else has opened the record since: they look after the tree now."""
-
-
 _TABLES = """
 create table if not exists meta (key text primary key, value text not null) without rowid;
 create table if not exists nodes (file_id text primary key, parent_id text not null, name blob not null,
@@ -135,11 +131,23 @@ def _decode(raw: bytes, kind: type[_T]) -> _T:
 
 
 class Record:
-    """In memory, and on disk when `writing` ends. Raises sqlite3.Error."""
+    """In memory, and on disk when `writing` ends. Raises sqlite3.Error.
 
-    def __init__(self, path: Path) -> None:
+    ``is_shared``: other machines may open it, which have no memory in common for a write-ahead log. ``is_mine``:
+    whether it may still be written.
+    """
+
+    def __init__(self, path: Path, *, is_shared: bool = False, is_mine: Callable[[], bool] = lambda: True) -> None:
+        self._is_mine = is_mine
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.executescript("pragma journal_mode=wal; pragma synchronous=full;" + _TABLES)
+        try:
+            self._open("delete" if is_shared else "wal")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, journal: str) -> None:
+        self._connection.executescript(f"pragma journal_mode={journal}; pragma synchronous=full;{_TABLES}")
         self.nodes: dict[str, Node] = {}
         self.states: dict[str, list[State]] = {}
         self.inside: dict[str, dict[bytes, str]] = {ROOT: {}}
@@ -203,7 +211,7 @@ class Record:
         """What is written inside is on disk when it ends, all or nothing. Raises Overtaken."""
         self._connection.execute("begin immediate")
         try:
-            if int(self._meta("epoch") or 0) != self.epoch:
+            if int(self._meta("epoch") or 0) != self.epoch or not self._is_mine():
                 raise Overtaken
             yield
         except BaseException:

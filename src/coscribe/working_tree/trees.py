@@ -6,8 +6,10 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -17,9 +19,8 @@ from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import OpLog, SnapshotRepo
 from coscribe.documents.redaction import Pattern
 from coscribe.metrics import metrics
-from coscribe.working_tree.disk import Lost
+from coscribe.working_tree.disk import Lost, Overtaken
 from coscribe.working_tree.engine import Engine
-from coscribe.working_tree.record import Overtaken
 from coscribe.working_tree.redacting import take_out
 from coscribe.working_tree.threads import in_thread
 from coscribe.working_tree.working_tree import WorkingTree
@@ -45,7 +46,8 @@ class _Running(NamedTuple):
 
 
 class WorkingTrees:
-    """``root``: the folder that they are in. ``series``: fresh names for operations; ``clock``: seconds since 1970."""
+    """``root``: the folder that they are in. ``series``: fresh names for operations; ``clock``: seconds since 1970.
+    ``is_mine`` None: no other instance looks after any of them; else whether a workspace is this one's to show."""
 
     def __init__(
         self,
@@ -56,7 +58,9 @@ class WorkingTrees:
         blobs: Blobs,
         series: Callable[[], str],
         clock: Callable[[], float],
+        is_mine: Callable[[str], bool] | None = None,
     ) -> None:
+        self._is_mine = is_mine
         self._root = root
         self._collaboration = collaboration
         self._op_log = op_log
@@ -65,6 +69,7 @@ class WorkingTrees:
         self._series = series
         self._clock = clock
         self._running: dict[str, _Running] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def path(self, workspace_id: str) -> Path:
         """Where a workspace is, or would be."""
@@ -74,29 +79,52 @@ class WorkingTrees:
         """Begins to keep a workspace and its files the same, unless it does so already.
 
         Errors: ``overloaded``: there are as many as there may be; ``storage_unavailable``: the disk does not let it."""
-        if workspace_id not in self._running:
-            if len(self._running) >= MAX_TREES:
-                raise CoscribeError(Code.OVERLOADED, f"{MAX_TREES} workspaces are open as files")
-            engine = Engine(self._collaboration, self._op_log, self._snapshots, self._blobs, workspace_id)
-            try:
-                tree = WorkingTree(self._root, engine, self._series, self._clock)
-            except OSError as error:
-                raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be kept: {error}") from error
-            task = asyncio.get_running_loop().create_task(self._run(workspace_id, tree))
-            self._running[workspace_id] = _Running(tree, task)
-            self._collaboration.barriers[workspace_id] = tree.save
-            metrics.working_trees.set(len(self._running))
-        return self.mounted(workspace_id)
+        async with self._turn(workspace_id):
+            if workspace_id not in self._running:
+                if len(self._running) >= MAX_TREES:
+                    raise CoscribeError(Code.OVERLOADED, f"{MAX_TREES} workspaces are open as files")
+                tree = await self._made(workspace_id)
+                task = asyncio.get_running_loop().create_task(self._run(workspace_id, tree))
+                self._running[workspace_id] = _Running(tree, task)
+                self._collaboration.barriers[workspace_id] = tree.save
+                metrics.working_trees.set(len(self._running))
+            return self.mounted(workspace_id)
 
     async def close(self, workspace_id: str) -> None:
         """Leaves the files as they are."""
-        running = self._running.pop(workspace_id, None)
-        if running is not None:
-            self._collaboration.barriers.pop(workspace_id, None)
-            running.task.cancel()
-            await asyncio.gather(running.task, return_exceptions=True)
-            await running.tree.close()
-            metrics.working_trees.set(len(self._running))
+        async with self._turn(workspace_id):
+            running = self._running.pop(workspace_id, None)
+            if running is not None:
+                self._collaboration.barriers.pop(workspace_id, None)
+                running.task.cancel()
+                await asyncio.gather(running.task, return_exceptions=True)
+                await running.tree.close()
+                metrics.working_trees.set(len(self._running))
+
+    async def keep_only(self, are_mine: Callable[[str], bool]) -> None:
+        """Closes all others."""
+        await asyncio.gather(*(self.close(each) for each in list(self._running) if not are_mine(each)))
+
+    def _turn(self, workspace_id: str) -> asyncio.Lock:
+        """One after the other opens or closes a workspace."""
+        return self._turns.setdefault(workspace_id, asyncio.Lock())
+
+    async def _made(self, workspace_id: str) -> WorkingTree:
+        """In a thread: somebody else may have the record just now."""
+        engine = Engine(self._collaboration, self._op_log, self._snapshots, self._blobs, workspace_id)
+        is_mine = self._is_mine
+        try:
+            return await in_thread(
+                WorkingTree,
+                self._root,
+                engine,
+                self._series,
+                self._clock,
+                is_shared=is_mine is not None,
+                is_mine=(lambda: True) if is_mine is None else partial(is_mine, workspace_id),
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the files cannot be kept: {error}") from error
 
     def exists(self, workspace_id: str) -> bool:
         """Whether there are files of a workspace, open or not."""

@@ -22,11 +22,11 @@ from coscribe.core.tree import NodeState
 from coscribe.documents.collaboration import storage_as_refusal
 from coscribe.metrics import metrics
 from coscribe.working_tree.alarm import Alarm
-from coscribe.working_tree.disk import Disk, Lost, Names, Signature
+from coscribe.working_tree.disk import Disk, Lost, Names, Overtaken, Signature
 from coscribe.working_tree.engine import Engine
 from coscribe.working_tree.ignoring import GIT, Ignores
 from coscribe.working_tree.putting import Putter
-from coscribe.working_tree.record import Overtaken, Record
+from coscribe.working_tree.record import Record
 from coscribe.working_tree.scanning import scan
 from coscribe.working_tree.states import is_behind
 from coscribe.working_tree.taking import Taker
@@ -76,11 +76,28 @@ GIT_SECONDS = 60.0
 class WorkingTree:
     """``series``: fresh names for operations; ``clock``: seconds since 1970. `run` keeps it going; or somebody calls
     `pass_`. Raises OSError, sqlite3.Error; Lost: the folder was taken away, which is not to delete all that was in it.
-    Whoever opens it again then gets all of it anew."""
+    Whoever opens it again then gets all of it anew.
 
-    def __init__(self, root: Path, engine: Engine, series: Callable[[], str], clock: Callable[[], float]) -> None:
-        self._disk = Disk(root, engine.workspace_id)
-        self._record = Record(self._disk.state / "record.db")
+    ``is_shared``: other machines have the folder, too; ``is_mine``: whether this process is still the one that looks
+    after it. It blocks while it is made.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        engine: Engine,
+        series: Callable[[], str],
+        clock: Callable[[], float],
+        *,
+        is_shared: bool = False,
+        is_mine: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._disk = Disk(root, engine.workspace_id, is_mine)
+        try:
+            self._record = Record(self._disk.state / "record.db", is_shared=is_shared, is_mine=is_mine)
+        except BaseException:
+            self._disk.close()
+            raise
         self._begin_anew_if_empty()
         self._ignores = Ignores(self._disk)
         self._engine = engine
@@ -147,6 +164,8 @@ class WorkingTree:
             ) from None
         except Lost as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the working tree is lost: {error}") from error
+        except Overtaken:
+            raise CoscribeError(Code.MOVED, "another instance looks after the files by now") from None
         async with self._turn:
             await in_thread(self._disk.sync)
 
@@ -193,6 +212,8 @@ class WorkingTree:
                     await asyncio.sleep(self._pause())
         except TimeoutError:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
+        except Overtaken:
+            raise CoscribeError(Code.MOVED, "another instance takes in what was done") from None
         finally:
             self._is_brought = False
 
