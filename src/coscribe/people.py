@@ -7,6 +7,7 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -47,6 +48,8 @@ from coscribe.access.versions import NamedVersions
 from coscribe.api.app import make_api
 from coscribe.api.route import Door
 from coscribe.api.services import Services
+from coscribe.cluster.everywhere import Everywhere
+from coscribe.cluster.part import ALONE, Part
 from coscribe.config import MailSettings, Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.blobs import Blobs
@@ -69,6 +72,12 @@ log = structlog.get_logger(__name__)
 
 EXPIRY_SECONDS = 0.5
 """How often it is looked whether a link's time is up."""
+
+OTHERS_SECONDS = 5.0
+"""How often it is looked what other instances have left to this one: keys, imports, workspaces to keep as files."""
+
+LATE = 60 * MICROSECONDS
+"""How far back whoever begins to end what has expired looks: so long may nobody have done it."""
 
 CHECKPOINT_SECONDS = 300.0
 """How often it is looked which logs are due for a signed checkpoint."""
@@ -100,6 +109,7 @@ class People:
         self.quotas = StoredQuotas(self.database, settings.quotas)
         self._passwords = Passwords(hasher, workers=settings.password_workers or None)
         self._chores: list[asyncio.Task[None]] = []
+        self._dropping: set[asyncio.Task[None]] = set()
         self._outbox = Outbox(mailer or _mailer(settings.mail))
 
     def open(
@@ -111,8 +121,11 @@ class People:
         trees: WorkingTrees,
         gateway: Gateway,
         remotes: Policy,
+        part: Part = ALONE,
     ) -> None:
-        """Puts the services and the API together. ``remotes``: which other servers git may talk to."""
+        """Puts the services and the API together. ``remotes``: which other servers git may talk to; ``part``: what is
+        this instance's to do."""
+        self._part = part
         settings, database, changed = self._settings, self.database, gateway.access_changed
         past = WorkspacePast(collaboration, op_log, snapshots, blobs.store)
         accounts = Accounts(
@@ -128,10 +141,10 @@ class People:
         key = partial(signing_key, settings.folder)
         replace = partial(replace_key, settings.folder)
         audits = Audits(database, key, new_key, replace, now, settings.checkpoint_hours * HOUR)
-        documents = Documents(database, changed, collaboration.forget, settings.quotas.documents)
+        documents = Documents(database, changed, collaboration.forget, settings.quotas.documents, part)
         members, files = Members(database, changed), FileSystem(collaboration, blobs)
         git_people = GitPeople(database, self.keys, urlsplit(settings.url).hostname or "localhost")
-        imports = Imports(database, files, settings.imports, changed, git_people.secret_of, remotes)
+        imports = Imports(database, files, settings.imports, changed, git_people.secret_of, remotes, part=part)
         directory = Directory(database)
         self.services = Services(
             database,
@@ -175,8 +188,9 @@ class People:
                 monotonic=time.monotonic,
             ),
             collaboration,
+            Everywhere(collaboration, part),
             files,
-            Mounts(database, trees),
+            Mounts(database, trees, part.owns),
             Projects(database, changed, documents, members, imports.progress),
             self.quotas,
             imports,
@@ -189,7 +203,7 @@ class People:
                 directory,
                 git_people,
                 self.notes,
-                settings.folder / "git",
+                settings.folder / "git" if part.is_alone else settings.folder / "git" / settings.instance,
                 remotes,
             ),
             History(collaboration, op_log),
@@ -212,14 +226,40 @@ class People:
         self.notes.note(pruned_event("server", part))
 
     async def start(self) -> None:
-        """Reads the keys; finishes what the end of the server before cut off."""
+        """Reads the keys; finishes what the end of whoever was there before cut off."""
         await self.keys.load()
-        await self.services.documents.purge()
-        await self.services.mounts.start()
         await self.services.git.start()
+        await self.gained()
+        chores = [self._end_expired(), self._take_checkpoints()]
+        if not self._part.is_alone:
+            chores.append(self._look_at_others())
+        self._chores = [asyncio.get_running_loop().create_task(chore) for chore in chores]
+
+    async def gained(self) -> None:
+        """Some workspaces are this instance's now: what has to be done for them by itself is done here."""
+        await self.services.documents.purge_own()
+        await self.services.mounts.start()
         await self.services.imports.start()
-        loop = asyncio.get_running_loop()
-        self._chores = [loop.create_task(self._end_expired()), loop.create_task(self._take_checkpoints())]
+
+    async def hand_over(self, are_mine: Callable[[str], bool]) -> None:
+        """Returns when nothing is done by itself any more for other workspaces than those."""
+        await asyncio.gather(self.services.imports.keep_only(are_mine), self.services.mounts.keep_only(are_mine))
+
+    def drop(self) -> None:
+        """Likewise at once, of what this instance does not hold any more: what is not finished does no harm."""
+        dropping = asyncio.get_running_loop().create_task(self.hand_over(self._part.holds))
+        self._dropping.add(dropping)
+        dropping.add_done_callback(self._dropping.discard)
+
+    async def _look_at_others(self) -> None:
+        while True:
+            await asyncio.sleep(OTHERS_SECONDS)
+            try:
+                await self.keys.load()
+                await self.services.mounts.try_again()
+                await self.services.imports.start()
+            except (StorageError, CoscribeError, OSError) as error:
+                log.warning("not_looked_at_others", error=str(error))
 
     async def _end_expired(self) -> None:
         """What ends by itself is felt like what is ended by somebody."""
@@ -227,6 +267,9 @@ class People:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
             until = now()
+            if not self._part.leads():
+                since = until - LATE
+                continue
             try:
                 await self.services.links.end_expired(since, until)
                 since = until
@@ -236,13 +279,15 @@ class People:
     async def _take_checkpoints(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
+            if not self._part.leads():
+                continue
             try:
                 await self.services.audits.take_due()
             except (StorageError, CoscribeError, OSError, ValueError) as error:
                 log.warning("checkpoints_not_taken", error=str(error))
 
     async def stop(self) -> None:
-        for chore in self._chores:
+        for chore in (*self._chores, *self._dropping):
             chore.cancel()
         await self.services.imports.stop()
         await self.services.mounts.stop()

@@ -12,13 +12,15 @@ import pytest
 from coscribe.cluster import relay as relaying
 from coscribe.cluster.answering import Answering
 from coscribe.cluster.errands import KIND, Errands, doing
-from coscribe.cluster.everywhere import Everywhere, errands_in
+from coscribe.cluster.everywhere import PURGE, Everywhere, errands_in
 from coscribe.cluster.links import Links
 from coscribe.cluster.memory_bus import MemoryNetwork
+from coscribe.cluster.part import part_of
 from coscribe.cluster.relay import Elsewhere
 from coscribe.core.document_state import Limits
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.collaboration import ITSELF, Collaboration
+from coscribe.documents.past import TextAt
 from coscribe.documents.ports import Identity, StorageError
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.auth import RoleOfToken
@@ -64,13 +66,17 @@ class Instance:
         )
         self.owners = Split(name)
         self.links = Links(network.bus(name), name)
-        app = doing({**errands_in(self.collaboration), "fail": self._fail, "break": self._break})
+        app = doing({**errands_in(self.collaboration, self._purge), "fail": self._fail, "break": self._break})
         answering = Answering(KIND, app, self.owners.owns)
         self.links.serve(KIND, answering.serve)
         self.errands = Errands(
             Elsewhere(name, KIND, app, self.owners, _itself, tuple, self.links, lambda: next(ticks) / 2)
         )
-        self.everywhere = Everywhere(self.collaboration, self.owners.owns, self.errands)
+        self.everywhere = Everywhere(self.collaboration, part_of(self.owners, self.errands))
+        self.purged: list[str] = []
+
+    async def _purge(self, document_id: str) -> None:
+        self.purged.append(document_id)
 
     async def _fail(self, asked: bytes) -> bytes:
         raise RuntimeError("planted")
@@ -145,6 +151,30 @@ async def test_nobody_owns_it_or_the_owner_is_lost(pair: tuple[Instance, Instanc
         await asking
     assert refused.value.code is Code.OWNER_UNAVAILABLE
     del other
+
+
+async def test_what_is_handed_over_just_then_is_asked_for_again(pair: tuple[Instance, Instance]) -> None:
+    one, other = pair
+    moving = [CoscribeError(Code.MOVED)] * 2
+    text = other.collaboration.text
+
+    async def moved(identity: Identity, file_id: str, version: int | None = None) -> TextAt:
+        if moving:
+            raise moving.pop()
+        return await text(identity, file_id, version)
+
+    other.collaboration.text = moved  # type: ignore[method-assign]  # it is lost and had again
+    assert (await one.everywhere.text(ADA, "b-notes")).text == ""
+    moving += [CoscribeError(Code.MOVED)] * 3
+    with pytest.raises(CoscribeError) as refused:
+        await one.everywhere.text(ADA, "b-notes")
+    assert refused.value.code is Code.MOVED
+
+
+async def test_what_was_deleted_is_purged_by_its_owner(pair: tuple[Instance, Instance]) -> None:
+    one, other = pair
+    assert await one.errands.run("b-notes", PURGE, b"b-notes") == b""
+    assert (one.purged, other.purged) == ([], ["b-notes"])
 
 
 def test_an_identity_travels_whole() -> None:

@@ -75,9 +75,10 @@ class Authentication:
         """Who a bearer token belongs to. Errors: ``authentication_failed``. Raises StorageError."""
         if token.startswith(f"{TOKEN_KIND}_"):
             found = await self._database.read(lambda connection: _bot(connection, digest(token)))
-        elif _key_id(token) is None:
+        elif (key_id := _key_id(token)) is None:
             found = _of_folder(await self._folder.authenticate(token))
         else:
+            await self._keys.look_for(str(key_id))
             claims = self._keys.verify(token)
             look_up = _person if claims.kind == "session" else _guest
             found = await self._database.read(lambda connection: look_up(connection, claims.credential_id))

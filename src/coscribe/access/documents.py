@@ -14,19 +14,22 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
+import structlog
 from sqlalchemy import Column, Connection, Select, Table, and_, case, delete, func, insert, or_, select, tuple_, update
 
 from coscribe.access.caller import Caller
 from coscribe.access.events import by, record
-from coscribe.access.ids import new_id, now
+from coscribe.access.ids import MADE_OF_A_KEY, WorkspaceIds, now
 from coscribe.access.paging import Page, cursor_of, key_of
 from coscribe.access.policy import RANK, Action, lower
 from coscribe.access.project_people import Source, insert_project, purge_project
 from coscribe.access.retention import check_not_held, is_held
 from coscribe.access.rights import Document, Rights, authorise, file_path, link_is_open
 from coscribe.access.sessions import Changed
+from coscribe.cluster.everywhere import PURGE
+from coscribe.cluster.part import ALONE, Part
 from coscribe.core.errors import Code, CoscribeError
-from coscribe.documents.ports import AccessChange
+from coscribe.documents.ports import AccessChange, StorageError
 from coscribe.model import GENESIS, file_key
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import (
@@ -56,6 +59,8 @@ from coscribe.persistence.schema import (
     workspaces,
 )
 from coscribe.protocol.messages import Role
+
+log = structlog.get_logger(__name__)
 
 Which = Literal["all", "mine", "shared", "recent"]
 Status = Literal["active", "archived", "trashed"]
@@ -97,57 +102,68 @@ class Exported(NamedTuple):
 
 class Documents:
     """The catalogue. ``changed`` returns when open sockets have felt what was changed, ``forget`` when a document is
-    not in memory any more. ``most``: documents one person may have made and not deleted."""
+    not in memory any more. ``most``: documents one person may have made and not deleted. ``part``: which of them are
+    this instance's, as those are that are made here."""
 
     def __init__(
-        self, database: Database, changed: Changed, forget: Callable[[str], Awaitable[None]], most: int
+        self,
+        database: Database,
+        changed: Changed,
+        forget: Callable[[str], Awaitable[None]],
+        most: int,
+        part: Part = ALONE,
     ) -> None:
+        self.ids = WorkspaceIds(part.owns, 1 if part.is_alone else MADE_OF_A_KEY)
+        self._part = part
         self._database = database
         self._most = most
         self._changed = changed
         self._forget = forget
 
-    async def create(self, caller: Caller, name: str, document_id: str = "") -> Listed:
-        """An empty document that the caller owns. Errors: ``quota_exceeded``.
+    async def create(self, caller: Caller, name: str, key: str | None = None) -> Listed:
+        """An empty document that the caller owns. Errors: ``quota_exceeded``, ``owner_unavailable``.
 
-        ``document_id``: where the caller made it from something that is the same when the request comes again; then
-        the document that was made the first time is the answer.
+        ``key``: the same when the request comes again; then the document that was made the first time is the answer.
         """
-        return await self._create(caller, _New(document_id or new_id("doc"), "document", name))
+        return await self._create(caller, self._ids("doc", caller, key), _New("document", name))
 
     async def create_tree(
         self,
         caller: Caller,
         name: str,
-        workspace_id: str = "",
+        key: str | None = None,
         *,
+        workspace_id: str = "",
         folds_case: bool = False,
         forked_from: tuple[str, int] | None = None,
         source: Source | None = None,
     ) -> Listed:
-        """Likewise a workspace with an empty tree. ``forked_from``: the workspace that it is to hold what was in, and
-        the sequence at which that was; it is kept among the events. ``source``: that of a project, which is made with
-        it; the caller owns the project then, and by that the workspace."""
-        new = _New(workspace_id or new_id("wsp"), "workspace", name, folds_case, forked_from, source)
-        return await self._create(caller, new)
+        """Likewise a workspace with an empty tree. ``workspace_id``: one of `ids`. ``forked_from``: the workspace that
+        it is to hold what was in, and the sequence at which that was; it is kept among the events. ``source``: that of
+        a project, which is made with it; the caller owns the project then, and by that the workspace."""
+        ids = [workspace_id] if workspace_id else self._ids("wsp", caller, key)
+        return await self._create(caller, ids, _New("workspace", name, folds_case, forked_from, source))
 
-    async def _create(self, caller: Caller, new: _New) -> Listed:
-        account, at, document_id = caller.need_account(), now(), new.document_id
+    def _ids(self, kind: str, caller: Caller, key: str | None) -> Sequence[str]:
+        return [self.ids.fresh(kind)] if key is None else self.ids.of_key(kind, caller.author, key)
+
+    async def _create(self, caller: Caller, ids: Sequence[str], new: _New) -> Listed:
+        """What was made already has one of the ids; else it gets one."""
+        account, at, column = caller.need_account(), now(), workspaces.c
 
         def job(connection: Connection) -> Listed:
-            mine = connection.execute(
-                select(workspaces.c.status).where(
-                    workspaces.c.workspace_id == document_id, workspaces.c.created_by == account
-                )
-            ).scalar()
-            if mine == "deleted":
+            known = select(column.workspace_id, column.status).where(column.workspace_id.in_(ids))
+            mine = connection.execute(known.where(column.created_by == account)).first()
+            if mine is not None and mine.status == "deleted":
                 raise CoscribeError(Code.CONFLICT, "it was made, and deleted since")
             if mine is not None:
-                return _listed(connection, caller, authorise(connection, caller, Action.SEE_DOCUMENT, document_id))
+                rights = authorise(connection, caller, Action.SEE_DOCUMENT, mine.workspace_id)
+                return _listed(connection, caller, rights)
+            document_id = self.ids.first_owned(ids)
             made = select(func.count()).where(workspaces.c.created_by == account, workspaces.c.status != "deleted")
             if (connection.execute(made).scalar() or 0) >= self._most:
                 raise CoscribeError(Code.QUOTA_EXCEEDED, f"{self._most} documents; delete one first")
-            _insert(connection, new, account, at)
+            _insert(connection, document_id, new, account, at)
             source: dict[str, Any] = (
                 {} if new.forked_from is None else {"forkedFrom": new.forked_from[0], "at": new.forked_from[1]}
             )
@@ -261,20 +277,40 @@ class Documents:
         await self._database.write(job)
 
     async def purge(self) -> int:
-        """Deletes the rows of documents that were deleted for good; returns how many."""
+        """Deletes the rows of documents that were deleted for good; returns how many there were. What is another
+        instance's goes there; if that cannot be reached, whoever owns it next does it."""
         deleted = await self._database.read(_deleted)
-        for key, document_id in deleted:
-            await self._forget(document_id)
-            while await self._database.write(lambda connection, key=key: _purge_log(connection, key)):  # type: ignore[misc]  # the default binds the loop's value
-                pass
-            await self._database.write(lambda connection, key=key: _purge_rest(connection, key))  # type: ignore[misc]  # likewise
+        for document_id, key in deleted.items():
+            if self._part.errands is None or self._part.owns(document_id):
+                await self._purge(document_id, key)
+                continue
+            try:
+                await self._part.errands.run(document_id, PURGE, document_id.encode())
+            except (CoscribeError, StorageError) as error:
+                log.warning("not_purged", document=document_id, error=str(error))
         return len(deleted)
+
+    async def purge_own(self) -> None:
+        """Likewise of those that are this instance's."""
+        for document_id, key in (await self._database.read(_deleted)).items():
+            if self._part.owns(document_id):
+                await self._purge(document_id, key)
+
+    async def purge_one(self, document_id: str) -> None:
+        """Likewise of one, if it was deleted."""
+        for key in (await self._database.read(lambda connection: _deleted(connection, document_id))).values():
+            await self._purge(document_id, key)
+
+    async def _purge(self, document_id: str, key: int) -> None:
+        await self._forget(document_id)
+        while await self._database.write(lambda connection: _purge_log(connection, key)):
+            pass
+        await self._database.write(lambda connection: _purge_rest(connection, key))
 
 
 class _New(NamedTuple):
     """A document or a workspace that is to be made."""
 
-    document_id: str
     kind: str
     name: str
     folds_case: bool = False
@@ -282,11 +318,11 @@ class _New(NamedTuple):
     source: Source | None = None
 
 
-def _insert(connection: Connection, new: _New, account: str, at: int) -> None:
-    project_key = None if new.source is None else insert_project(connection, new.document_id, new.source, account, at)
+def _insert(connection: Connection, document_id: str, new: _New, account: str, at: int) -> None:
+    project_key = None if new.source is None else insert_project(connection, document_id, new.source, account, at)
     made = connection.execute(
         insert(workspaces).values(
-            workspace_id=new.document_id,
+            workspace_id=document_id,
             project_key=project_key,
             kind=new.kind,
             incarnation=secrets.token_hex(8),
@@ -300,8 +336,8 @@ def _insert(connection: Connection, new: _New, account: str, at: int) -> None:
     key, is_tree = made.lastrowid, new.kind == "workspace"
     head = {"epoch": 0, "last_sequence": 0, "chain_hash": GENESIS, "covered_sequence": 0 if is_tree else None}
     connection.execute(insert(heads).values(workspace_key=key, **head))
-    file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": new.document_id}
-    more = {"path": "" if is_tree else new.document_id, "kind": "directory" if is_tree else "text"}
+    file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": document_id}
+    more = {"path": "" if is_tree else document_id, "kind": "directory" if is_tree else "text"}
     connection.execute(insert(files).values(**file, **more))
     if project_key is not None:
         return
@@ -520,14 +556,17 @@ def _paged(connection: Connection, rows: Select[Any], order: Any, cursor: str, l
     return found[:limit], following
 
 
-def _deleted(connection: Connection) -> list[tuple[int, str]]:
-    """Deleted documents that still have rows, key and id: their head is the last thing to go."""
-    rows = connection.execute(
-        select(workspaces.c.workspace_key, workspaces.c.workspace_id)
+def _deleted(connection: Connection, document_id: str = "") -> dict[str, int]:
+    """Deleted documents that still have rows, or that one of them, with their keys: their head is the last thing to
+    go."""
+    statement = (
+        select(workspaces.c.workspace_id, workspaces.c.workspace_key)
         .join(heads, heads.c.workspace_key == workspaces.c.workspace_key)
         .where(workspaces.c.status == "deleted", ~is_held())
     )
-    return [(row.workspace_key, row.workspace_id) for row in rows]
+    if document_id:
+        statement = statement.where(workspaces.c.workspace_id == document_id)
+    return {row.workspace_id: row.workspace_key for row in connection.execute(statement)}
 
 
 def _purge_log(connection: Connection, key: int) -> bool:

@@ -13,7 +13,9 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -21,6 +23,7 @@ import structlog
 from coscribe.access.project_people import ImportState
 from coscribe.access.projects import Import, Waiting, note_import, waiting_imports
 from coscribe.access.sessions import Changed
+from coscribe.cluster.part import ALONE, Part
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem, NewFile
 from coscribe.documents.ports import AccessChange, Identity, StorageError
@@ -37,6 +40,9 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 2
 """Imports that run; the others wait."""
 
+LEFT_SECONDS = 86_400.0
+"""What nobody has written to for so long is nobody's, where several instances have the folder."""
+
 TRIES = 4
 PAUSE_SECONDS = 2.0
 """Of an import that the server's own trouble stops, and between them, twice as long each time."""
@@ -44,7 +50,7 @@ PAUSE_SECONDS = 2.0
 
 class Imports:
     """``folder``: for archives that wait, and while they are unpacked. ``stored``: the credential of an account for a
-    host and a protocol; ``judge``: which addresses may be talked to."""
+    host and a protocol; ``judge``: which addresses may be talked to; ``part``: which projects are this instance's."""
 
     def __init__(
         self,
@@ -55,11 +61,12 @@ class Imports:
         stored: Callable[[str, str, str], Awaitable[Secret]],
         judge: Policy = public,
         bounds: Bounds = Bounds(),  # noqa: B008
+        part: Part = ALONE,
     ) -> None:
         self.bounds = bounds
+        self._part = part
         self.judge = judge
         self._stored = stored
-        self._stopping = threading.Event()
         self._secrets: dict[str, Secret] = {}
         self._database = database
         self._files = files
@@ -67,20 +74,27 @@ class Imports:
         self._changed = changed
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping: dict[str, threading.Event] = {}
         self._done: dict[str, int] = {}
 
     async def start(self) -> None:
-        """Goes on with what the end of the server before has cut off."""
+        """Goes on with what the end of whoever had it before has cut off. May be asked at any time."""
         waiting = await self._database.read(waiting_imports)
         await asyncio.to_thread(self._tidy, {one.project_id for one in waiting})
         for one in waiting:
             self._begin(one)
 
     async def stop(self) -> None:
-        self._stopping.set()
-        for task in self._running.values():
+        """Ends all; they go on at the next start."""
+        await self.keep_only(lambda _: False)
+
+    async def keep_only(self, are_mine: Callable[[str], bool]) -> None:
+        """Ends all others; whoever has them next goes on with them."""
+        ended = [(project_id, task) for project_id, task in self._running.items() if not are_mine(project_id)]
+        for project_id, task in ended:
+            self._stopping[project_id].set()
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*(task for _, task in ended), return_exceptions=True)
 
     def progress(self, project_id: str) -> int | None:
         """Files that are on their way or made. None: it does not run."""
@@ -129,13 +143,15 @@ class Imports:
             await asyncio.wait({task})
 
     def _begin(self, one: Waiting) -> None:
-        if one.project_id not in self._running:
+        if one.project_id not in self._running and self._part.owns(one.project_id):
+            self._stopping[one.project_id] = threading.Event()
             task = asyncio.get_running_loop().create_task(self._run(one))
             self._running[one.project_id] = task
             task.add_done_callback(lambda _: self._forget(one.project_id))
 
     def _forget(self, project_id: str) -> None:
         self._running.pop(project_id, None)
+        self._stopping.pop(project_id, None)
         self._secrets.pop(project_id, None)
 
     async def _run(self, one: Waiting) -> None:
@@ -158,7 +174,8 @@ class Imports:
 
     async def _import(self, one: Waiting) -> None:
         await self._note(one, Import("running"))
-        intake = await asyncio.to_thread(self._unpacked, one, await self._secret(one))
+        secret, stopping = await self._secret(one), self._stopping[one.project_id]
+        intake = await asyncio.to_thread(self._unpacked, one, secret, stopping)
         try:
             await self._note(one, Import("running", 0, intake.count))
             author = Identity(one.owner, "", "#868e96", "owner", credential="folder:import")
@@ -177,13 +194,13 @@ class Imports:
         remote = self.judge.check(one.source.address)
         return await self._stored(one.owner, remote.host, remote.protocol)
 
-    def _unpacked(self, one: Waiting, secret: Secret) -> Intake:
+    def _unpacked(self, one: Waiting, secret: Secret, stopping: threading.Event) -> Intake:
         if one.source.kind == "repository":
             return clone(
                 one.source.address,
                 self._folder,
                 self.judge,
-                self._stopping,
+                stopping,
                 keep=self._folder / one.project_id,
                 secret=secret,
                 bounds=self.bounds,
@@ -216,8 +233,16 @@ class Imports:
         """Archives of projects that were never made, or are."""
         if self._folder.is_dir():
             for path in self._folder.iterdir():
-                if path.name not in waiting:
+                if path.name not in waiting and self._is_left(path):
                     _remove(path)
+
+    def _is_left(self, path: Path) -> bool:
+        """Whether nobody comes back for something: others may be receiving it, or unpacking, where there are any."""
+        if self._part.is_alone:
+            return True
+        with suppress(FileNotFoundError):
+            return time.time() - path.stat().st_mtime > LEFT_SECONDS
+        return False
 
 
 def _remove(path: Path) -> None:

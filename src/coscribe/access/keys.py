@@ -28,6 +28,9 @@ TYPE = "at+jwt"
 LIFETIME = 600
 """Seconds an access token lasts."""
 
+LOOK_AGAIN = MICROSECONDS
+"""How soon it is looked again for keys of others."""
+
 SKEW = 30
 """Seconds that clocks may differ."""
 
@@ -50,6 +53,15 @@ class Keys:
         self._clock = clock
         self._retired: dict[str, int | None] = {}
         self._newest = ""
+        self._looked_at = 0
+
+    async def look_for(self, key_id: str) -> None:
+        """Reads the keys again where one is not known: another instance may have made it. Whoever makes up ids makes no
+        flood of questions."""
+        now = self._clock()
+        if key_id not in self._retired and not 0 <= now - self._looked_at < LOOK_AGAIN:
+            self._looked_at = now
+            await self.load()
 
     async def load(self) -> None:
         """Reads the keys; makes the first one."""

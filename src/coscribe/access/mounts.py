@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -31,23 +32,42 @@ class Mount(NamedTuple):
 class Mounts:
     """Whoever starts one has been asked whether they may; see `authorise` for what else may be wrong."""
 
-    def __init__(self, database: Database, trees: WorkingTrees) -> None:
+    def __init__(self, database: Database, trees: WorkingTrees, owns: Callable[[str], bool] = lambda _: True) -> None:
         self._database = database
         self._trees = trees
+        self._owns = owns
+        self._waiting: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Those that were kept when the server ended are again."""
+        """Those of this instance's that were kept when whoever had them before ended are again."""
         status = workspaces.c.status
 
         def job(connection: Connection) -> list[str]:
             kept = workspaces.c.mounted & status.in_(("active", "archived"))
             return list(connection.execute(select(workspaces.c.workspace_id).where(kept)).scalars())
 
-        for workspace_id in await self._database.read(job):
-            try:
-                await self._trees.open(workspace_id)
-            except CoscribeError as error:
-                log.error("not_mounted", workspace=workspace_id, error=str(error))
+        for workspace_id in filter(self._owns, await self._database.read(job)):
+            self._waiting.setdefault(workspace_id, "")
+        await self.try_again()
+
+    async def try_again(self) -> None:
+        """Those that could not be begun with: whoever had one before may not be gone from its folder yet."""
+        for workspace_id in list(self._waiting):
+            if self._owns(workspace_id):
+                try:
+                    await self._trees.open(workspace_id)
+                except CoscribeError as error:
+                    if self._waiting.get(workspace_id) != str(error):
+                        log.error("not_mounted", workspace=workspace_id, error=str(error))
+                    self._waiting[workspace_id] = str(error)
+                    continue
+            self._waiting.pop(workspace_id, None)
+            if not self._owns(workspace_id):  # it was handed over meanwhile
+                await self._trees.close(workspace_id)
+
+    async def keep_only(self, are_mine: Callable[[str], bool]) -> None:
+        """Those that are not one's own any more are left as they are."""
+        await self._trees.keep_only(are_mine)
 
     async def stop(self) -> None:
         await self._trees.stop()
@@ -66,6 +86,7 @@ class Mounts:
     async def unmount(self, caller: Caller, workspace_id: str) -> Mount:
         """The files stay where they are; when it is started again, what was written to them meanwhile is taken in."""
         rights = await self._set(caller, workspace_id, mounted=False)
+        self._waiting.pop(workspace_id, None)
         await self._trees.close(workspace_id)
         return self._shown(workspace_id, rights)
 

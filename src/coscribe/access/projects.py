@@ -78,9 +78,20 @@ class Projects:
         self._members = members
         self._progress = progress
 
-    async def create(self, caller: Caller, name: str, source: Source, project_id: str, *, folds_case: bool) -> Project:
+    async def create(
+        self,
+        caller: Caller,
+        name: str,
+        source: Source,
+        key: str | None = None,
+        *,
+        project_id: str = "",
+        folds_case: bool,
+    ) -> Project:
         """A project that the caller owns, with its workspace. Errors: those of `Documents.create_tree`."""
-        made = await self._documents.create_tree(caller, name, project_id, folds_case=folds_case, source=source)
+        made = await self._documents.create_tree(
+            caller, name, key, workspace_id=project_id, folds_case=folds_case, source=source
+        )
         return await self._shown(made)
 
     async def get(self, caller: Caller, project_id: str) -> Project:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -156,14 +155,13 @@ async def make_document(services: Services, caller: Caller, name: str, text: str
     With an Idempotency-Key its id is made from that, and the operations' ids from the document's: however far the
     request came the first time, it is finished and not done twice.
     """
-    document_id = "" if key is None else f"doc_{blake2b(f'{caller.author} {key}'.encode(), digest_size=16).hexdigest()}"
     text, longest = services.collaboration.take_in(text), services.collaboration.limits.operation_length
-    made = await services.documents.create(caller, name.strip(), document_id)
+    made = await services.documents.create(caller, name.strip(), key)
     try:
         for number, start in enumerate(range(0, len(text), longest)):
             piece, operation_id = text[start : start + longest], f"{made.document_id}:{number + 1}"
             message = Operation(made.document_id, operation_id, caller.author, number, "insert", start, piece)
-            await services.collaboration.edit(caller.identity, message)
+            await services.everywhere.edit(caller.identity, message)
     except CoscribeError as error:
         # What has been pruned since was made long ago, by the same request: then there is nothing to discard.
         if error.code.value.retry == "never" and error.code is not Code.BASE_VERSION_TOO_OLD:

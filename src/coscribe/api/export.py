@@ -83,7 +83,7 @@ async def _archive(services: Services, caller: Caller, documents: Sequence[Expor
     missed: list[str] = []
     for document in documents:
         try:
-            text = (await services.collaboration.text(caller.identity, document.document_id)).text
+            text = (await services.everywhere.text(caller.identity, document.document_id)).text
         except CoscribeError as error:
             if error.code is not Code.FILE_NOT_FOUND:  # the right to read it has ended: it is none of theirs
                 missed.append(f"{document.name} ({document.document_id}): {error.code.value.code}\n")

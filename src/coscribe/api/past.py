@@ -21,7 +21,7 @@ from coscribe.api.documents import AKey, Document, shown_as_made
 from coscribe.api.history import BlameOfText, HistoryAuthor, blamed
 from coscribe.api.models import DocumentName, Incoming, Moment, Outgoing
 from coscribe.api.route import ACaller, AServices, PolicyRoute, action
-from coscribe.api.workspaces import AnAt, APath, AtPathOrTop, Entry, WorkspaceId, series_of, workspace_id_of
+from coscribe.api.workspaces import AnAt, APath, AtPathOrTop, Entry, WorkspaceId, series_of
 from coscribe.documents.archives import Archived, Format, archive
 from coscribe.documents.differences import edits_between
 from coscribe.documents.timeline import Difference, Verb, WorkSession
@@ -323,7 +323,7 @@ async def fork(
     made = await services.documents.create_tree(
         caller,
         body.name.strip(),
-        workspace_id_of(caller, idempotency_key),
+        idempotency_key,
         folds_case=source.tree.folds_case,
         forked_from=(workspace_id, source.sequence),
     )

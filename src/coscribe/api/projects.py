@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from coscribe.access.ids import new_id
 from coscribe.access.policy import Action, PathRule
 from coscribe.access.project_people import Source
 from coscribe.access.projects import Project
@@ -19,7 +18,7 @@ from coscribe.api.documents import AKey, Cursor, Document, Limit
 from coscribe.api.members import AMemberId, MemberList, MemberRow, NewRole, RuleList, RulesIn, member_row, shown_rules
 from coscribe.api.models import NO_NUL, WHOLE, DocumentName, Incoming, Outgoing
 from coscribe.api.route import ACaller, ANeededIfMatch, AServices, PolicyRoute, action, etag, expected_revision
-from coscribe.api.workspaces import WorkspaceId, workspace_id_of
+from coscribe.api.workspaces import WorkspaceId
 from coscribe.git.remotes import MAX_URL, Secret
 
 router = APIRouter(route_class=PolicyRoute, tags=["projects"])
@@ -103,15 +102,16 @@ async def create_project(
 ) -> ProjectShown:
     """A project with an empty workspace, which one owns, or with what the newest commit of a repository holds: that is
     fetched and made in the background, see `imported`."""
-    project_id = workspace_id_of(caller, idempotency_key) or new_id("wsp")
     source = Source("repository", body.address) if body.address else Source("blank")
     secret = Secret()
     if body.address:
         given = Secret(token=body.token, key=body.key, known_hosts=body.known_hosts)
         secret = await services.git.known(caller, body.address, given, body.host_fingerprint)
-    made = await services.projects.create(caller, body.name.strip(), source, project_id, folds_case=body.folds_case)
+    made = await services.projects.create(
+        caller, body.name.strip(), source, idempotency_key, folds_case=body.folds_case
+    )
     if body.address:
-        await services.imports.begin(project_id, secret)
+        await services.imports.begin(made.workspace.document_id, secret)
     return _made(response, made)
 
 
@@ -131,10 +131,13 @@ async def import_project(
 ) -> ProjectShown:
     """A project from an archive: zip, tar or tar.gz. What is in it is looked at and made in the background: `imported`
     of the project tells how far that is, and what was refused."""
-    project_id = new_id("wsp")
+    project_id = services.documents.ids.fresh("wsp")
     await services.imports.receive(project_id, request.stream())
     try:
-        made = await services.projects.create(caller, name.strip(), Source("upload"), project_id, folds_case=folds_case)
+        source = Source("upload")
+        made = await services.projects.create(
+            caller, name.strip(), source, project_id=project_id, folds_case=folds_case
+        )
     except BaseException:
         services.imports.drop(project_id)
         raise

@@ -30,6 +30,7 @@ from coscribe.access.retention import DocumentRetention
 from coscribe.access.sessions import Sessions
 from coscribe.access.tokens import ApiTokens
 from coscribe.access.versions import NamedVersions
+from coscribe.cluster.everywhere import Everywhere
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.file_system import FileSystem
 from coscribe.documents.history import History
@@ -65,6 +66,7 @@ class Services(NamedTuple):
     directory: Directory
     external: ExternalSignIn
     collaboration: Collaboration
+    everywhere: Everywhere
     files: FileSystem
     mounts: Mounts
     projects: Projects

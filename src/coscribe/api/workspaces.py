@@ -94,9 +94,8 @@ async def create_workspace(
     body: NewWorkspace, caller: ACaller, services: AServices, response: Response, idempotency_key: AKey = None
 ) -> Document:
     """An empty tree of files that one owns."""
-    made = await services.documents.create_tree(
-        caller, body.name.strip(), workspace_id_of(caller, idempotency_key), folds_case=body.folds_case
-    )
+    name = body.name.strip()
+    made = await services.documents.create_tree(caller, name, idempotency_key, folds_case=body.folds_case)
     return shown_as_made(response, made)
 
 
@@ -202,10 +201,6 @@ async def save_file(workspace_id: WorkspaceId, body: AtPathOrTop, caller: ACalle
     """A flush barrier: when this answers, the disk has a snapshot of the text as it was at `serverSequenceId`, or as it
     was later; for the top of all texts and of the tree."""
     return Saved(server_sequence_id=await services.files.save(caller.identity, workspace_id, body.path))
-
-
-def workspace_id_of(caller: Caller, key: str | None) -> str:
-    return "" if key is None else f"wsp_{blake2b(f'{caller.author} {key}'.encode(), digest_size=16).hexdigest()}"
 
 
 def series_of(caller: Caller, workspace_id: str, key: str | None) -> str:

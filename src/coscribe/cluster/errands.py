@@ -24,6 +24,9 @@ KIND = "errand"
 
 Do = Callable[[bytes], Awaitable[bytes]]
 
+TRIES = 3
+"""Of what the owner has handed over just when it was to do it."""
+
 _CODES = {code.value.code: code for code in Code}
 
 
@@ -35,7 +38,8 @@ class _Refusal(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Errands:
-    """``elsewhere``: that of channels of this `KIND`, with the application that `doing` makes."""
+    """``elsewhere``: that of channels of this `KIND`, with the application that `doing` makes. What is done by one is
+    done once, however often it is sent; or it does not matter."""
 
     def __init__(self, elsewhere: Elsewhere) -> None:
         self._elsewhere = elsewhere
@@ -43,6 +47,15 @@ class Errands:
     async def run(self, file_id: str, what: str, asked: bytes) -> bytes:
         """What the owner of a file, document or workspace answers. Errors: those of what is done there;
         ``owner_unavailable``, ``overloaded``. Raises StorageError."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._try(file_id, what, asked)
+            except CoscribeError as error:
+                if error.code is not Code.MOVED:
+                    raise
+        return await self._try(file_id, what, asked)
+
+    async def _try(self, file_id: str, what: str, asked: bytes) -> bytes:
         outcome = _Outcome(asked)
         request = Request(_scope(what), outcome.receive, outcome.send, keeps=len(asked))
         await self._elsewhere.to_owner(file_id, request)

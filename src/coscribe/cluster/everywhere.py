@@ -6,18 +6,20 @@ comes to its owner from the start, and has no need of this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from coscribe.cluster.errands import Do, Errands
+from coscribe.cluster.errands import Do
+from coscribe.cluster.part import ALONE, Part
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.past import TextAt
 from coscribe.documents.ports import Identity
 from coscribe.protocol.messages import Operation, Place
 
-TEXT, EDIT = "text", "edit"
+TEXT, EDIT, PURGE = "text", "edit", "purge"
+"""Errands."""
 
 
 class _Text(NamedTuple):
@@ -30,19 +32,13 @@ class _Edit(NamedTuple):
     message: Operation
 
 
-def _every(_: str) -> bool:
-    return True
-
-
 class Everywhere:
-    """``owns``: whether a document is this instance's; ``errands`` None: there is no other instance."""
+    """``part``: which of the documents are this instance's."""
 
-    def __init__(
-        self, collaboration: Collaboration, owns: Callable[[str], bool] = _every, errands: Errands | None = None
-    ) -> None:
+    def __init__(self, collaboration: Collaboration, part: Part = ALONE) -> None:
         self._collaboration = collaboration
-        self._owns = owns
-        self._errands = errands
+        self._owns = part.owns
+        self._errands = part.errands
 
     async def text(self, identity: Identity, document_id: str) -> TextAt:
         """See `Collaboration.text`. Errors: those, ``owner_unavailable``, ``overloaded``."""
@@ -59,8 +55,8 @@ class Everywhere:
         return msgspec.msgpack.decode(answer, type=list[Place])
 
 
-def errands_in(collaboration: Collaboration) -> Mapping[str, Do]:
-    """What others may have this instance do for them."""
+def errands_in(collaboration: Collaboration, purge: Callable[[str], Awaitable[None]]) -> Mapping[str, Do]:
+    """What others may have this instance do for them. ``purge``: deletes what is left of a deleted document."""
 
     async def text(asked: bytes) -> bytes:
         of = msgspec.msgpack.decode(asked, type=_Text)
@@ -70,7 +66,11 @@ def errands_in(collaboration: Collaboration) -> Mapping[str, Do]:
         of = msgspec.msgpack.decode(asked, type=_Edit)
         return _encode(await collaboration.edit(of.identity, of.message))
 
-    return {TEXT: text, EDIT: edit}
+    async def purged(asked: bytes) -> bytes:
+        await purge(asked.decode())
+        return b""
+
+    return {TEXT: text, EDIT: edit, PURGE: purged}
 
 
 def _encode(what: Any) -> bytes:

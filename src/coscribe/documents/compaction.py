@@ -7,6 +7,8 @@ segment each, and one log does not hold up the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from coscribe.documents.document_router import DocumentRouter
@@ -24,9 +26,18 @@ LOOKS = 64
 
 
 class Compaction:
-    """Owns the line. ``size``: of segments; ``steps``: how many at most are made at a time."""
+    """Keeps the line. ``size``: of segments; ``steps``: how many at most are made at a time; ``owns``: of which
+    workspaces."""
 
-    def __init__(self, op_log: OpLog, router: DocumentRouter, size: SegmentSize, steps: int) -> None:
+    def __init__(
+        self,
+        op_log: OpLog,
+        router: DocumentRouter,
+        size: SegmentSize,
+        steps: int,
+        owns: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._owns = owns
         self._op_log = op_log
         self._router = router
         self._size = size
@@ -55,7 +66,9 @@ class Compaction:
         metrics.segments_waiting.set(len(self._waiting))
 
     async def _compact(self, key: int, workspace_id: str) -> bool:
-        """Whether a segment was made."""
+        """Whether a segment was made. A log that is another instance's by now is left to that one."""
+        if not self._owns(workspace_id):
+            return False
         try:
             through = min(await self._op_log.closed(key), self._floor(workspace_id, key))
             segment = await self._op_log.compact(key, through, self._size)

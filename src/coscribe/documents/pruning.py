@@ -50,7 +50,8 @@ class PrunedPart(NamedTuple):
 
 class Pruning:
     """``signer``: gives the key that signs, made at first use. ``default_days``: how long history is kept of documents
-    that say nothing themselves; 0: for ever. ``clock``: microseconds since 1970, ``now``: seconds."""
+    that say nothing themselves; 0: for ever. ``clock``: microseconds since 1970, ``now``: seconds. ``owns``: whose logs
+    are pruned by `step`."""
 
     def __init__(
         self,
@@ -60,7 +61,9 @@ class Pruning:
         clock: Callable[[], int],
         now: Callable[[], float],
         told: Callable[[PrunedPart], None] = lambda _: None,
+        owns: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._owns = owns
         self._op_log = op_log
         self._signer = signer
         self._default_days = default_days
@@ -81,7 +84,7 @@ class Pruning:
             return
         for item in due:
             try:
-                if await self.prune(item) is not None:
+                if self._owns(item.workspace.workspace_id) and await self.prune(item) is not None:
                     return  # there may be more of it; the next sweep looks at it first
             except StorageError as error:
                 metrics.prunings_failed.inc()
