@@ -67,7 +67,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8777
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
     CMD ["python3", "-Ic", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8777/readyz', timeout=4)"]
 # It listens on loopback. Behind a proxy: `serve --host 0.0.0.0`, with COSCRIBE_TRUSTED_PROXIES and COSCRIBE_PUBLIC_URL.
 # 143 is an orderly end, too.

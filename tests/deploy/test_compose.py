@@ -147,3 +147,20 @@ def test_the_bus_asks_for_the_password_that_is_given(services: dict[str, Service
     assert "password: $NATS_PASSWORD" in (DEPLOY / "nats.conf").read_text()
     assert services["nats"]["environment"] == {"NATS_PASSWORD": "n"}
     assert services["core-1"]["environment"]["COSCRIBE_NATS"] == "nats://coscribe:n@nats:4222"
+
+
+def test_the_proxy_takes_its_configuration() -> None:
+    if shutil.which("caddy") is None:
+        pytest.skip("there is no caddy for this platform")
+    for site in ("http://:8080", "notes.example"):
+        result = subprocess.run(
+            ["caddy", "adapt", "--validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "Caddyfile")],
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "SITE": site},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        servers = json.loads(result.stdout)["apps"]["http"]["servers"]
+        listening = sorted(address for server in servers.values() for address in server["listen"])
+        assert listening == sorted([":8080" if site.startswith("http") else ":443", "127.0.0.1:2020"])
