@@ -54,6 +54,18 @@ def default_base() -> str:
 @cache
 def built() -> str:
     """The image of this checkout."""
-    base = ["--build-arg", f"BASE_IMAGE={BASE}"] if BASE else []
-    docker("build", "--quiet", "--network", "host", *base, "--tag", IMAGE, ".", seconds=1_800)
+    docker("build", "--quiet", "--network", "host", *on_base(), "--tag", IMAGE, ".", seconds=1_800)
     return IMAGE
+
+
+def on_base() -> list[str]:
+    return ["--build-arg", f"BASE_IMAGE={BASE}"] if BASE else []
+
+
+@cache
+def stand_in(target: str) -> str:
+    """What takes the place of an image that cannot be fetched: the same program from PyPI."""
+    tag = f"coscribe-standin-{target}"
+    file = ["--file", "tests/deploy/standins/Dockerfile", "--target", target]
+    docker("build", "--quiet", "--network", "host", *on_base(), *file, "--tag", tag, ".", seconds=1_800)
+    return tag
