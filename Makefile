@@ -11,7 +11,7 @@ export COSCRIBE_DATA ?= ../shared/data
 # Bytecode is kept: two workers would compile all tests anew in each run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup serve check test test-long simulate fuzz week chaos shows bench bench-peers lock migration generate format clean
+.PHONY: help setup serve check test test-long simulate fuzz week chaos cluster shows bench bench-peers lock migration generate format clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ week: $(READY) ## A week of typing: memory, the log, and the past afterwards: ma
 
 chaos: $(READY) ## A real server with 50 clients, and everything that goes wrong: make chaos SECONDS=1800 SEED=1
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),1)
+
+cluster: $(READY) ## Cores, gateways, PostgreSQL and NATS with 2,000 clients, and everything that goes wrong: make cluster SECONDS=1200 SEED=1
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python -m tests.cluster --seconds $(or $(SECONDS),1200) --seed $(or $(SEED),1)
 
 shows: $(READY) $(APP) ## Print every figure that the issues ask for
 	@$(BIN)/python tools/shows.py

@@ -59,6 +59,7 @@ def main() -> int:
         "files": files,
         "worktree": worktree,
         "security": lambda: suite("docs/security.md, line by line", "tests/api/test_security.py"),
+        "cluster": cluster,
         "storm": storm,
         "week": week,
         "restart": restart,
@@ -145,6 +146,21 @@ def chaos() -> bool:
     for line in result.stdout.splitlines():
         print(f"  {line}", flush=True)
     return result.returncode == 0
+
+
+def cluster() -> bool:
+    """Ten thousand documents over three cores and two gateways for twenty minutes, with everything that goes wrong; an
+    upgrade while people type; what cores add, and what the hop costs."""
+    good = True
+    for what, command in (
+        ("a cluster, 10,000 documents, 2,000 sockets, every fault", "tests.cluster --seconds 1200 --seed 1"),
+        ("an upgrade while 200 people type", "tests.cluster.upgrade"),
+        ("1, 2 and 4 cores; gateway and core against one process", "tests.cluster.throughput --repeat 5"),
+    ):
+        title(what, f"python -m {command}")
+        run = subprocess.run([PYTHON, "-m", *command.split()], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
+        good = good and run.returncode == 0
+    return good
 
 
 def storm() -> bool:

@@ -7,13 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
+import psutil
+import psycopg
+
 from coscribe.bench.machine import cpu_seconds
+from coscribe.cluster.ports import SHARDS
 from coscribe.gateway.auth import make_token
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.protocol.messages import Role as Right
@@ -261,8 +266,49 @@ class Cluster:
     def has_networks(self) -> bool:
         return self._network is not None
 
+    def owners(self) -> dict[int, str]:
+        """By shard, the name of the instance that owns it and lives, as the database has it. Raises
+        psycopg.OperationalError."""
+        with psycopg.connect(self.database_url, connect_timeout=5) as connection:
+            rows = connection.execute(
+                "SELECT shard, name FROM shard_leases JOIN instances ON owner = instance_id"
+                " WHERE alive_until > extract(epoch FROM clock_timestamp()) * 1000000"
+            )
+            return {int(shard): str(name) for shard, name in rows.fetchall()}
+
+    def is_balanced(self) -> bool:
+        """Whether every shard is owned, and each core has its part of them; False where that cannot be asked."""
+        try:
+            counts = Counter(self.owners().values())
+        except psycopg.OperationalError:
+            return False
+        share = SHARDS / len(self.cores)
+        return counts.total() == SHARDS and all(0.8 * share < counts[node.name] < 1.2 * share for node in self.cores)
+
+    def balance(self) -> None:
+        """Returns when it is so."""
+        until = time.monotonic() + STARTS_WITHIN
+        while not self.is_balanced():
+            if time.monotonic() > until:
+                raise RuntimeError(f"the cores do not share: {Counter(self.owners().values())}")
+            time.sleep(0.1)
+
     def token(self, user_id: str, right: Right = "editor") -> str:
         return make_token(SECRET.encode(), user_id, right, 86_400)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Of the processes that run now, by what they are."""
+        used: dict[str, float] = defaultdict(float)
+        for node in self.nodes:
+            used[node.role] += node.cpu_seconds()
+        for name, server in (("database", self.postgres), ("bus", self.nats)):
+            main = psutil.Process(server.pid)
+            times = main.cpu_times()
+            used[name] = times.user + times.system + times.children_user + times.children_system
+            for child in main.children():
+                with suppress(psutil.NoSuchProcess):
+                    used[name] += sum(child.cpu_times()[:2])
+        return dict(used)
 
     def stop(self) -> list[int]:
         """SIGTERM to all, gateways first; the exit codes."""
