@@ -260,6 +260,9 @@ class PostgresServer(Server):
             )
             if made.returncode != 0:
                 raise RuntimeError(f"initdb: {made.stderr}{made.stdout}")
+            if self.host != "127.0.0.1":  # elsewhere nobody is let in unless that is said
+                with (data / "pg_hba.conf").open("a") as rules:
+                    rules.write("host all all samenet scram-sha-256\n")
         super().start()
 
     def _command(self, port: int) -> list[str]:

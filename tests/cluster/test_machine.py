@@ -15,6 +15,7 @@ import pytest
 from tests.cluster.network import Far, Network, unavailable
 from tests.cluster.plot import Span, plot
 from tests.cluster.schedule import NAMES, faults_of
+from tests.servers import PostgresServer
 
 needs_networks = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
@@ -57,6 +58,14 @@ def test_what_is_cut_hangs_and_what_is_healed_goes_on() -> None:
             for process in listening:
                 process.kill()
                 process.communicate()
+
+
+@needs_networks
+def test_servers_are_reached_from_other_networks() -> None:
+    asks = "import psycopg, sys; psycopg.connect(sys.argv[1]).close()"
+    with Network() as network, PostgresServer(host=network.address) as server:
+        command = [*network.place("one").prefix, sys.executable, "-c", asks, server.empty()]
+        subprocess.run(command, check=True)
 
 
 @needs_networks
