@@ -78,6 +78,9 @@ class Metrics:
         self.rejoins_asked = Counter(
             "coscribe_rejoins_asked", "Files of sockets here that lost their owner", registry=registry
         )
+        self.access_unheard = Counter(
+            "coscribe_access_unheard", "Instances that had not applied a change of rights in time", registry=registry
+        )
         self.links = Gauge("coscribe_links", "Other instances that this one is linked with", registry=registry)
         self.link_waiting = Gauge("coscribe_link_waiting_bytes", "Waiting to go out on links", registry=registry)
         self.link_ends = Counter("coscribe_link_ends", "Links that have ended, by why", ["why"], registry=registry)
