@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
 from argon2 import PasswordHasher
 from prometheus_client import generate_latest
@@ -27,12 +27,14 @@ from starlette.websockets import WebSocket
 
 from coscribe.access.ids import now
 from coscribe.access.mail import Mailer
+from coscribe.access.sessions import Changed
+from coscribe.cluster.part import ALONE, Part
 from coscribe.config import Settings, is_loopback
 from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.ports import Access, Authenticator, BlobStore, SegmentSize
+from coscribe.documents.ports import Access, Authenticator, BlobStore, Owning, SegmentSize
 from coscribe.documents.pruning import Pruning
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.asgi import serve_websocket
@@ -76,6 +78,14 @@ class PostgresUnavailable(Exception):
     """A PostgreSQL is asked for, and what it needs is not installed."""
 
 
+class Together(NamedTuple):
+    """What an engine needs of the cluster that it is in. ``changed`` carries a change of rights to all instances."""
+
+    owning: Owning
+    part: Part
+    changed: Changed
+
+
 class Coscribe:
     """A server's parts. `running` is its life; `asgi` and `gateway` are its two faces.
 
@@ -83,7 +93,8 @@ class Coscribe:
     come with it, unless the host brings an ``authenticator`` or ``access`` of its own. ``mailer``, ``tracer``,
     ``hasher`` None: as the settings say; argon2id at its recommended cost. ``lock``: of the folder, where the host has
     taken it already (`lock_folder`); closed in the end. ``remotes``: which other servers git may
-    talk to. Raises FolderInUse, TracingUnavailable, PostgresUnavailable.
+    talk to. ``together``: there are other instances, and the folder is for all of them. Raises FolderInUse,
+    TracingUnavailable, PostgresUnavailable.
     """
 
     def __init__(
@@ -98,19 +109,23 @@ class Coscribe:
         tracer: ExportingTracer | None = None,
         lock: IO[str] | None = None,
         remotes: Policy = public,
+        together: Together | None = None,
     ) -> None:
         self.settings = settings
         self._tracer = tracer or make_tracer(settings.tracing)
         self._lock = lock
         self._people: People | None = None
+        part = ALONE if together is None else together.part
         if storage is None:
-            self._lock = lock or lock_folder(settings.folder)
+            if together is None:
+                self._lock = lock or lock_folder(settings.folder)
             turn = threading.Lock()
             storage = open_storage(settings, turn)
             if authenticator is None and access is None:
                 self._people = People(settings, token_secret(settings), turn, mailer, hasher)
                 authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
+        self._has_folder = self._lock is not None or together is not None
         self.blobs = Blobs(self._blob_store(), storage.is_used, settings.quotas.blob_bytes)
         self._readiness = Readiness(lambda: storage.append(()), time.monotonic)
         self.collaboration = Collaboration(
@@ -128,10 +143,13 @@ class Coscribe:
             quota_source=self._people.quotas if self._people is not None else None,
             tracer=self._tracer,
             cursors=storage,
+            owning=None if together is None else together.owning,
         )
         if settings.policy.segments_per_sweep:
-            self.collaboration.snapshots.compact_with(_compaction(storage, self.collaboration.router, settings.policy))
-        if self._lock is not None:
+            self.collaboration.snapshots.compact_with(
+                _compaction(storage, self.collaboration.router, settings.policy, part)
+            )
+        if self._has_folder:
             pruning = Pruning(
                 storage,
                 lambda: signing_key(settings.folder),
@@ -139,6 +157,7 @@ class Coscribe:
                 now,
                 time.monotonic,
                 self._people.tell_pruned if self._people is not None else lambda _: None,
+                part.owns,
             )
             self.collaboration.snapshots.prune_with(pruning)
         context = Context(
@@ -163,17 +182,21 @@ class Coscribe:
                 lambda: secrets.token_hex(12),
                 time.time,
             )
-            self._people.open(self.collaboration, storage, storage, self.blobs, trees, self.gateway, remotes)
+            changed = self.gateway.access_changed if together is None else together.changed
+            self._people.open(
+                self.collaboration, storage, storage, self.blobs, trees, self.gateway, changed, remotes, part
+            )
         self.asgi = Starlette(routes=self._routes(), lifespan=lambda _: self.running())
         if self._people is not None:
             pages = make_pages(secure=settings.url.startswith("https://"))
             self.asgi.router.default = _either(self._people.api, pages)
 
     def _blob_store(self) -> BlobStore:
-        """In the folder, if it is ours."""
-        if self._lock is None:
+        """In the folder, if there is one."""
+        if not self._has_folder:
             return MemoryBlobs()
-        drop_drafts(self.settings.blobs)
+        if self._lock is not None:
+            drop_drafts(self.settings.blobs)
         return FolderBlobs(self.settings.blobs)
 
     @asynccontextmanager
@@ -205,26 +228,9 @@ class Coscribe:
         """A one-time link to make the first administrator; None: there is one, or the host looks after people."""
         return await self._people.services.accounts.setup_link() if self._people is not None else None
 
-    async def _ready(self, _: Request) -> Response:
-        """Whether it can serve; 503 and why where it cannot. For whatever decides where requests go."""
-        trouble = await self._readiness.trouble()
-        if trouble:
-            return JSONResponse({"status": "not ready", "reason": trouble}, 503)
-        return JSONResponse({"status": "ready"})
-
-    async def _metrics(self, request: Request) -> Response:
-        """What there is to measure tells how busy people are: for this machine, unless the settings say otherwise."""
-        if self.settings.open_metrics or (request.client is not None and is_loopback(request.client.host)):
-            metrics.ready.set(not await self._readiness.trouble())
-            _measure(self.settings)
-            return _exported()
-        return PlainTextResponse("set COSCRIBE_OPEN_METRICS=true to read them from another machine\n", 403)
-
     def _routes(self) -> Sequence[BaseRoute]:
         routes: list[BaseRoute] = [
-            Route("/healthz", _health),
-            Route("/readyz", self._ready),
-            Route("/metrics", self._metrics),
+            *watching(self.settings, self._readiness),
             WebSocketRoute(WEBSOCKET_PATH, self._websocket),
         ]
         if self._people is None:
@@ -233,6 +239,27 @@ class Coscribe:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         await serve_websocket(self.gateway, websocket.scope, websocket.receive, websocket.send)
+
+
+def watching(settings: Settings, readiness: Readiness) -> Sequence[BaseRoute]:
+    """What tells whoever operates a server how it is."""
+
+    async def ready(_: Request) -> Response:
+        """Whether it can serve; 503 and why where it cannot. For whatever decides where requests go."""
+        trouble = await readiness.trouble()
+        if trouble:
+            return JSONResponse({"status": "not ready", "reason": trouble}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def measured(request: Request) -> Response:
+        """What there is to measure tells how busy people are: for this machine, unless the settings say otherwise."""
+        if settings.open_metrics or (request.client is not None and is_loopback(request.client.host)):
+            metrics.ready.set(not await readiness.trouble())
+            _measure(settings)
+            return _exported()
+        return PlainTextResponse("set COSCRIBE_OPEN_METRICS=true to read them from another machine\n", 403)
+
+    return [Route("/healthz", _health), Route("/readyz", ready), Route("/metrics", measured)]
 
 
 class Readiness:
@@ -297,7 +324,7 @@ def token_secret(settings: Settings) -> bytes:
     return path.read_text().strip().encode()
 
 
-def open_storage(settings: Settings, turn: threading.Lock) -> SqliteStorage | PostgresStorage:
+def open_storage(settings: Settings, turn: threading.Lock | None = None) -> SqliteStorage | PostgresStorage:
     """The log in the settings' database, which is brought up to date. ``turn``: see `SqliteStorage`.
 
     Raises sqlite3.Error, sqlalchemy.exc.DatabaseError, PostgresUnavailable.
@@ -343,9 +370,9 @@ def make_tracer(settings: TracingSettings) -> ExportingTracer | None:
     return ExportingTracer(settings)
 
 
-def _compaction(storage: Storage, router: DocumentRouter, policy: SnapshotPolicy) -> Compaction:
+def _compaction(storage: Storage, router: DocumentRouter, policy: SnapshotPolicy, part: Part) -> Compaction:
     size = SegmentSize(policy.segment_entries, policy.segment_bytes, policy.segment_entries)
-    return Compaction(storage, router, size, policy.segments_per_sweep)
+    return Compaction(storage, router, size, policy.segments_per_sweep, part.owns)
 
 
 class _Salts:

@@ -41,7 +41,7 @@ from coscribe.access.quotas import StoredQuotas
 from coscribe.access.redactions import Redactions
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention, pruned_event
-from coscribe.access.sessions import Sessions
+from coscribe.access.sessions import Changed, Sessions
 from coscribe.access.throttle import LoginGuard
 from coscribe.access.tokens import ApiTokens
 from coscribe.access.versions import NamedVersions
@@ -120,13 +120,15 @@ class People:
         blobs: Blobs,
         trees: WorkingTrees,
         gateway: Gateway,
+        changed: Changed,
         remotes: Policy,
         part: Part = ALONE,
     ) -> None:
-        """Puts the services and the API together. ``remotes``: which other servers git may talk to; ``part``: what is
+        """Puts the services and the API together. ``changed`` tells whoever has something open of a change of rights;
+        ``remotes``: which other servers git may talk to; ``part``: what is
         this instance's to do."""
         self._part = part
-        settings, database, changed = self._settings, self.database, gateway.access_changed
+        settings, database = self._settings, self.database
         past = WorkspacePast(collaboration, op_log, snapshots, blobs.store)
         accounts = Accounts(
             database,

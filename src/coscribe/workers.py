@@ -219,6 +219,11 @@ def inherited() -> socket.socket | None:
     return None if number is None else socket.socket(fileno=int(number))
 
 
+def is_worker() -> bool:
+    """Whether a supervisor has started this process."""
+    return LISTENER in os.environ
+
+
 def tell_serving() -> None:
     """Tells the supervisor, if there is one, that this process serves now."""
     number = os.environ.pop(READY, None)

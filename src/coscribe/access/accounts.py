@@ -69,6 +69,20 @@ class NewAccount(NamedTuple):
     invitation: str = ""
 
 
+async def make_setup_link(database: Database, public_url: str) -> str | None:
+    """A fresh link to make the first administrator; None: there is one. It replaces the links before it."""
+    secret = new_secret("csf")
+
+    def job(connection: Connection) -> bool:
+        if has_administrator(connection):
+            return False
+        connection.execute(delete(one_time_secrets).where(one_time_secrets.c.purpose == "first_administrator"))
+        _keep_secret(connection, secret, "first_administrator")
+        return True
+
+    return f"{public_url}/#setup={secret}" if await database.write(job) else None
+
+
 class Accounts:
     """``send`` takes a mail and returns at once. ``open_sign_up``: whether an account needs no invitation."""
 
@@ -96,17 +110,8 @@ class Accounts:
     # ---- beginning
 
     async def setup_link(self) -> str | None:
-        """A fresh link to make the first administrator; None: there is one. It replaces the links before it."""
-        secret = new_secret("csf")
-
-        def job(connection: Connection) -> bool:
-            if has_administrator(connection):
-                return False
-            connection.execute(delete(one_time_secrets).where(one_time_secrets.c.purpose == "first_administrator"))
-            _keep_secret(connection, secret, "first_administrator")
-            return True
-
-        return f"{self._public_url}/#setup={secret}" if await self._database.write(job) else None
+        """See `make_setup_link`."""
+        return await make_setup_link(self._database, self._public_url)
 
     async def needs_setup(self) -> bool:
         return not await self._database.read(has_administrator)

@@ -45,6 +45,12 @@ COOKIE = "__Host-coscribe"
 LOOPBACK_COOKIE = "coscribe-loopback"
 """Where there is no TLS, on loopback only: browsers would not take the other one everywhere."""
 
+
+def cookie_name(*, secure: bool) -> str:
+    """Of the cookie that a session has. ``secure``: whether people reach the server by TLS."""
+    return COOKIE if secure else LOOPBACK_COOKIE
+
+
 CSRF_HEADER = "X-CSRF-Token"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 KEPT_ANSWERS = 86_400 * MICROSECONDS
@@ -94,7 +100,7 @@ class Door:
         now: Callable[[], float],
     ) -> None:
         self.services = services
-        self.cookie = COOKIE if secure else LOOPBACK_COOKIE
+        self.cookie = cookie_name(secure=secure)
         self.secure = secure
         self._accepts = accepts
         self._csrf_key = services.keys.derive("csrf")

@@ -33,31 +33,39 @@ STARTS_WITHIN = 10.0
 
 
 class NatsBus:
-    """Made by `connect`. Who may, and whether over TLS, is in the URL: nats://user:password@host:port, tls://…"""
+    """``url``: several are separated by commas; who may, and whether over TLS, is said in one of them:
+    nats://user:password@host:port, tls://…"""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str, name: str = "coscribe") -> None:
+        self._url = url
+        self._name = name
         self._client = Client()
         self._closed = False
 
     @classmethod
     async def connect(cls, url: str, name: str = "coscribe") -> Self:
-        """``url``: several are separated by commas; who may is said in one of them. Raises BusUnavailable if none can
-        be reached at first; later it connects again whenever the connection is lost."""
-        bus = cls()
+        """One that is connected. Raises BusUnavailable."""
+        bus = cls(url, name)
+        await bus.start()
+        return bus
+
+    async def start(self) -> None:
+        """Connects; later it connects again whenever the connection is lost. Raises BusUnavailable."""
+        url, name = self._url, self._name
         urls = [urlsplit(each.strip()) for each in url.split(",")]
         servers = [each._replace(netloc=each.netloc.rpartition("@")[2]).geturl() for each in urls]
         user, password = next(((each.username, each.password) for each in urls if each.username), (None, None))
         try:
             async with asyncio.timeout(STARTS_WITHIN):
-                await bus._client.connect(
+                await self._client.connect(
                     servers,
                     user=None if user is None or password is None else unquote(user),
                     password=None if password is None else unquote(password),
                     token=unquote(user) if user is not None and password is None else None,
                     name=name,
-                    error_cb=bus._failed,
-                    disconnected_cb=bus._disconnected,
-                    reconnected_cb=bus._reconnected,
+                    error_cb=self._failed,
+                    disconnected_cb=self._disconnected,
+                    reconnected_cb=self._reconnected,
                     connect_timeout=CONNECT_SECONDS,  # type: ignore[arg-type]  # it is handed on to asyncio.wait_for
                     reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # and to asyncio.sleep
                     max_reconnect_attempts=-1,
@@ -66,9 +74,8 @@ class NatsBus:
                     pending_size=2 * MOST_WAITING,
                 )
         except (OSError, NatsError, TimeoutError) as error:
-            await bus.close()
+            await self.close()
             raise BusUnavailable(f"the bus cannot be reached: {_said(error)}") from error
-        return bus
 
     @property
     def connected(self) -> bool:

@@ -19,6 +19,9 @@ from starlette.types import Scope
 
 from coscribe.cluster.link import Channel
 
+KIND = "http"
+"""Of the channels that requests take."""
+
 PIECE_BYTES = 65_536
 """Of a body, in one item. How many may be under way is the channel's to say."""
 
