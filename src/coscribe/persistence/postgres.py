@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -59,6 +60,7 @@ from coscribe.metrics import metrics
 from coscribe.model import FileSnapshot, LogEntry, Pruned, Workspace
 from coscribe.persistence import closed_log, logs
 from coscribe.persistence.closed_log import ClosedLog
+from coscribe.persistence.engines import WRITING
 from coscribe.persistence.logs import LOG_COLUMNS, Ceilings
 from coscribe.persistence.steps import Ask, Change, Damaged, Each, Make, Step, Steps
 
@@ -100,9 +102,6 @@ _SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
-
-_WRITING = 0x636F_7363_0001
-"""The advisory lock of whoever writes ordinary tables."""
 
 _ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -243,7 +242,7 @@ class PostgresStorage:
         parts = await self._read(closed_log.stripped(checkpoint.workspace_key, checkpoint.sequence))
         # The retention is among the ordinary tables: a hold that was confirmed before this begins is seen, and one that
         # comes later finds what it finds.
-        lock = Ask(f"SELECT pg_advisory_xact_lock({_WRITING})")
+        lock = Ask(f"SELECT pg_advisory_xact_lock({WRITING})")
         steps = closed_log.prune(checkpoint, retained, parts, forget_ids)
         return await self._others.run(lambda connection: _if_it_fits(connection, lock, steps))
 
@@ -348,9 +347,9 @@ class _Lane:
         """When the jobs have ended."""
         while self._jobs:
             await asyncio.wait(self._jobs)
-        for connection in self._idle:
-            await connection.close()
-        self._idle.clear()
+        while self._idle:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # it is gone then, too
+                await self._idle.pop().close(timeout=_GRACE_SECONDS)
 
 
 async def _connect(url: str) -> _Connection:
