@@ -27,7 +27,7 @@ class VirtualConnection(Connection):
 
     def __init__(self, gateway: Gateway, channel: Channel, introduction: Introduction) -> None:
         self._channel = channel
-        transport = _ChannelTransport(self, channel)
+        transport = _ChannelTransport(gateway, self, channel)
         super().__init__(gateway.context, transport, _UNCOUNTED, introduction.address)
         self.connection_id = introduction.connection_id
         self.protocol = introduction.protocol
@@ -63,9 +63,10 @@ class VirtualConnection(Connection):
 class _ChannelTransport:
     """`Transport` over a channel."""
 
-    __slots__ = ("_channel", "_connection", "send")
+    __slots__ = ("_channel", "_connection", "_gateway", "send")
 
-    def __init__(self, connection: VirtualConnection, channel: Channel) -> None:
+    def __init__(self, gateway: Gateway, connection: VirtualConnection, channel: Channel) -> None:
+        self._gateway = gateway
         self._connection = connection
         self._channel = channel
         self.send = channel.send
@@ -79,6 +80,7 @@ class _ChannelTransport:
 
     def close(self, code: int, reason: str) -> None:
         self._channel.close(encode(Ending(code, reason)), at_once=True)
+        self._gateway.lost(self._connection)
 
 
 class Desk:

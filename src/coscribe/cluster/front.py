@@ -337,8 +337,10 @@ class Front(Socket):
         as it can be looked for."""
         told = _decode_refusal(frame)
         file = self._files.get(told.file_id) if told.file_id is not None and told.operation_id is None else None
-        if file is None or file.waiting is not None:
+        if file is None:
             return True
+        if file.waiting is not None:
+            return told.code != Code.MOVED.value.code
         assert told.file_id is not None
         if file.joining is None:
             if told.type == "rejoin" or told.code in _GONE:
