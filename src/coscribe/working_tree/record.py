@@ -29,6 +29,9 @@ from coscribe.working_tree.states import Edits, State
 MAX_LEFT = 20_000
 """Paths of which it is remembered what was there; of more, what was there first is forgotten."""
 
+LOCK_SECONDS = 2.0
+"""How long it is waited for whoever is writing to it: another process, that has been overtaken and may be stopped."""
+
 Properties = tuple[tuple[str, str], ...]
 
 
@@ -139,7 +142,7 @@ class Record:
 
     def __init__(self, path: Path, *, is_shared: bool = False, is_mine: Callable[[], bool] = lambda: True) -> None:
         self._is_mine = is_mine
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(path, LOCK_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._open("delete" if is_shared else "wal")
         except BaseException:
