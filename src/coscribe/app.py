@@ -49,6 +49,7 @@ from coscribe.people import People
 from coscribe.persistence.blobs import FolderBlobs, MemoryBlobs, drop_drafts
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
+from coscribe.persistence.moves import assert_served
 from coscribe.persistence.signing import make_folder, make_secret, signing_key
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
@@ -327,15 +328,17 @@ def token_secret(settings: Settings) -> bytes:
 def open_storage(settings: Settings, turn: threading.Lock | None = None) -> SqliteStorage | PostgresStorage:
     """The log in the settings' database, which is brought up to date. ``turn``: see `SqliteStorage`.
 
-    Raises sqlite3.Error, sqlalchemy.exc.DatabaseError, PostgresUnavailable.
+    Raises sqlite3.Error, sqlalchemy.exc.DatabaseError, PostgresUnavailable, NotServed.
     """
     if not settings.database_url:
         migrate(settings.database)
+        assert_served(settings.database)
         return SqliteStorage(settings.database, turn)
     try:
         from coscribe.persistence.postgres import PostgresStorage
 
         migrate(settings.database_url)
+        assert_served(settings.database_url)
     except ImportError as error:
         raise PostgresUnavailable(f"COSCRIBE_DATABASE_URL is set, but {error.name} is not installed") from error
     return PostgresStorage(settings.database_url)

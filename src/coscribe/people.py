@@ -166,7 +166,7 @@ class People:
             NamedVersions(database),
             DocumentRetention(database, settings.retention_days),
             Redactions(
-                settings.database_url or settings.database,
+                settings.where,
                 self._turn,
                 database,
                 collaboration,

@@ -8,6 +8,7 @@ import resource
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +19,11 @@ import pytest
 from coscribe.app import lock_folder, token_secret
 from coscribe.bench.machine import Disk
 from coscribe.cli import checks
+from coscribe.cli.store import Store
 from coscribe.config import Settings
 from tests.cli.conftest import Run, Server
+from tests.cli.stores import Kept
+from tests.servers import PASSWORD
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +177,33 @@ def test_a_server_that_runs(run: Run, server: Server) -> None:
     assert told["/healthz"]["state"] == told["/readyz"]["state"] == "ok"
     assert str(server.process.pid) in told["lock"]["found"]
     assert examined(run, server.folder, "--server", "http://127.0.0.1:1")["/healthz"]["state"] == "problem"
+
+
+def of_postgres(run: Run, folder: Path, url: str) -> dict[str, dict[str, str]]:
+    return examined(run, folder, "--database", url)
+
+
+def test_a_good_postgres(run: Run, folder: Path, postgres: Callable[[], str]) -> None:
+    token_secret(Settings(folder=folder))
+    folder.chmod(0o700)
+    told = of_postgres(run, folder, postgres())
+    assert "sqlite" not in told and "disk" not in told
+    about = ("database", "encoding", "durability", "connections", "their clocks", "schema", "clock", "move")
+    assert {name: told[name]["state"] for name in about} == dict.fromkeys(about, "ok")
+    assert told["database"]["found"].startswith("postgresql://coscribe@127.0.0.1:")
+    assert told["instances"]["found"] == "none runs on it"
+
+
+def test_what_is_wrong_with_a_postgres(run: Run, folder: Path, postgres: Callable[[], str]) -> None:
+    kept = Kept(Store(folder, postgres()))
+    kept.execute("INSERT INTO moves VALUES ('mov_1', 'target', '/there', NULL, 0, NULL)")
+    kept.execute("INSERT INTO instances VALUES ('ins_1', 'north', true, false, 9000000000000000, 0)")
+    told = of_postgres(run, folder, kept.store.url)
+    assert told["move"]["state"] == "problem"
+    assert "the move of /there into this database was not finished" in told["move"]["found"]
+    assert told["instances"]["found"] == "north run on it"
+    kept.execute("DELETE FROM alembic_version")
+    assert of_postgres(run, folder, kept.store.url)["schema"]["state"] == "warning"
+    told = of_postgres(run, folder, kept.store.url + "nowhere")
+    assert told["database"]["state"] == "problem"
+    assert PASSWORD not in str(told)

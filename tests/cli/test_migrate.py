@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,13 +20,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from coscribe.app import lock_folder
-from coscribe.cli.moving import MoveError, move
+from coscribe.app import lock_folder, open_storage
+from coscribe.cli.moving import Begin, MoveError, move
 from coscribe.cli.store import Store
 from coscribe.config import Settings
 from coscribe.documents.ports import SegmentSize
 from coscribe.persistence import copying, moves
 from coscribe.persistence.copying import Told, tables
+from coscribe.persistence.moves import NotServed
 from coscribe.persistence.stored import engine_for
 from tests.api.test_content import put
 from tests.api.test_retention import pruned
@@ -120,6 +122,19 @@ def test_everything_arrives(run: Run, lived: Path, target: str) -> None:
     assert "was moved to" in again.stdout
 
 
+def test_what_was_moved_is_not_served_and_what_has_arrived_is(folder: Path, target: str) -> None:
+    settings = Settings(folder=folder)
+    with pytest.raises(Cut):
+        move(folder, target, cut_while_copying(1))
+    with pytest.raises(NotServed, match="was not finished: run `coscribe migrate` again"):
+        open_storage(settings.model_copy(update={"database_url": target}), threading.Lock())
+    asyncio.run(open_storage(settings, threading.Lock()).close())
+    move(folder, target, quietly)
+    with pytest.raises(NotServed, match="it was moved to postgresql://coscribe@"):
+        open_storage(settings, threading.Lock())
+    asyncio.run(open_storage(settings.model_copy(update={"database_url": target}), threading.Lock()).close())
+
+
 def test_an_empty_database_gets_its_tables(run: Run, folder: Path, postgres_server: PostgresServer) -> None:
     target = postgres_server.empty()
     result = run("migrate", "--data", folder, "--to", target)
@@ -158,6 +173,11 @@ class Until:
                 raise Cut
 
         return told
+
+
+def cut_while_copying(at: int) -> Begin:
+    """Behind so many batches."""
+    return lambda what, rows: Until(at)(what, rows) if what == "copying" else quietly(what, rows)
 
 
 def told_in(folder: Path, target: str) -> int:
@@ -228,11 +248,8 @@ def test_cut_off_and_the_folder_was_served_meanwhile(lived: Path, target: str, m
     """What is there already is of another moment: it begins anew."""
     monkeypatch.setattr(copying, "BATCH_ROWS", 3)
 
-    def cut_while_copying(what: str, rows: int) -> Told:
-        return Until(20)(what, rows) if what == "copying" else quietly(what, rows)
-
     with pytest.raises(Cut):
-        move(lived, target, cut_while_copying)
+        move(lived, target, cut_while_copying(20))
     execute(lived, "UPDATE users SET display_name = 'Benjamin' WHERE handle = 'ben'")
     assert not move(lived, target, quietly).resumed
     assert rows_of(target) == rows_of(database_of(lived))
@@ -263,13 +280,8 @@ def test_not_into_what_is_not_empty(run: Run, folder: Path, lived: Path, target:
 
 
 def test_not_where_another_folder_has_begun(lived: Path, folder: Path, target: str) -> None:
-    begun = Until(2)
-
-    def cut_while_copying(what: str, rows: int) -> Told:
-        return begun(what, rows) if what == "copying" else quietly(what, rows)
-
     with pytest.raises(Cut):
-        move(lived, target, cut_while_copying)
+        move(lived, target, cut_while_copying(2))
     with pytest.raises(MoveError, match="has begun to move into it"):
         move(folder, target, quietly)
     move(lived, target, quietly)

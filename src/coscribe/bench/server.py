@@ -23,6 +23,12 @@ _ADDRESS = re.compile(r"^http(\S+)\n", re.MULTILINE)
 """What a quiet server says when it has a port, whatever warnings come before it."""
 
 
+def alone() -> dict[str, str]:
+    """The environment of a server with a database and a bus of its own, whatever the settings here are about."""
+    of_others = {"COSCRIBE_DATABASE_URL", "COSCRIBE_NATS", "COSCRIBE_ROLE", "COSCRIBE_INSTANCE"}
+    return {name: value for name, value in os.environ.items() if name.upper() not in of_others}
+
+
 class BenchError(Exception):
     """A measurement that cannot be believed, or not even begun. The text is for people."""
 
@@ -39,7 +45,7 @@ class ServerProcess:
         self._folder = folder
         self._database = settings_of_folder.database
         self._processor = processor
-        self._environment = os.environ | (settings or {})
+        self._environment = alone() | (settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder / "output"
         self._secret = token_secret(settings_of_folder)

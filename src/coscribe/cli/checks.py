@@ -29,6 +29,8 @@ from coscribe.config import Settings
 from coscribe.persistence.migrate import current, head
 from coscribe.persistence.sqlite import connect
 
+_NEWEST = "SELECT max(time) FROM heads JOIN file_operation_log USING (workspace_key) WHERE sequence = last_sequence"
+
 State = Literal["ok", "warning", "problem"]
 
 PYTHON = (3, 11)
@@ -66,10 +68,11 @@ class Check(msgspec.Struct):
     advice: str = ""
 
 
-def examine(folder: Path, server: str) -> Iterator[Check]:
-    """All checks, one after the other. ``server``: its address, or empty."""
+def examine(folder: Path, server: str, url: str = "") -> Iterator[Check]:
+    """All checks, one after the other. ``server``: its address, or empty. ``url``: of a PostgreSQL, or empty."""
     yield python()
-    yield sqlite()
+    if not url:
+        yield sqlite()
     yield core()
     yield web_editor()
     yield from settings(folder)
@@ -77,7 +80,11 @@ def examine(folder: Path, server: str) -> Iterator[Check]:
     if not folder.is_dir():
         yield Check("folder", "problem", f"{folder} is no folder", "Give --data; `coscribe serve` makes it.")
     else:
-        yield from _of_folder(folder)
+        yield from _of_folder(folder, with_database=not url)
+    if url:
+        from coscribe.cli.checks_postgres import of_postgres  # which says what it finds as `Check`, too
+
+        yield from of_postgres(url)
     if server:
         yield from _of_server(server)
 
@@ -149,7 +156,7 @@ def open_files(pid: int | None) -> Check:
     return Check("open files", "problem" if limit < FEW_FILES else "warning", found, advice)
 
 
-def _of_folder(folder: Path) -> Iterator[Check]:
+def _of_folder(folder: Path, *, with_database: bool) -> Iterator[Check]:
     yield from permissions(folder)
     yield space(folder)
     holder = lock_holder(folder)
@@ -159,6 +166,8 @@ def _of_folder(folder: Path) -> Iterator[Check]:
         yield Check("lock", "ok", f"held by {_described(holder)}")
         if holder:
             yield open_files(holder)
+    if not with_database:
+        return
     database = _database(folder)
     if database.exists():
         yield from of_database(database)
@@ -233,7 +242,7 @@ def of_database(path: Path) -> Iterator[Check]:
         with closing(connect(path, read_only=True)) as db:
             yield integrity(db)
             yield journal(db)
-            yield clock(db)
+            yield clock(db.execute(_NEWEST).fetchone()[0] or 0)
     except sqlite3.Error as error:
         advice = "Keep a copy of the folder as it is; restore the newest backup that verifies."
         yield Check("database", "problem", f"cannot be read: {error}", advice)
@@ -256,13 +265,10 @@ def journal(db: sqlite3.Connection) -> Check:
     return Check("journal", "warning", str(mode), "The next start of a server sets it; copies made by hand lose it.")
 
 
-def clock(db: sqlite3.Connection) -> Check:
-    """Whether this machine's clock can be right: it is not before what was written last."""
-    (newest,) = db.execute(
-        "SELECT max(time) FROM heads JOIN file_operation_log USING (workspace_key) WHERE sequence = last_sequence"
-    ).fetchone()
+def clock(newest: int) -> Check:
+    """Whether this machine's clock can be right: it is not before what was written last (microseconds since 1970)."""
     at = time.time()
-    ahead = (newest or 0) / 1_000_000 - at
+    ahead = newest / 1_000_000 - at
     if at < LONG_AGO:
         return Check("clock", "problem", time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)), "Set it; use NTP.")
     if ahead > SKEW:
@@ -271,8 +277,8 @@ def clock(db: sqlite3.Connection) -> Check:
     return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)))
 
 
-def migrations(path: Path) -> Check:
-    have, newest = current(path), head()
+def migrations(where: Path | str) -> Check:
+    have, newest = current(where), head()
     if have == newest:
         return Check("schema", "ok", have)
     if have > newest:

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from coscribe.cli.common import DEFAULT_FOLDER, Folder, Json, http_url, out, print_json
+from coscribe.cli.common import DEFAULT_FOLDER, DatabaseUrl, Folder, Json, http_url, out, print_json
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def doctor(
     data: Folder = DEFAULT_FOLDER,
+    database: DatabaseUrl = "",
     server: Annotated[
         str, typer.Option("--server", help="Ask a running server, too: http://host:port.", envvar="COSCRIBE_SERVER")
     ] = "",
@@ -22,8 +23,8 @@ def doctor(
     """Look for what keeps a server from running well: one line for each thing, and what to do about it.
 
     It looks at Python and SQLite, at what is built, at the settings in the environment, at the data folder, its disk
-    and its database, at clocks and limits. It changes nothing, and may run beside a server. The exit code is 1 where
-    there is a problem.
+    and its database, or at the PostgreSQL, at clocks and limits. It changes nothing, and may run beside a server. The
+    exit code is 1 where there is a problem.
 
     Examples:
 
@@ -36,7 +37,7 @@ def doctor(
     from coscribe.cli.checks import Check, examine  # here: SQLAlchemy takes long to import
 
     checks: list[Check] = []
-    for check in examine(data, http_url(server) if server else ""):
+    for check in examine(data, http_url(server) if server else "", database):
         checks.append(check)
         if not json:
             mark = f"[{_COLOURS[check.state]}]{check.state:<8}[/{_COLOURS[check.state]}]"

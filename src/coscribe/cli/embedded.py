@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from contextlib import suppress
@@ -12,6 +11,7 @@ from signal import SIGKILL, SIGTERM, Signals
 from typing import NoReturn
 
 from coscribe.app import token_secret
+from coscribe.bench.server import alone
 from coscribe.cli.common import DAY
 from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
@@ -20,7 +20,6 @@ from coscribe.protocol.messages import Role
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 KEPT_BYTES = 4_096
-OF_A_CLUSTER = {"COSCRIBE_DATABASE_URL", "COSCRIBE_NATS", "COSCRIBE_ROLE", "COSCRIBE_INSTANCE"}
 
 
 class EmbeddedError(Exception):
@@ -44,10 +43,8 @@ class EmbeddedServer:
     async def start(self) -> None:
         """Returns when it listens. Raises EmbeddedError."""
         command = ["-m", "coscribe", "serve", "--port", "0", "--quiet", "--data", str(self.folder)]
-        # It has a database and a bus of its own, whatever the server has that this machine's settings are about.
-        alone = {name: value for name, value in os.environ.items() if name.upper() not in OF_A_CLUSTER}
         process = self._process = await create_subprocess_exec(
-            sys.executable, *command, stdout=PIPE, stderr=PIPE, env=alone
+            sys.executable, *command, stdout=PIPE, stderr=PIPE, env=alone()
         )
         assert process.stdout is not None and process.stderr is not None
         self._reading = [asyncio.create_task(self._read(process.stderr))]

@@ -72,7 +72,8 @@ class _Audited(NamedTuple):
 def move(folder: Path, url: str, begin: Begin) -> Moved:
     """Raises MoveError, Unreachable and StorageError; ends with advice where a server has the folder."""
     source, target = Store(folder), Store(folder, url)
-    with owning(folder, "It goes on where it was, on PostgreSQL, when it is started with COSCRIBE_DATABASE_URL."):
+    otherwise = "It goes on where it was, on PostgreSQL, when it is started with COSCRIBE_DATABASE_URL."
+    with owning(folder, otherwise, anyway=True):
         _bring_up_to_date(source)
         with _connected(source.database) as here:
             left = moves.remembered(here, SOURCE)

@@ -68,11 +68,14 @@ def reading(store: Store) -> Iterator[StoredLog]:
 
 
 @contextmanager
-def owning(folder: Path, otherwise: str) -> Iterator[None]:
+def owning(folder: Path, otherwise: str, *, anyway: bool = False) -> Iterator[None]:
     """Nobody else has the folder meanwhile. Ends with advice where there is no database in it, or a server has it:
-    ``otherwise`` says what that does by itself."""
+    ``otherwise`` says what that does by itself. Likewise, unless ``anyway``, where the settings say that it is not this
+    database that is served."""
     from coscribe.app import FolderInUse, lock_folder
 
+    if Settings(folder=folder).database_url and not anyway:
+        fail("the database is a PostgreSQL: COSCRIBE_DATABASE_URL is set", f"{otherwise} See docs/operations.md.")
     if not Settings(folder=folder).database.exists():
         fail(f"there is no database in {folder}", "Give --data with the folder that a server has run on.")
     try:

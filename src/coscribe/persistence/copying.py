@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from coscribe.documents.ports import StorageError
-from coscribe.persistence.schema import metadata, moves
+from coscribe.persistence.schema import instances, metadata, moves, shard_leases
 
 BATCH_ROWS = 2_000
 BATCH_BYTES = 4_000_000
@@ -83,8 +83,8 @@ Told = Callable[[int], None]
 
 
 def tables() -> list[Table]:
-    """Those that are moved, each behind those that it refers to."""
-    return [table for table in metadata.sorted_tables if table is not moves]
+    """Those that are moved, each behind those that it refers to. What is about the instances that run is not."""
+    return [table for table in metadata.sorted_tables if table not in (moves, instances, shard_leases)]
 
 
 def count(connection: Connection) -> int:

@@ -8,13 +8,20 @@ The rows of this table are never moved.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from coscribe.documents.ports import StorageError
 from coscribe.persistence.schema import moves
+from coscribe.persistence.stored import reading
 
 SOURCE, TARGET = "source", "target"
+
+
+class NotServed(StorageError):
+    """A database is not, or no longer, the one that is to be served."""
 
 
 class Move(NamedTuple):
@@ -50,6 +57,15 @@ def finish(connection: Connection, move_id: str, place: str, at: int) -> None:
 def forget(connection: Connection) -> None:
     """It is a database of its own again."""
     connection.execute(delete(moves))
+
+
+def assert_served(database: Path | str) -> None:
+    """For whoever is about to serve a database whose schema is up to date; see `reading`. Raises NotServed, and as that
+    does."""
+    with reading(database) as log:
+        found = obstacle(log.connection)
+    if found:
+        raise NotServed(found)
 
 
 def obstacle(connection: Connection) -> str:
