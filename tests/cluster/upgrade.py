@@ -15,6 +15,7 @@ import asyncio
 import io
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,7 +129,7 @@ def source_of(commit: str, folder: Path, speaks: tuple[int, ...] = ()) -> Path:
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
             packed.extractall(folder, filter="data")
     else:
-        subprocess.run(["cp", "-r", str(SOURCE), str(folder)], check=True)
+        shutil.copytree(SOURCE, folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     if speaks:
         path = folder / "src/coscribe/protocol/messages.py"
         text, count = re.subn(
