@@ -31,7 +31,7 @@ from coscribe.cluster.part import ALONE, Part
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import AccessChange, StorageError
 from coscribe.model import GENESIS, file_key
-from coscribe.persistence.database import Database
+from coscribe.persistence.database import Database, inserted_key
 from coscribe.persistence.schema import (
     access_requests,
     api_tokens,
@@ -333,7 +333,7 @@ def _insert(connection: Connection, document_id: str, new: _New, account: str, a
             folds_case=new.folds_case,
         )
     )
-    key, is_tree = made.lastrowid, new.kind == "workspace"
+    key, is_tree = inserted_key(made), new.kind == "workspace"
     head = {"epoch": 0, "last_sequence": 0, "chain_hash": GENESIS, "covered_sequence": 0 if is_tree else None}
     connection.execute(insert(heads).values(workspace_key=key, **head))
     file = {"file_key": file_key(key, 0), "workspace_key": key, "file_id": document_id}

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, insert, select, u
 from coscribe.access.ids import now
 from coscribe.access.policy import higher
 from coscribe.core.errors import Code, CoscribeError
+from coscribe.persistence.database import inserted_key
 from coscribe.persistence.schema import project_members, project_rules, projects, users, workspaces
 from coscribe.protocol.messages import Role
 
@@ -37,7 +38,7 @@ def insert_project(connection: Connection, project_id: str, source: Source, acco
     state: ImportState = "ready" if source.kind == "blank" else "pending"
     row = {"project_id": project_id, "source": source.kind, "address": source.address, "import_state": state}
     made = connection.execute(insert(projects).values(**row, created_by=account, created_at=at))
-    key = int(made.lastrowid)
+    key = inserted_key(made)
     _insert_member(connection, key, "user", account, "owner", account)
     return key
 

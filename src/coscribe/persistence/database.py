@@ -16,9 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from coscribe.core.errors import Code, CoscribeError
@@ -118,3 +118,10 @@ def _said(error: DBAPIError) -> str:
     if diagnosis is None or diagnosis.sqlstate is None:
         return str(error.orig)
     return str(diagnosis.sqlstate if diagnosis.sqlstate.startswith("22") else diagnosis.message_primary)
+
+
+def inserted_key(made: CursorResult[Any]) -> int:
+    """The key that the database has given to the row that was just inserted."""
+    (key,) = made.inserted_primary_key or (None,)
+    assert isinstance(key, int), "a row with a key of its own was inserted"
+    return key
