@@ -59,12 +59,18 @@ async def running(*programs: Worker, listener: socket.socket) -> AsyncIterator[S
 
 
 async def ask(listener: socket.socket) -> tuple[str, int]:
-    """Who answers at the port."""
-    reader, writer = await asyncio.open_connection(*listener.getsockname())
-    name, pid = (await reader.read()).split()
-    writer.close()
-    await writer.wait_closed()
-    return name.decode(), int(pid)
+    """Who answers at the port. One that is about to end may let somebody in and say nothing."""
+    while True:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        said = b""
+        with suppress(ConnectionResetError):
+            said = await reader.read()
+        writer.close()
+        with suppress(ConnectionResetError):
+            await writer.wait_closed()
+        if said:
+            name, pid = said.split()
+            return name.decode(), int(pid)
 
 
 async def test_all_serve_at_one_port_and_end_together(listener: socket.socket) -> None:
