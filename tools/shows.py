@@ -68,6 +68,7 @@ def main() -> int:
         ),
         "fuzz": fuzz,
         "browser": browser,
+        "postgres": postgres,
         "bench": bench,
     }
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -206,6 +207,13 @@ def browser() -> bool:
     more = {"COSCRIBE_BROWSER_SEEDS": "20", "COSCRIBE_BROWSER_ROUNDS": "5", "COSCRIBE_SCREENSHOTS": "1"}
     os.environ.update(more)
     return suite("the editor in Chromium", "tests/browser", "-s")
+
+
+def postgres() -> bool:
+    """What a group commit takes, in SQLite and in PostgreSQL."""
+    command = ["-m", "tests.persistence.appending", "--repeat", os.environ["COSCRIBE_SHOWS_REPEAT"]]
+    title("50 writers, group commit: SQLite and PostgreSQL", f"python {' '.join(command)}")
+    return subprocess.run([PYTHON, *command], cwd=ROOT, check=False).returncode == 0
 
 
 def bench() -> bool:

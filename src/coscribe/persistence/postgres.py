@@ -94,6 +94,7 @@ _SETTINGS = {
     "application_name": "coscribe-log",
     "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    "enable_seqscan": "off",
     "jit": "off",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "plan_cache_mode": "force_generic_plan",
@@ -102,6 +103,8 @@ _SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
+"""All rows are looked for by key. A plan is made once in a connection's life, maybe when there is hardly anything in
+the tables: it must not depend on that."""
 
 _ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -117,12 +120,12 @@ _APPEND = (
     " AS mine (workspace_key, epoch, previous, last, hash)"
     " WHERE heads.workspace_key = mine.workspace_key AND heads.epoch = mine.epoch"
     " AND heads.last_sequence = mine.previous RETURNING heads.workspace_key),"
-    f" added AS (INSERT INTO file_operation_log ({_LOG}) SELECT {_LOG} FROM moved JOIN unnest("
+    f" added AS (INSERT INTO file_operation_log ({_LOG}) SELECT {_LOG} FROM unnest("
     + ", ".join(f"${number}::{_TYPES.get(name, 'bigint')}[]" for number, name in enumerate(LOG_COLUMNS, 6))
-    + f") AS new ({_LOG}) USING (workspace_key)"
-    # The index of the log's table only knows the ids that are in it; of the others there are runs. Asked in this form
-    # it is one look into their index for each entry, whatever is thought of the table's size.
-    " WHERE NOT coalesce((SELECT first_counter <= new.counter FROM operation_runs"
+    # IS TRUE keeps this from becoming a join, that would look at each entry for each workspace.
+    + f") AS new ({_LOG}) WHERE (new.workspace_key IN (SELECT workspace_key FROM moved)) IS TRUE"
+    # The index of the log's table only knows the ids that are in it; of the others there are runs.
+    " AND NOT coalesce((SELECT first_counter <= new.counter FROM operation_runs"
     " WHERE operation_runs.workspace_key = new.workspace_key AND operation_runs.series = new.series"
     " AND last_counter >= new.counter ORDER BY last_counter LIMIT 1), FALSE) RETURNING 1)"
     " SELECT coalesce((SELECT array_agg(workspace_key) FROM moved), '{}'), (SELECT count(*) FROM added)"
