@@ -356,3 +356,80 @@ def test_what_arrives_is_compared(run: Run, folder: Path, target: str, flipped_o
     assert "what has arrived is not what was sent: file_snapshots has other rows" in result.stderr
     assert "was not finished" in in_the_way(target)
     assert in_the_way(database_of(folder)) == ""
+
+
+# ---- backups
+
+
+def test_a_postgres_is_backed_up_by_its_own_means(run: Run, folder: Path, target: str, tmp_path: Path) -> None:
+    result = run("backup", tmp_path / "copy", "--data", folder, "--database", target)
+    assert result.exit_code == 2
+    assert "pg_dump" in result.stderr
+    assert "coscribe restore --new-incarnation" in result.stderr
+    assert not (tmp_path / "copy").exists()
+
+
+def incarnations(kept: Kept) -> list[str]:
+    return [name for (name,) in kept.ask("SELECT incarnation FROM workspaces ORDER BY workspace_key")]
+
+
+def test_a_restored_database_becomes_one_of_its_own(run: Run, kept: Kept) -> None:
+    before = incarnations(kept)
+    kept.execute("INSERT INTO instances VALUES ('ins_1', 'north', true, false, 0, 7)")
+    kept.execute("INSERT INTO shard_leases VALUES (7, 'ins_1')")
+    kept.execute("UPDATE moves SET side = 'source', finished_at = 1")
+    result = run("restore", "--new-incarnation", *kept.options, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"store": str(kept.store), "workspaces": 1}
+    assert PASSWORD not in result.output
+    assert set(incarnations(kept)).isdisjoint(before)
+    assert kept.ask("SELECT action FROM access_events") == [("server.restored",)]
+    assert in_the_way(kept.store.database) == ""
+    assert kept.ask("SELECT * FROM shard_leases") == kept.ask("SELECT * FROM instances") == []
+    assert run("verify", *kept.options).exit_code == 0
+
+
+def test_nothing_becomes_of_a_damaged_one(run: Run, kept: Kept) -> None:
+    before = incarnations(kept)
+    kept.execute("UPDATE file_operation_log SET time = time + 1 WHERE sequence = 3")
+    result = run("restore", "--new-incarnation", *kept.options)
+    assert result.exit_code == 1
+    assert "it is damaged:\n  notes: its hash does not fit" in result.stderr
+    assert incarnations(kept) == before
+
+
+def test_nor_of_one_that_is_in_use(run: Run, folder: Path, target: str) -> None:
+    kept = Kept(Store(folder, target))
+    kept.execute("INSERT INTO instances VALUES ('ins_1', 'north', true, false, 9000000000000000, 7)")
+    result = run("restore", "--new-incarnation", *kept.options)
+    assert result.exit_code == 1
+    assert "north run on postgresql://coscribe@127.0.0.1" in result.stderr
+    with lock_folder(folder):
+        assert run("restore", "--new-incarnation", "--data", folder).exit_code == 2
+
+
+def test_a_folder_that_was_moved_away_may_be_served_again(run: Run, folder: Path, target: str) -> None:
+    move(folder, target, quietly)
+    assert run("restore", "--new-incarnation", "--data", folder).exit_code == 0
+    assert in_the_way(database_of(folder)) == ""
+    with pytest.raises(MoveError, match="another folder"):
+        move(folder, target, quietly)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["backup", "--new-incarnation"], ["--new-incarnation", "--at", "2026-11-22"]]
+)
+def test_what_is_to_be_restored_has_to_be_said(run: Run, folder: Path, arguments: list[str]) -> None:
+    result = run("restore", "--data", folder, *arguments)
+    assert result.exit_code == 2
+    assert "give BACKUP or --new-incarnation" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["prune", "vacuum"])
+def test_what_is_about_the_folder_s_own_database(
+    run: Run, folder: Path, target: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COSCRIBE_DATABASE_URL", target)
+    result = run(command, "--data", folder)
+    assert result.exit_code == 2
+    assert "the database is a PostgreSQL" in result.stderr

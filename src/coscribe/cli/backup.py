@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from coscribe.cli.common import DEFAULT_FOLDER, Folder, Json, err, fail, out, print_json
+from coscribe.cli.common import DEFAULT_FOLDER, DatabaseUrl, Folder, Json, err, fail, out, print_json
 
 
 def backup(
     target: Annotated[Path, typer.Argument(help="A folder for the copy; it must not exist yet, or be empty.")],
     data: Folder = DEFAULT_FOLDER,
+    database: DatabaseUrl = "",
     json: Json = False,
 ) -> None:
     """Copy the data folder while the server runs on it: everything that was acknowledged before the command began.
@@ -22,7 +23,7 @@ def backup(
     it can read everything: it is made for its owner only. What was set by environment variables is not in it.
 
     `coscribe verify --data TARGET` proves that it is whole. Bring it back with `coscribe restore`; do not run a server
-    on it, for clients that have seen what came later would not notice.
+    on it, for clients that have seen what came later would not notice. A PostgreSQL is backed up by its own means.
 
     Examples:
 
@@ -32,6 +33,12 @@ def backup(
 
         coscribe backup --json /backups/today
     """
+    if database:
+        fail(
+            "the database is a PostgreSQL, which is backed up by its own means: pg_dump, or base backups and its log",
+            f"Keep the keys in {data} beside it. A restored one is proved by `coscribe verify --database URL`, and made"
+            " one of its own by `coscribe restore --new-incarnation --database URL`: see docs/operations.md.",
+        )
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     from coscribe.cli.backing_up import FolderError, back_up  # here: SQLAlchemy takes long to import

@@ -12,7 +12,7 @@ from coscribe.cli.checks import SKEW, Check, clock, migrations
 from coscribe.documents.ports import StorageError
 from coscribe.persistence.moves import obstacle
 from coscribe.persistence.schema import file_operation_log, heads
-from coscribe.persistence.stored import reading, said_by, shown_url
+from coscribe.persistence.stored import StoredLog, reading, said_by, shown_url
 
 OLDEST = 140_000
 """server_version_num of the oldest that may work; the tests use 18."""
@@ -43,7 +43,7 @@ def of_postgres(url: str) -> Iterator[Check]:
             if schema.state == "ok":
                 yield clock(connection.execute(_NEWEST).scalar() or 0)
                 yield _move(connection)
-                yield _instances(connection)
+                yield _instances(log)
     except StorageError as error:
         advice = "Is it there, and does COSCRIBE_DATABASE_URL name it, a user and the password?"
         yield Check("database", "problem", str(error), advice)
@@ -114,8 +114,6 @@ def _move(connection: Connection) -> Check:
     )
 
 
-def _instances(connection: Connection) -> Check:
-    now = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-    alive = connection.execute(text(f"SELECT name FROM instances WHERE alive_until > {now} ORDER BY name")).scalars()
-    names = list(alive)
+def _instances(log: StoredLog) -> Check:
+    names = log.instances()
     return Check("instances", "ok", f"{', '.join(names)} run on it" if names else "none runs on it")

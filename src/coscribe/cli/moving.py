@@ -29,7 +29,7 @@ from coscribe.persistence import moves
 from coscribe.persistence.copying import Survey, Told, copy, count, empty, is_empty, keep_any_bytes, survey
 from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.moves import SOURCE, TARGET, Move
-from coscribe.persistence.stored import engine_for, shown_url, translated
+from coscribe.persistence.stored import engine_for, shown_url, translated, writing
 
 MOVING = 0x636F_7363_0003
 """The advisory lock of whoever moves something into a database."""
@@ -82,13 +82,13 @@ def move(folder: Path, url: str, begin: Begin) -> Moved:
                 came = moves.remembered(there, TARGET)
                 _assert_ours(there, came, move_id, target)
                 if came is not None and came.finished_at is not None:
-                    with _written(here):
-                        moves.finish(here, move_id, str(target), came.finished_at)
+                    with writing(source.database) as log:
+                        moves.finish(log.connection, move_id, str(target), came.finished_at)
                     return Moved(str(source), str(target), 0, 0, 0, resumed=False, before=True)
                 found = survey(here, begin("looking through", count(here)))
                 _assert_fits(here, found)
                 _assert_whole(source, "the folder is damaged, and nothing was moved")
-                resumed = _announce(here, there, came, Move(move_id, TARGET, str(source), found.digest, now(), None))
+                resumed = _announce(source, there, came, Move(move_id, TARGET, str(source), found.digest, now(), None))
                 rows = sum(content.rows for content in found.contents.values())
                 copy(here, there, begin("copying", rows - count(there)))
                 arrived = survey(there, begin("comparing", rows))
@@ -97,8 +97,8 @@ def move(folder: Path, url: str, begin: Begin) -> Moved:
                 there.execute(text("SET synchronous_commit = on"))
                 moves.finish(there, move_id, str(source), now())
                 there.commit()
-            with _written(here):
-                moves.finish(here, move_id, str(target), now())
+            with writing(source.database) as log:
+                moves.finish(log.connection, move_id, str(target), now())
     return Moved(str(source), str(target), rows, *audited, resumed)
 
 
@@ -153,25 +153,17 @@ def _assert_ours(there: Connection, came: Move | None, move_id: str, target: Sto
         raise MoveError(f"another folder, {came.place}, {state}", f"Name another database than {target}.")
 
 
-def _announce(here: Connection, there: Connection, came: Move | None, announced: Move) -> bool:
+def _announce(source: Store, there: Connection, came: Move | None, announced: Move) -> bool:
     """Both sides remember what has begun. What a run before has left is kept where it is of what the source is now;
     returns whether it is."""
-    with _written(here):  # first: whose it is has to be known to whoever goes on
-        moves.remember(here, announced._replace(side=SOURCE, digest=None))
+    with writing(source.database) as log:  # first: whose it is has to be known to whoever goes on
+        moves.remember(log.connection, announced._replace(side=SOURCE, digest=None))
     resumed = came is not None and came.digest == announced.digest
     if not resumed:
         empty(there)
     moves.remember(there, announced)
     there.commit()
     return resumed
-
-
-@contextmanager
-def _written(here: Connection) -> Iterator[None]:
-    """In one transaction of SQLite's, which are begun by hand."""
-    here.exec_driver_sql("BEGIN IMMEDIATE")
-    yield
-    here.commit()
 
 
 def _assert_whole(store: Store, what: str) -> _Audited:

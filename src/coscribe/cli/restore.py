@@ -6,13 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from coscribe.cli.common import DEFAULT_FOLDER, Json, fail, out, print_json
+from coscribe.cli.common import DEFAULT_FOLDER, DatabaseUrl, Json, fail, out, print_json
+from coscribe.cli.show import show_done
 
 
 def restore(
-    backup: Annotated[Path, typer.Argument(help="A folder that `coscribe backup` has made. It is only read.")],
+    backup: Annotated[
+        Path | None, typer.Argument(help="A folder that `coscribe backup` has made. It is only read.")
+    ] = None,
     data: Annotated[
         Path,
         typer.Option(
@@ -22,6 +26,13 @@ def restore(
     at: Annotated[
         str, typer.Option("--at", help="Take the texts back to this moment: 2026-11-22T10:00:00Z.", metavar="TIME")
     ] = "",
+    new_incarnation: Annotated[
+        bool,
+        typer.Option(
+            "--new-incarnation", help="Without BACKUP: of what is there already, restored by other means, verified."
+        ),
+    ] = False,
+    database: DatabaseUrl = "",
     json: Json = False,
 ) -> None:
     """Make a data folder of a backup. The copy is verified like with `coscribe verify` before it gets its name.
@@ -38,6 +49,10 @@ def restore(
     What was withdrawn after the backup was made is good again (sessions, tokens, links, roles, passwords): look at
     them, and at `coscribe keys rotate` and `coscribe users sign-out`. The backup itself is not changed.
 
+    A PostgreSQL is restored by its own means. Behind that, and before anything is started on it, --new-incarnation
+    verifies it and does to it what is said of incarnations above. Likewise with a folder whose database was moved away
+    and is to be served again.
+
     Examples:
 
         coscribe restore /backups/2026-11-22 --data /var/lib/coscribe
@@ -45,13 +60,24 @@ def restore(
         coscribe restore /backups/2026-11-22 --data restored --at 2026-11-22T10:00:00Z
 
         coscribe restore /backups/2026-11-22 --data restored --at 2026-11-22T11:00:00+01:00 --json
+
+        coscribe restore --new-incarnation --database postgresql://coscribe:password@db.example.org/coscribe
     """
+    if new_incarnation == (backup is not None) or (at and new_incarnation):
+        fail("give BACKUP or --new-incarnation", "`coscribe restore --help` says what is what.")
     moment = _moment(at) if at else None
 
     from coscribe.cli.backing_up import FolderError  # here: SQLAlchemy takes long to import
+    from coscribe.cli.restoring import renew
     from coscribe.cli.restoring import restore as make
+    from coscribe.cli.store import Store
 
     try:
+        if backup is None:
+            renewed = renew(Store(data, database))
+            words = f"{renewed.store}: verified, {renewed.workspaces:,} logs are others from now on"
+            show_done(msgspec.to_builtins(renewed), words, json=json)
+            return
         restored = make(backup, data, moment)
     except FolderError as error:
         fail(str(error), error.advice, code=1)

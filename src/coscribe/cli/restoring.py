@@ -11,31 +11,36 @@ not got through back to its author.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Collection
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
-from sqlalchemy import create_engine
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DatabaseError
 
 from coscribe.access.events import Event, record
 from coscribe.cli.backing_up import FORMAT, KEY, MANIFEST, FolderError, Manifest, digest, whole
-from coscribe.cli.store import Store
+from coscribe.cli.store import Store, owning
 from coscribe.cli.verifying import verify_events, verify_store
 from coscribe.config import Settings
 from coscribe.core.errors import CoscribeError
 from coscribe.core.tree import NodeState, Tree
+from coscribe.documents.ports import StorageError
 from coscribe.model import GENESIS, decode_effect
+from coscribe.persistence import moves
 from coscribe.persistence.blobs import copy_blobs
 from coscribe.persistence.migrate import current, head, migrate
+from coscribe.persistence.schema import instances, shard_leases, workspaces
 from coscribe.persistence.segments import ZLIB, Packed, Row, unpack
 from coscribe.persistence.signing import FILE as CHECKPOINT_KEY
 from coscribe.persistence.sqlite import connect, put_files
-from coscribe.persistence.stored import StoredLog, reading, stored_in
+from coscribe.persistence.stored import StoredLog, reading, stored_in, writing
 
 MAX_NAMED = 5
 """Damaged files that are named."""
@@ -56,6 +61,13 @@ class Cut(msgspec.Struct, rename="camel"):
     workspace_id: str
     kept: int
     removed: int
+
+
+class Renewed(msgspec.Struct, rename="camel"):
+    """A database that is one of its own from now on, and how many logs are in it."""
+
+    store: str
+    workspaces: int
 
 
 class Restored(msgspec.Struct, rename="camel"):
@@ -81,15 +93,15 @@ def restore(backup: Path, folder: Path, at: datetime | None) -> Restored:
         database = Settings(folder=draft).database
         try:
             _take(backup, draft, manifest)
-            _assert_whole(draft, "the backup is damaged", manifest)
+            _assert_whole(Store(draft), "the backup is damaged", manifest.lacking)
             with closing(connect(database)) as db:
                 if at is not None:
                     cuts = cut(db, int(at.timestamp() * 1_000_000))
-                start_new_incarnations(db)
             if cuts:
-                _assert_whole(draft, "what was cut does not fit together", manifest)
-            _note(database, manifest, at, cuts)
-        except (sqlite3.Error, DatabaseError, OSError) as error:
+                _assert_whole(Store(draft), "what was cut does not fit together", manifest.lacking)
+            detail = {"madeAt": manifest.made_at, "at": None if at is None else _iso(at), "cut": len(cuts)}
+            _start_new_incarnations(database, detail)
+        except (sqlite3.Error, DatabaseError, StorageError, OSError) as error:
             raise FolderError(
                 f"the copy failed: {error}", f"Is there room, and may you write, in {folder.parent}?"
             ) from error
@@ -120,10 +132,46 @@ def cut(db: sqlite3.Connection, at: int) -> list[Cut]:
     return cuts
 
 
-def start_new_incarnations(db: sqlite3.Connection) -> None:
-    """Every log is another one from now on, for whoever has seen it before; wherever the database was moved to."""
-    db.execute("DELETE FROM moves")
-    db.execute("UPDATE workspaces SET incarnation = lower(hex(randomblob(8)))")
+def renew(store: Store) -> Renewed:
+    """Makes a database, that was restored by other means than these, one of its own: verified, and with logs that are
+    known to be others. Nobody may serve it meanwhile. Raises FolderError; ends with advice where it cannot be read, or
+    a server has the folder."""
+    with nullcontext() if store.url else owning(store.folder, "", anyway=True):
+        try:
+            migrate(store.database)
+            _assert_alone(store)
+            _assert_whole(store, "it is damaged", ())
+            return Renewed(str(store), _start_new_incarnations(store.database, {"newIncarnation": True}))
+        except (sqlite3.Error, DatabaseError, StorageError, OSError) as error:
+            raise FolderError(f"{store} cannot be changed: {error}", f"See coscribe doctor {store.option}") from error
+
+
+def _assert_alone(store: Store) -> None:
+    """Raises FolderError where instances run on a PostgreSQL."""
+    if not store.url:
+        return
+    with reading(store.url) as log:
+        running = log.instances()
+    if running:
+        advice = "Stop them first; or wait a moment, where they were killed."
+        raise FolderError(f"{', '.join(running)} run on {store}", advice)
+
+
+def _start_new_incarnations(database: Path | str, detail: dict[str, Any]) -> int:
+    """Every log is another one from now on, for whoever has seen it before; wherever the database was moved to, and
+    whoever has run on it. It is put among the access events, as it explains why what they tell of is not there any
+    more. Returns how many logs there are."""
+    with writing(database) as log:
+        connection = log.connection
+        keys = connection.execute(select(workspaces.c.workspace_key)).scalars().all()
+        for key in keys:
+            of = update(workspaces).where(workspaces.c.workspace_key == key)
+            connection.execute(of.values(incarnation=secrets.token_hex(8)))
+        moves.forget(connection)
+        connection.execute(delete(shard_leases))
+        connection.execute(delete(instances))
+        record(connection, Event("server.restored", "server", detail=detail))
+        return len(keys)
 
 
 def _last_by(db: sqlite3.Connection, key: int, at: int) -> tuple[int, int, bytes]:
@@ -274,10 +322,10 @@ def _take(backup: Path, draft: Path, manifest: Manifest) -> None:
         copy_blobs(Settings(folder=backup).blobs, Settings(folder=draft).blobs, log.blobs())
 
 
-def _assert_whole(folder: Path, what: str, manifest: Manifest) -> None:
+def _assert_whole(store: Store, what: str, lacking: Collection[str]) -> None:
     """As `coscribe verify` does, but for blobs that were lacking when the backup was made. Raises FolderError."""
-    damaged = [verdict for verdict in verify_store(Store(folder), lacking=manifest.lacking) if not verdict.clean]
-    events = verify_events(Store(folder))
+    damaged = [verdict for verdict in verify_store(store, lacking=lacking) if not verdict.clean]
+    events = verify_events(store)
     where = [
         f"{verdict.file or 'database'}: {verdict.findings[0].detail if verdict.findings else 'see `coscribe verify`'}"
         for verdict in damaged[:MAX_NAMED]
@@ -289,15 +337,6 @@ def _assert_whole(folder: Path, what: str, manifest: Manifest) -> None:
         raise FolderError(
             f"{what}:\n  " + "\n  ".join(where) + more, "Nothing was restored. Take another backup; keep this one."
         )
-
-
-def _note(database: Path, manifest: Manifest, at: datetime | None, cuts: list[Cut]) -> None:
-    """Puts it among the access events: it explains why what they tell of is not there any more."""
-    detail = {"madeAt": manifest.made_at, "at": None if at is None else _iso(at), "cut": len(cuts)}
-    engine = create_engine(f"sqlite:///{database}")
-    with engine.begin() as connection:
-        record(connection, Event("server.restored", "server", detail=detail))
-    engine.dispose()
 
 
 def _iso(at: datetime) -> str:

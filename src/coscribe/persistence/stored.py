@@ -47,6 +47,10 @@ _USES = (
     " WHERE workspace_key = $1"
 )
 
+_RUNNING = (
+    "SELECT name FROM instances WHERE alive_until > extract(epoch FROM clock_timestamp()) * 1000000 ORDER BY name"
+)
+
 _T = TypeVar("_T")
 
 
@@ -120,6 +124,10 @@ class StoredLog:
         """The hashes of all blobs that some log refers to, in order."""
         return list(self.connection.execute(_text(_BLOBS)).scalars())
 
+    def instances(self) -> list[str]:
+        """The names of the instances that run on a PostgreSQL, in order."""
+        return list(self.connection.execute(_text(_RUNNING)).scalars())
+
     def checkpoint(self, workspace_key: int) -> Checkpoint | None:
         """What a pruned log begins with."""
         return self.run(closed_log.checkpoint_of(workspace_key))
@@ -166,6 +174,21 @@ def reading(database: Path | str) -> Iterator[StoredLog]:
                 else:
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 yield StoredLog(connection)
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def writing(database: Path | str) -> Iterator[StoredLog]:
+    """The same in one transaction that may change it, and is committed when the block is through. Raises likewise."""
+    with translated():
+        engine = engine_for(database)
+        try:
+            with engine.connect() as connection:
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield StoredLog(connection)
+                connection.commit()
         finally:
             engine.dispose()
 
