@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from coscribe.documents.ports import SegmentSize
 from coscribe.documents.pruning import DAY, Pruning
 from coscribe.persistence.signing import signing_key
@@ -67,6 +69,7 @@ async def test_by_default_everything_is_kept_and_an_owner_may_say_otherwise(town
     ] * 3
 
 
+@pytest.mark.both_databases
 async def test_under_a_hold_nothing_is_deleted(town: Town) -> None:
     ben = await town.person("ben")
     document = await ben.document("Plan", "one")
@@ -101,6 +104,7 @@ async def test_under_a_hold_nothing_is_deleted(town: Town) -> None:
     await ben.done("DELETE", path, 204)
 
 
+@pytest.mark.both_databases
 async def test_a_history_that_was_pruned_says_where_it_begins(town: Town) -> None:
     ben, cleo = await town.person("ben"), await town.person("cleo")
     document = await ben.document("Plan")
@@ -132,6 +136,7 @@ async def test_a_history_that_was_pruned_says_where_it_begins(town: Town) -> Non
     assert await text_of(ben, document) == "on it goes"
 
 
+@pytest.mark.both_databases
 async def test_deleting_a_pruned_document_leaves_nothing_of_it(town: Town) -> None:
     ben = await town.person("ben")
     document = await ben.document("Plan")
