@@ -7,7 +7,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ from coscribe.access.mounts import Mounts
 from coscribe.access.passwords import Passwords
 from coscribe.access.projects import Projects
 from coscribe.access.quotas import StoredQuotas
-from coscribe.access.redactions import Redactions
+from coscribe.access.redactions import REDACT, Redactions
 from coscribe.access.requests import AccessRequests
 from coscribe.access.retention import DocumentRetention, pruned_event
 from coscribe.access.sessions import Changed, Sessions
@@ -48,7 +48,8 @@ from coscribe.access.versions import NamedVersions
 from coscribe.api.app import make_api
 from coscribe.api.route import Door
 from coscribe.api.services import Services
-from coscribe.cluster.everywhere import Everywhere
+from coscribe.cluster.errands import Do
+from coscribe.cluster.everywhere import Everywhere, errands_in
 from coscribe.cluster.part import ALONE, Part
 from coscribe.config import MailSettings, Settings
 from coscribe.core.errors import CoscribeError
@@ -175,6 +176,7 @@ class People:
                 changed,
                 past.forget,
                 key,
+                part,
             ),
             audits,
             Bundles(database, op_log, audits, key, lambda workspace_id: collaboration.save(None, workspace_id)),
@@ -223,6 +225,15 @@ class People:
         )
         self.api = make_api(door, version=version("coscribe"), new_request_id=lambda: secrets.token_hex(8))
 
+    @property
+    def errands(self) -> Mapping[str, Do]:
+        """What other instances may have this one do."""
+        services = self.services
+        return {
+            **errands_in(services.collaboration, services.documents.purge_one),
+            REDACT: services.redactions.redact_for_another,
+        }
+
     def tell_pruned(self, part: PrunedPart) -> None:
         """Records that history was deleted because of its age."""
         self.notes.note(pruned_event("server", part))
@@ -245,6 +256,7 @@ class People:
 
     async def hand_over(self, are_mine: Callable[[str], bool]) -> None:
         """Returns when nothing is done by itself any more for other workspaces than those."""
+        self.services.past.forget_all()
         await asyncio.gather(self.services.imports.keep_only(are_mine), self.services.mounts.keep_only(are_mine))
 
     def drop(self) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import pytest
 from sqlalchemy import delete
 
 from coscribe.access.ids import MADE_OF_A_KEY, MAX_DRAWS, WorkspaceIds
 from coscribe.access.keys import Keys
+from coscribe.access.redactions import REDACT
 from coscribe.cluster.errands import Errands
-from coscribe.cluster.everywhere import PURGE
+from coscribe.cluster.everywhere import PURGE, TEXT
 from coscribe.cluster.part import LEADING, Part
 from coscribe.cluster.shards import shard_of
 from coscribe.core.errors import Code, CoscribeError
@@ -38,16 +41,23 @@ class Say:
         services = people.services
         people._part = services.documents._part = services.imports._part = part
         services.documents.ids = WorkspaceIds(self.owns, MADE_OF_A_KEY)
+        services.everywhere._owns, services.everywhere._errands = part.owns, part.errands
+        services.redactions._part = part
         services.mounts._owns = services.mounts._trees._is_mine = self.owns
 
     def owns(self, workspace_id: str) -> bool:
         return self.everything or workspace_id in self.mine
 
     async def run(self, file_id: str, what: str, asked: bytes) -> bytes:
+        """As the owner would, which here is the same instance."""
         self.asked.append((file_id, what))
         if self.is_away:
             raise CoscribeError(Code.OWNER_UNAVAILABLE)
-        return b""
+        before, self.everything = self.everything, True
+        try:
+            return await self.people.errands[what](asked)
+        finally:
+            self.everything = before
 
     async def lose(self, *but: str) -> None:
         """All but these are handed over."""
@@ -203,6 +213,36 @@ async def test_what_was_deleted_is_purged_by_whoever_owns_it(say: tuple[Town, Sa
     await services.documents.purge_one(mine)
     await instance.gain()
     assert await services.documents.purge() == 0
+
+
+async def test_everybodys_documents_are_exported_and_redacted_by_their_owners(say: tuple[Town, Say]) -> None:
+    town, instance = say
+    ann = await town.person("ann")
+    mine, others = await ann.document("Mine", "a secret\n"), await ann.document("Others", "another secret\n")
+    clean = await ann.document("Clean", "nothing\n")
+    tree = await ann.workspace(plan="one more secret\n")
+    await ann.post(f"/workspace/{tree}/start")
+    await instance.lose(mine)
+    archive = ZipFile(BytesIO((await ann.ask("GET", "/documents/export")).content))
+    assert {name: archive.read(name) for name in archive.namelist()} == {
+        "Mine.txt": b"a secret\n",
+        "Others.txt": b"another secret\n",
+        "Clean.txt": b"nothing\n",
+    }
+    assert sorted(instance.asked) == sorted([(others, TEXT), (clean, TEXT)])
+    instance.asked.clear()
+    order = {"text": "secret", "reason": "a test"}
+    instance.is_away = True
+    await town.ada.refused("POST", "/admin/redactions", "owner_unavailable", json=order)
+    instance.is_away = False
+    instance.asked.clear()
+    done = await town.ada.post("/admin/redactions", order)
+    assert sorted(instance.asked) == sorted([(others, REDACT), (tree, REDACT)])
+    assert (done["done"], done["workspaces"], done["present"]) == (True, 2, 2), "its own was done at the first attempt"
+    for document_id in (mine, others):
+        assert "secret" not in (await ann.ask("GET", f"/documents/{document_id}/content")).text
+    answer = await ann.ask("GET", f"/workspace/{tree}/fs/read", params={"path": "plan"})
+    assert "secret" not in answer.text
 
 
 async def test_leading_is_to_own_the_first_shard() -> None:

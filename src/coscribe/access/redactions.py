@@ -31,6 +31,7 @@ from coscribe.access.events import Event, by, record
 from coscribe.access.ids import new_id, now
 from coscribe.access.retention import held_among
 from coscribe.access.sessions import Changed
+from coscribe.cluster.part import ALONE, Part
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NodeState, Tree
 from coscribe.documents.blobs import Blobs
@@ -80,6 +81,17 @@ class Order(NamedTuple):
     reason: str
 
 
+REDACT = "redact"
+"""The errand: to take something out of one workspace."""
+
+
+class _Errand(NamedTuple):
+    caller: Caller
+    expression: str
+    reason: str
+    workspace_id: str
+
+
 class FoundPlace(msgspec.Struct, rename="camel"):
     """An operation that brought it in, as it is shown. ``version`` 0: a name in the tree, or a content that is no text.
     ``kind``: ``text``, ``name``, ``content``, ``checkpoint``."""
@@ -112,6 +124,14 @@ class Redacted(msgspec.Struct, rename="camel"):
     events: int = 0
     files: list[str] = []
     emptied: bool = True
+
+    def add(self, other: Redacted) -> None:
+        """What was done elsewhere."""
+        self.entries += other.entries
+        self.snapshots += other.snapshots
+        self.contents += other.contents
+        self.workspaces += other.workspaces
+        self.files = [*self.files, *other.files]
 
 
 class _Found(NamedTuple):
@@ -180,7 +200,8 @@ def shown(found: Sequence[_Found], events: int) -> Redacted:
 
 
 class Redactions:
-    """``place``: where the database is, see `stored.reading`; ``turn``: of whoever writes to it; ``key`` signs."""
+    """``place``: where the database is, see `stored.reading`; ``turn``: of whoever writes to it; ``key`` signs;
+    ``part``: which workspaces are this instance's. Of all others their owners take it out."""
 
     def __init__(
         self,
@@ -193,7 +214,9 @@ class Redactions:
         changed: Changed,
         forget: Callable[[int], None],
         key: Callable[[], SigningKey],
+        part: Part = ALONE,
     ) -> None:
+        self._part = part
         self._place = place
         self._turn = turn
         self._database = database
@@ -204,6 +227,7 @@ class Redactions:
         self._forget = forget
         self._key = key
         self._working = asyncio.Lock()
+        self._working_for_others = asyncio.Lock()
 
     async def look(self, order: Order) -> Redacted:
         """Where it is; nothing changes. Errors: ``file_not_found``, ``file_damaged``, ``storage_unavailable``."""
@@ -214,22 +238,50 @@ class Redactions:
         """Takes it out of all that there is, and of what comes. Whether the caller may has been asked.
 
         Errors: ``legal_hold``: nothing has changed, but that it was tried; ``file_not_found``, ``file_damaged``,
-        ``conflict``: it is still there, ask again; ``storage_unavailable``."""
+        ``conflict``: it is still there, ask again; ``storage_unavailable``; ``owner_unavailable``: of some workspaces
+        nothing was taken out."""
         async with self._working:
             found, events = await find(self._place, self._blobs.store, order)
             concerned = [each.workspace.workspace_id for each in found if not each.is_clean]
             await self._refuse_held(caller, concerned)
             done = Redacted(True, [], 0, 0)
-            for workspace_id in concerned:
-                self._collaboration.router.withhold(workspace_id, order.pattern)
-            for each in found:
-                await self._redact(caller, order, each, done)
+            await self._redact_all(caller, order, found, done)
             chosen = None if order.workspaces is None else [each.workspace for each in found]
             done.names = await self._database.write(lambda connection: _out_of_names(connection, order.pattern, chosen))
             done.emptied = await self._give_back()
         before = shown(found, events)
         done.places, done.more, done.present, done.events = before.places, before.more, before.present, events
         return done
+
+    async def redact_for_another(self, asked: bytes) -> bytes:
+        """The errand. Who asks waits for it, so it must not wait for what is asked of others here."""
+        errand = msgspec.msgpack.decode(asked, type=_Errand)
+        order = Order(Pattern(errand.expression), [errand.workspace_id], errand.reason)
+        async with self._working_for_others:
+            found, _ = await find(self._place, self._blobs.store, order)
+            done = Redacted(True, [], 0, 0)
+            self._withhold(order, found)
+            for each in found:
+                await self._redact(errand.caller, order, each, done)
+        return msgspec.msgpack.encode(done)
+
+    async def _redact_all(self, caller: Caller, order: Order, found: Sequence[_Found], done: Redacted) -> None:
+        errands = self._part.errands
+        mine = {each.workspace.workspace_id for each in found if self._part.owns(each.workspace.workspace_id)}
+        self._withhold(order, [each for each in found if each.workspace.workspace_id in mine])
+        for each in found:
+            workspace_id = each.workspace.workspace_id
+            if errands is None or workspace_id in mine:
+                await self._redact(caller, order, each, done)
+            elif not each.is_clean or self._trees.exists(workspace_id):
+                errand = _Errand(caller, order.pattern.expression, order.reason, workspace_id)
+                answer = await errands.run(workspace_id, REDACT, msgspec.msgpack.encode(errand))
+                done.add(msgspec.msgpack.decode(answer, type=Redacted))
+
+    def _withhold(self, order: Order, found: Sequence[_Found]) -> None:
+        for each in found:
+            if not each.is_clean:
+                self._collaboration.router.withhold(each.workspace.workspace_id, order.pattern)
 
     async def _refuse_held(self, caller: Caller, concerned: Sequence[str]) -> None:
         """Errors: ``legal_hold``; that it was tried is recorded."""

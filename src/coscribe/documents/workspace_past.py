@@ -107,6 +107,12 @@ class WorkspacePast:
         for moment in [each for each in self._trees if each[0] == workspace_key]:
             del self._trees[moment]
 
+    def forget_all(self) -> None:
+        """Other instances may redact what is theirs from now on."""
+        self._forgotten += 1
+        self._trees.clear()
+        metrics.past_trees.set(0)
+
     # ---- a moment
 
     async def moment(self, identity: Identity, workspace_id: str, sequence: int | None) -> Moment:
