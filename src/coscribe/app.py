@@ -182,6 +182,7 @@ class Coscribe:
                 self.blobs,
                 lambda: secrets.token_hex(12),
                 time.time,
+                None if together is None else part.holds,
             )
             changed = self.gateway.access_changed if together is None else together.changed
             self._people.open(

@@ -33,7 +33,6 @@ from coscribe.cluster.answering import Answering
 from coscribe.cluster.desk import Desk
 from coscribe.cluster.dispatch import Dispatch
 from coscribe.cluster.errands import Errands, doing
-from coscribe.cluster.everywhere import errands_in
 from coscribe.cluster.front import FrontContext, FrontGateway
 from coscribe.cluster.homes import Homes
 from coscribe.cluster.keeper import Keeper, steady
@@ -49,6 +48,7 @@ from coscribe.documents.ports import AccessChange, Authenticator, OpLog, Storage
 from coscribe.gateway.auth import SignedTokens
 from coscribe.gateway.pace import Pace
 from coscribe.persistence.database import Database
+from coscribe.persistence.sharing import check_shared
 from coscribe.web import make_pages
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ ANSWERS_SECONDS = 5.0
 class Clustered:
     """``running`` is its life; ``asgi`` and ``gateway`` are its two faces, of which a core shows none to clients.
 
-    Raises what `open_storage` raises.
+    Raises what `open_storage` and `check_shared` raise.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Clustered:
         else:
             self._own = _Own(settings)
             authenticator, op_log, api = self._own.authentication, self._own.op_log, None
+        check_shared(settings.where, settings.folder if instance.is_core else None, token_secret(settings))
         self._readiness = Readiness(self._probe, time.monotonic)
         self._homes = Homes(op_log.locate)
         self._elsewhere = self._to_others(requests.KIND, api)
@@ -165,7 +166,7 @@ class Clustered:
         part = part_of(self._keeper, Errands(self._to_others(errands.KIND, do)))
         together = Together(self._keeper, part, self._revocations.changed)
         engine = Coscribe(self.settings, mailer=mailer, hasher=hasher, together=together)
-        for_others = doing(errands_in(engine.collaboration, engine.people.services.documents.purge_one))
+        for_others = doing(engine.people.errands)
         for kind, app in ((requests.KIND, engine.people.api), (errands.KIND, for_others)):
             answering = Answering(kind, app, self._keeper.owns)
             self._links.serve(kind, answering.serve)

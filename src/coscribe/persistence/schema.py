@@ -651,6 +651,13 @@ instances = Table(
     Column("calls", BigInteger, nullable=False, comment="the last call of it that happened"),
 )
 
+shared_secrets = Table(
+    "shared_secrets",
+    metadata,
+    Column("name", String(64), primary_key=True, comment="of what all instances have in common"),
+    Column("fingerprint", String(128), nullable=False),
+)
+
 shard_leases = Table(
     "shard_leases",
     metadata,
