@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable, Coroutine
 from typing import IO, Any, NamedTuple
@@ -18,6 +19,9 @@ from coscribe.gateway.patience import patient_http
 from coscribe.protocol.messages import WEBSOCKET_PATH
 from coscribe.workers import is_worker, tell_serving
 
+FILES = 65_536
+"""Open files that a server asks for: one for each connection, and some besides."""
+
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises OSError."""
@@ -28,6 +32,14 @@ def bind(host: str, port: int) -> socket.socket:
     listener.bind((host, port))
     listener.listen(2_048)
     return listener
+
+
+def take_files() -> None:
+    """Raises the limit of open files to `FILES`, as far as the system lets it; in containers it may begin at 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def serve(
@@ -41,6 +53,7 @@ def serve(
     made = _clustered(settings) if settings.in_cluster else _alone(settings, lock)
     ready(None if is_worker() else asyncio.run(made.setup_link()))
     tune_interpreter()
+    take_files()
     config = uvicorn.Config(
         made.asgi,
         ssl_certfile=settings.tls_certificate,
