@@ -1,4 +1,5 @@
-"""Blobs: contents that are kept whole, by the SHA-256 of what is in them. In a folder, or in memory.
+"""Blobs: contents that are kept whole, by the SHA-256 of what is in them. In a folder, or in memory;
+in a database: `postgres_blobs`.
 
     blobs/draft-...   being written
     blobs/ab/abcd...  written, synced, renamed, the folder synced: only then does anybody hear of it
@@ -72,7 +73,7 @@ class FolderBlobs:
         try:
             file = await asyncio.to_thread(path_of(self._folder, digest).open, "rb")
         except FileNotFoundError:
-            raise _unreadable(digest, "missing") from None
+            raise unreadable(digest, "missing") from None
         except OSError as error:
             raise StorageError(f"a blob cannot be opened: {error.strerror}") from error
         with file:
@@ -83,7 +84,7 @@ class FolderBlobs:
                     yield held
                 held = piece
         if hashed.hexdigest() != digest:
-            raise _unreadable(digest, "damaged")
+            raise unreadable(digest, "damaged")
         if held:
             yield held
 
@@ -177,9 +178,9 @@ class MemoryBlobs:
     async def read(self, digest: str) -> bytes:
         content = self.contents.get(digest)
         if content is None:
-            raise _unreadable(digest, "missing")
+            raise unreadable(digest, "missing")
         if sha256(content).hexdigest() != digest:
-            raise _unreadable(digest, "damaged")
+            raise unreadable(digest, "damaged")
         return content
 
     async def pieces(self, digest: str) -> AsyncIterator[bytes]:
@@ -314,6 +315,7 @@ def _on_disk(work: Callable[[], _T]) -> _T:
         raise StorageError(f"a blob cannot be written: {error.strerror}") from error
 
 
-def _unreadable(digest: str, state: State) -> CoscribeError:
+def unreadable(digest: str, state: State) -> CoscribeError:
+    """What whoever asked for a blob is told."""
     metrics.unreadable_blobs.labels(state).inc()
     return CoscribeError(Code.FILE_DAMAGED, f"the content {digest} is {state}")

@@ -52,8 +52,8 @@ class Database:
         else:
             writer, reader = postgres_writer(where), postgres_reader(where, READERS)
         patience = None if isinstance(where, Path) else ANSWER_SECONDS
-        self._write = _Lane(writer, "database-writer", 1, turn or threading.Lock(), patience)
-        self._read = _Lane(reader, "database-reader", READERS, nullcontext(), patience)
+        self._write = Lane(writer, "database-writer", 1, turn or threading.Lock(), patience)
+        self._read = Lane(reader, "database-reader", READERS, nullcontext(), patience)
 
     async def read(self, job: Job[_T]) -> _T:
         """What the job returns; it sees one moment. Errors: ``overloaded``. Raises StorageError."""
@@ -71,7 +71,7 @@ class Database:
         await self._write.close()
 
 
-class _Lane:
+class Lane:
     """Threads that share an engine."""
 
     def __init__(

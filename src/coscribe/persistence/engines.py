@@ -20,8 +20,9 @@ MIGRATING = 0x636F_7363_0002
 
 LOCK_SECONDS = 10
 STATEMENT_SECONDS = 60
-IDLE_SECONDS = 10
-"""What the server allows a transaction: to wait for a lock, to run a statement, to do nothing."""
+IDLE_SECONDS = 5
+"""What the server allows a transaction: to wait for a lock, to run a statement, to do nothing. The last is shorter than
+the first: who waits for an instance that hangs there gets its turn."""
 
 _NETWORK = {
     "connect_timeout": 5,
@@ -53,12 +54,12 @@ def sqlite_engine(path: Path, begin: str, connections: int) -> Engine:
 
 def postgres_reader(url: str, connections: int) -> Engine:
     """Each transaction sees one moment, and writes nothing."""
-    return _postgres(url, connections, read_only=True)
+    return postgres_engine(url, connections, read_only=True)
 
 
 def postgres_writer(url: str) -> Engine:
     """One transaction of all instances at a time: each sees what was committed before it began."""
-    engine = _postgres(url, 1, read_only=False)
+    engine = postgres_engine(url, 1)
     event.listen(engine, "begin", _take_turn)
     return engine
 
@@ -68,7 +69,8 @@ def migrating_engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args={} if url.startswith("sqlite") else _NETWORK)
 
 
-def _postgres(url: str, connections: int, *, read_only: bool) -> Engine:
+def postgres_engine(url: str, connections: int, *, read_only: bool = False) -> Engine:
+    """For what needs no turn among those who write."""
     from psycopg import IsolationLevel
 
     def set_up(connection: Any, _: object) -> None:

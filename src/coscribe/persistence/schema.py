@@ -9,7 +9,7 @@ the person and leaves the log as it was.
 
 `file_blobs` says which contents that are no text the log of a workspace refers to, and for which of its files: what may
 be read, what counts for its owner, and what must be kept is looked up there, and not in the log. The blobs are in a
-folder beside the database.
+folder beside the database; in PostgreSQL in `stored_blobs` and `blob_pieces`.
 
 Closed parts of a log are moved from its table into segments. Their ids stay known as runs: counters of a series that
 follow each other, none missing. Both go with the head of their workspace. Of a segment that was pruned its ids are
@@ -270,6 +270,31 @@ file_blobs = Table(
     Column("size", BigInteger, nullable=False),
     Index("ix_file_blobs_hash", "hash"),
     sqlite_with_rowid=False,
+)
+
+stored_blobs = Table(
+    "stored_blobs",
+    metadata,
+    Column("blob_key", _Key, primary_key=True, autoincrement=True),
+    Column("hash", String(64), nullable=True, unique=True, comment="SHA-256 in hex; none: it is being written"),
+    Column("size", BigInteger, nullable=False),
+    Column("put_by", String(64), nullable=False, comment="the only process that has put it; empty: there are several"),
+    Column("stored_at", BigInteger, nullable=False, comment="by the clock of the database"),
+    Column("unwanted", Boolean, nullable=False, server_default=false(), comment="it goes when nobody may name it"),
+)
+
+blob_pieces = Table(
+    "blob_pieces",
+    metadata,
+    Column(
+        "blob_key",
+        _Key,
+        ForeignKey("stored_blobs.blob_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
 )
 
 # ---- people and credentials
