@@ -17,7 +17,7 @@ from coscribe.config import Settings
 from coscribe.gateway.auth import make_token
 from coscribe.git.remotes import Policy, public
 from coscribe.protocol.messages import Role
-from tests.migrated import fresh_database
+from tests.migrated import new_database
 
 SECRET = "not a secret at all, only a test's"
 PASSWORD = "correct horse battery staple"
@@ -160,7 +160,9 @@ class Town:
 async def open_town(folder: Path, *, remotes: Policy = public, **settings: Any) -> AsyncIterator[Town]:
     """A server with ``ada`` as its administrator."""
     options = {"token_secret": SECRET, "public_url": BASE, "rate_factor": 100.0, **settings}
-    fresh_database(Settings(folder=folder).database)
+    where = new_database(Settings(folder=folder).database)
+    if isinstance(where, str):
+        options["database_url"] = where
     mailer = KeepingMailer()
     coscribe = Coscribe(Settings(folder=folder, **options), mailer=mailer, hasher=CHEAP, remotes=remotes)
     town = Town(coscribe, mailer)
