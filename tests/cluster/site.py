@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from coscribe.cluster.desk import Desk
 from coscribe.cluster.front import Front, FrontContext, FrontGateway
 from coscribe.cluster.homes import Homes
 from coscribe.cluster.links import Links
 from coscribe.cluster.memory_bus import MemoryNetwork
+from coscribe.cluster.nats_bus import NatsBus
+from coscribe.cluster.ports import Bus
 from coscribe.cluster.revocations import Revocations
 from coscribe.documents.ports import AccessChange
 from coscribe.gateway.auth import make_token
@@ -23,6 +25,8 @@ from coscribe.persistence.memory import MemoryStorage
 from tests.cluster.world import SomeOwners
 from tests.contracts.conversations import SECRET, Rights, Server
 from tests.simulation.virtual_loop import VirtualLoop
+
+INSTANCES = ("core-a", "core-b", "edge-1", "edge-2")
 
 
 def in_virtual_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -34,11 +38,49 @@ def in_virtual_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     assert loop.troubles == []
 
 
+Main = Callable[["Cluster"], Coroutine[Any, Any, None]]
+
+
+class Run(Protocol):
+    """Runs a conversation with a cluster of its own."""
+
+    def __call__(self, main: Main, limits: GatewayLimits | None = None) -> None: ...
+
+
+def in_memory(main: Main, limits: GatewayLimits | None = None) -> None:
+    """On virtual time."""
+
+    async def run() -> None:
+        await _converse(main, Cluster(limits))
+
+    in_virtual_time(run)
+
+
+def over_nats(url: str, main: Main, limits: GatewayLimits | None = None) -> None:
+    async def run() -> None:
+        buses = {name: NatsBus(url, name) for name in INSTANCES}
+        try:
+            for bus in buses.values():
+                await bus.start()
+            await _converse(main, Cluster(limits, buses=buses))
+        finally:
+            for bus in buses.values():
+                await bus.close()
+
+    asyncio.run(run())
+
+
+async def _converse(main: Main, cluster: Cluster) -> None:
+    await cluster.start()
+    await main(cluster)
+    await cluster.stop()
+
+
 class Instance:
     """``apply``: what is done here about a change of rights."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
-        bus = cluster.network.bus(name)
+        bus = cluster.buses[name]
         self.name = name
         self.links = Links(bus, name, fresh=cluster.number)
         self.revocations = Revocations(bus, name, lambda: cluster.alive, self.apply)
@@ -149,9 +191,12 @@ class Client:
 
 
 class Cluster:
-    """Workspaces whose id begins with a are core-a's, all others core-b's, until ``moved`` says something else."""
+    """Workspaces whose id begins with a are core-a's, all others core-b's, until ``moved`` says something else.
+    ``buses``: of the instances, by name; None: in memory, with so much ``delay``."""
 
-    def __init__(self, limits: GatewayLimits | None = None, delay: float = 0.002) -> None:
+    def __init__(
+        self, limits: GatewayLimits | None = None, delay: float = 0.002, buses: Mapping[str, Bus] | None = None
+    ) -> None:
         self.random = Random(1)
         self.limits = limits or GatewayLimits()
         self.network = MemoryNetwork(self.random, delay=lambda: delay)
@@ -159,7 +204,8 @@ class Cluster:
         self.rights = Rights()
         self.moved: dict[str, str | None] = {}
         self._numbers = count(1)
-        self.alive = ["core-a", "core-b", "edge-1", "edge-2"]
+        self.alive = list(INSTANCES)
+        self.buses = buses or {name: self.network.bus(name) for name in INSTANCES}
         self.cores = {name: Core(self, name) for name in ("core-a", "core-b")}
         self.edges = {name: Edge(self, name) for name in ("edge-1", "edge-2")}
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from coscribe.cluster.front import OWNER_SECONDS
 from coscribe.documents.ports import AccessChange
 from coscribe.gateway.socket import GatewayLimits
-from tests.cluster.site import Client, Cluster, in_virtual_time
+from tests.cluster.site import Client, Cluster, Run, in_memory, over_nats
+
+
+@pytest.fixture(params=["memory", "nats"])
+def on_either(request: pytest.FixtureRequest) -> Run:
+    """Runs a conversation over a bus in memory, on virtual time, or over a real one."""
+    if request.param == "memory":
+        return in_memory
+    return partial(over_nats, request.getfixturevalue("nats"))
 
 
 def edits(client: Client) -> list[tuple[str, str]]:
@@ -21,10 +30,8 @@ def edits(client: Client) -> list[tuple[str, str]]:
     ]
 
 
-def test_one_socket_has_files_at_several_cores() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_one_socket_has_files_at_several_cores(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann, bob = await cluster.client("ann"), await cluster.client("bob", "edge-2")
         for client in (ann, bob):
             await client.joins("apples")
@@ -48,15 +55,12 @@ def test_one_socket_has_files_at_several_cores() -> None:
         ann.hang_up()
         await bob.hears("left")
         await bob.hears("left")
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
 def test_a_lost_link_asks_to_join_again_and_an_edit_on_its_way_is_there_once() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         await ann.joins("apples")
         await ann.joins("birds")
@@ -85,15 +89,12 @@ def test_a_lost_link_asks_to_join_again_and_an_edit_on_its_way_is_there_once() -
             cluster.cores["core-a"].gateway._introduced.keys() == {*cluster.cores["core-a"].gateway._introduced}
             and len(cluster.cores["core-a"].gateway._introduced) == 1
         )
-        await cluster.stop()
 
-    in_virtual_time(main)
+    in_memory(main)
 
 
-def test_what_is_handed_over_is_joined_again_at_its_new_owner() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_what_is_handed_over_is_joined_again_at_its_new_owner(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         await ann.joins("apples")
         await ann.joins("birds")
@@ -106,17 +107,14 @@ def test_what_is_handed_over_is_joined_again_at_its_new_owner() -> None:
         await ann.hears("committed")
         assert cluster.cores["core-b"].collaboration.router.sessions.keys() == {"apples", "birds"}
         assert ann.closed is None and len(ann.passed_over("rejoin")) == 1
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_a_join_that_comes_to_the_wrong_core_finds_the_right_one() -> None:
+def test_a_join_that_comes_to_the_wrong_core_finds_the_right_one(on_either: Run) -> None:
     """The gateway's table is old; the client is told nothing of that."""
 
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+    async def main(cluster: Cluster) -> None:
         cluster.moved["apples"] = "core-b"
         owners = cluster.edges["edge-1"].owners
         owners.owner = lambda _: "core-a"
@@ -128,15 +126,12 @@ def test_a_join_that_comes_to_the_wrong_core_finds_the_right_one() -> None:
         await ann.hears("snapshot")
         assert ann.passed_over("error") == ann.passed_over("rejoin") == []
         assert cluster.cores["core-a"].collaboration.router.sessions == {}
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_a_join_waits_a_moment_for_an_owner() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_a_join_waits_a_moment_for_an_owner(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         cluster.moved["apples"] = None
         ann = await cluster.client("ann")
         began = asyncio.get_running_loop().time()
@@ -154,15 +149,12 @@ def test_a_join_waits_a_moment_for_an_owner() -> None:
         ann.say(type="snapshotApplied", fileId="apples", snapshotSequenceId=0)
         await ann.hears("live")
         assert ann.closed is None and len(ann.passed_over("error")) == 1
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
 def test_a_core_that_does_not_answer_is_an_owner_that_is_not_there() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+    async def main(cluster: Cluster) -> None:
         cluster.network.partition("core-a")
         ann = await cluster.client("ann")
         ann.say(type="join", fileId="apples")
@@ -173,30 +165,24 @@ def test_a_core_that_does_not_answer_is_an_owner_that_is_not_there() -> None:
         cluster.network.heal()
         await asyncio.sleep(3)
         await ann.joins("apples")
-        await cluster.stop()
 
-    in_virtual_time(main)
+    in_memory(main)
 
 
-def test_more_than_may_wait_for_an_owner_closes() -> None:
-    async def main() -> None:
-        cluster = Cluster(GatewayLimits(inbox_messages=10))
-        await cluster.start()
+def test_more_than_may_wait_for_an_owner_closes(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         cluster.moved["apples"] = None
         ann = await cluster.client("ann")
         ann.say(type="join", fileId="apples")
         for number in range(11):
             ann.types("apples", f"ann:{number}", "x", 0)
         assert ann.closed == (1008, "inbox_full")
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main, GatewayLimits(inbox_messages=10))
 
 
-def test_what_is_not_open_is_not_joined_and_wrong_messages_are_told_apart() -> None:
-    async def main() -> None:
-        cluster = Cluster(GatewayLimits(files_per_connection=1))
-        await cluster.start()
+def test_what_is_not_open_is_not_joined_and_wrong_messages_are_told_apart(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         ann.types("apples", "ann:1", "x", 0)
         error = await ann.hears("error")
@@ -217,15 +203,12 @@ def test_what_is_not_open_is_not_joined_and_wrong_messages_are_told_apart() -> N
         assert (await ann.hears("error"))["code"] == "already_joined"
         ann.types("apples", "ann:1", "x", 0)
         await ann.hears("committed")
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main, GatewayLimits(files_per_connection=1))
 
 
-def test_access_that_is_taken_closes_the_file_and_the_last_one_the_socket() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_access_that_is_taken_closes_the_file_and_the_last_one_the_socket(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         await ann.joins("apples")
         await ann.joins("birds")
@@ -236,15 +219,12 @@ def test_access_that_is_taken_closes_the_file_and_the_last_one_the_socket() -> N
             error = await ann.hears("error")
             assert (error["code"], error["fileId"]) == ("access_removed", file_id)
         assert ann.closed == (1008, "access_removed")
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_a_session_that_ends_closes_the_socket_wherever_it_is() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_a_session_that_ends_closes_the_socket_wherever_it_is(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann, idle = await cluster.client("ann"), await cluster.client("ann", "edge-2")
         await ann.joins("apples")
         cluster.rights.ended.add("ann")
@@ -252,31 +232,25 @@ def test_a_session_that_ends_closes_the_socket_wherever_it_is() -> None:
         await asyncio.sleep(0.01)
         assert ann.closed == idle.closed == (1008, "session_ended")
         assert not cluster.cores["core-a"].gateway._introduced
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_a_core_asks_for_a_credential_itself() -> None:
+def test_a_core_asks_for_a_credential_itself(on_either: Run) -> None:
     """The gateway has not heard that it has ended."""
 
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         cluster.rights.ended.add("ann")
         ann.say(type="join", fileId="apples")
         assert (await ann.hears("error"))["code"] == "session_ended"
         assert ann.closed == (1008, "session_ended") and ann.passed_over("snapshot") == []
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_one_that_reads_nothing_holds_up_nobody_and_catches_up() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_one_that_reads_nothing_holds_up_nobody_and_catches_up(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann, slow = await cluster.client("ann"), await cluster.client("slow")
         await ann.joins("apples")
         await slow.joins("apples")
@@ -292,15 +266,12 @@ def test_one_that_reads_nothing_holds_up_nobody_and_catches_up() -> None:
         await slow.hears("committed")
         await asyncio.sleep(0.1)
         assert edits(slow) == edits(ann)
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_one_that_never_reads_is_closed() -> None:
-    async def main() -> None:
-        cluster = Cluster(GatewayLimits(lag_seconds=5))
-        await cluster.start()
+def test_one_that_never_reads_is_closed(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         core = cluster.cores["core-a"]
         ann, slow = await cluster.client("ann"), await cluster.client("slow")
         await ann.joins("apples")
@@ -315,15 +286,12 @@ def test_one_that_never_reads_is_closed() -> None:
         await asyncio.sleep(0.1)
         assert slow.closed == (1008, "slow_consumer") and slow.passed_over("error")[-1]["code"] == "slow_consumer"
         assert ann.closed is None
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main, GatewayLimits(lag_seconds=5))
 
 
-def test_a_core_that_stops_sends_its_files_elsewhere_and_closes_no_socket() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_a_core_that_stops_sends_its_files_elsewhere_and_closes_no_socket(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         await ann.joins("apples")
         cluster.moved["apples"] = "core-b"
@@ -332,15 +300,12 @@ def test_a_core_that_stops_sends_its_files_elsewhere_and_closes_no_socket() -> N
         assert rejoin["reason"] == "moved"
         await ann.joins("apples")
         assert ann.closed is None and len(ann.passed_over("rejoin")) == 1 and ann.passed_over("goodbye") == []
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
-def test_a_gateway_that_stops_says_goodbye() -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+def test_a_gateway_that_stops_says_goodbye(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")
         await ann.joins("apples")
         await cluster.edges["edge-1"].gateway.stop(100)
@@ -348,16 +313,13 @@ def test_a_gateway_that_stops_says_goodbye() -> None:
         assert ann.closed == (1012, "shutting_down")
         await asyncio.sleep(0.1)
         assert not cluster.cores["core-a"].gateway._introduced
-        await cluster.stop()
 
-    in_virtual_time(main)
+    on_either(main)
 
 
 @pytest.mark.parametrize("readers", [1, 50])
 def test_a_frame_for_many_sockets_of_a_gateway_goes_over_the_link_once(readers: int) -> None:
-    async def main() -> None:
-        cluster = Cluster()
-        await cluster.start()
+    async def main(cluster: Cluster) -> None:
         sizes: list[int] = []
         clients = [await cluster.client(f"reader{number}") for number in range(readers)]
         for client in clients:
@@ -368,6 +330,5 @@ def test_a_frame_for_many_sockets_of_a_gateway_goes_over_the_link_once(readers: 
         for client in clients:
             await client.hears("committed")
         assert sum(sizes) < 5_000 + 3_000
-        await cluster.stop()
 
-    in_virtual_time(main)
+    in_memory(main)
