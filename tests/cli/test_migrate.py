@@ -34,7 +34,7 @@ from tests.api.test_retention import pruned
 from tests.api.town import open_town
 from tests.cli.conftest import Run
 from tests.cli.stores import Kept
-from tests.servers import PASSWORD, PostgresServer
+from tests.servers import PASSWORD, PostgresServer, postgres_programs
 
 pytestmark = pytest.mark.slow
 
@@ -367,6 +367,25 @@ def test_a_postgres_is_backed_up_by_its_own_means(run: Run, folder: Path, target
     assert "pg_dump" in result.stderr
     assert "coscribe restore --new-incarnation" in result.stderr
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_dump_that_was_restored_is_whole(
+    run: Run, lived: Path, target: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """As docs/operations.md says."""
+    move(lived, target, quietly)
+    dump, restored = tmp_path / "coscribe.dump", postgres_server.empty()
+    programs = postgres_programs()
+    if not (programs / "pg_dump").exists():
+        pytest.skip("no pg_dump here")
+    subprocess.run([programs / "pg_dump", "--format=custom", "--file", dump, target], check=True)
+    options = ["--no-owner", "--exit-on-error"]
+    subprocess.run([programs / "pg_restore", "--dbname", restored, *options, dump], check=True)
+    assert rows_of(restored) == rows_of(target)
+    assert run("verify", "--data", lived, "--database", restored).exit_code == 0
+    assert run("restore", "--new-incarnation", "--data", lived, "--database", restored).exit_code == 0
+    assert run("verify", "--data", lived, "--database", restored).exit_code == 0
+    postgres_server.drop(restored)
 
 
 def incarnations(kept: Kept) -> list[str]:
