@@ -18,6 +18,7 @@ from coscribe.documents.ports import OpLog
 from coscribe.gateway.socket import GatewayLimits
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
+from coscribe.persistence.postgres import PostgresStorage
 from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.conversations import (
     FOLDER,
@@ -32,6 +33,8 @@ from tests.contracts.conversations import (
 )
 from tests.contracts.op_log import OpLogContract
 from tests.contracts.snapshot_repo import SnapshotRepoContract
+from tests.migrated import emptied
+from tests.servers import PostgresServer
 
 FILES = sorted(FOLDER.glob("*.json"))
 SCHEMA = json.loads((FOLDER.parents[1] / "wire.schema.json").read_text(encoding="utf-8"))
@@ -46,6 +49,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    url = postgres_server.fresh()
+    yield url
+    postgres_server.drop(url)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def short_switches() -> Iterator[None]:
     """`Server.settle` spins, and the threads of SQLite want the global lock back soon, as in a process that serves."""
@@ -55,11 +65,14 @@ def short_switches() -> Iterator[None]:
     sys.setswitchinterval(kept)
 
 
-@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
+@pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sqlite", "postgres"))])
 def open_storage(request: pytest.FixtureRequest, empty_database: Path, tmp_path: Path) -> OpenStorage:
     if request.param == "memory":
         storage = MemoryStorage()
         return lambda: storage
+    if request.param == "postgres":
+        url = emptied(request.getfixturevalue("database_url"))
+        return lambda: PostgresStorage(url)
     path = tmp_path / "coscribe.db"
     shutil.copy(empty_database, path)
     return lambda: SqliteStorage(path)
