@@ -491,3 +491,17 @@ async def test_an_erased_author_leaves_the_log_as_it_was(storage: PostgresStorag
         await connection.execute("UPDATE authors SET user_id = NULL")
     name = f"erased-{rows[0].author_ref}"
     assert await everything(storage, workspace) == [row._replace(author=name) for row in rows]
+
+
+async def test_a_database_that_cannot_be_written_is_none(storage: PostgresStorage, url: str) -> None:
+    """As one that another has taken over from: of all hosts that a URL names, it is not the one."""
+    workspace = await acquired(storage)
+    await terminated(url)
+    async with connected(url) as connection:
+        name = urlsplit(url).path[1:]
+        await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(StorageError):
+            await bounded(storage.acquire("notes"))
+        await connection.execute(f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET ALL")
+    again = await bounded(storage.acquire("notes"))
+    assert again.epoch == workspace.epoch + 1

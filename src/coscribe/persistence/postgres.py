@@ -21,8 +21,8 @@ Moving rows into a segment locks the head as well. Else an append that began bef
 the id of a moved row neither among the rows, for they are gone, nor in the segment, which it does not see yet.
 
 **A failure** of a transaction that writes has an unknown outcome: the commit may have arrived. The connection is thrown
-away, and with it all that are idle, for what has cut one has often cut them all. The next job opens another one, so
-after a restart of the database nothing has to be done. Whatever is waited for ends: a lock, a statement, a
+away; where it was cut also those that are idle, for what has cut one has often cut them all. The next job opens another
+one, so after a restart of the database nothing has to be done. Whatever is waited for ends: a lock, a statement, a
 transaction whose instance hangs (the server ends it, and the locks are free), a connection, and a turn.
 
 Connections are sessions with settings and prepared statements of their own: a pooler that hands on single transactions
@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import structlog
+from asyncpg.connect_utils import SessionAttribute
 
 from coscribe.core.dedup import Record
 from coscribe.core.errors import Code, CoscribeError
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 
 log = structlog.get_logger()
+
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _T = TypeVar("_T")
 _Job = Callable[["_Connection"], Awaitable[_T]]
@@ -152,7 +155,7 @@ _LATEST = (
 
 class PostgresStorage:
     """OpLog, SnapshotRepo and CursorRepo over a database (``postgresql://user:password@host:port/name``) whose schema
-    is up to date. It connects when there is something to do."""
+    is up to date. It connects when there is something to do; only to one that can be written."""
 
     def __init__(self, url: str) -> None:
         self._ceilings = Ceilings()
@@ -317,7 +320,7 @@ class _Lane:
             raise StorageError(f"no connection was free within {WAIT_SECONDS} s") from error
         try:
             return await self._with_connection(job)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _FAILURES as error:
             raise StorageError(f"{type(error).__name__}: {error}") from error
         except Damaged as error:
             raise StorageError(str(error)) from error
@@ -331,10 +334,12 @@ class _Lane:
         except (CoscribeError, Damaged):
             self._idle.append(connection)
             raise
-        except BaseException:
-            for each in (connection, *self._idle):
-                each.terminate()
-            self._idle.clear()
+        except BaseException as error:
+            if connection.is_closed() or isinstance(error, OSError):  # a TimeoutError is one
+                for each in self._idle:
+                    each.terminate()
+                self._idle.clear()
+            connection.terminate()
             raise
         self._idle.append(connection)
         return result
@@ -351,7 +356,7 @@ class _Lane:
         while self._jobs:
             await asyncio.wait(self._jobs)
         while self._idle:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # it is gone then, too
+            with suppress(*_FAILURES):  # it is gone then, too
                 await self._idle.pop().close(timeout=_GRACE_SECONDS)
 
 
@@ -362,6 +367,7 @@ async def _connect(url: str) -> _Connection:
         timeout=WAIT_SECONDS,
         command_timeout=STATEMENT_SECONDS + _GRACE_SECONDS,
         max_cached_statement_lifetime=0,
+        target_session_attrs=SessionAttribute.read_write,  # of the hosts that the URL names the one that is no standby
         server_settings=_SETTINGS,
     )
     metrics.log_connections.inc()
