@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
@@ -37,8 +38,8 @@ def _copy(stream: IO[str], to: Path) -> None:
 class ServerProcess:
     """``coscribe serve`` on ``folder``. The port stays the same over restarts, so that clients find it again.
 
-    ``module`` is what Python runs. ``printed`` is a file that all it has to say is added to: for one that has much to
-    say, as otherwise nobody reads more than the first line.
+    ``module`` is what Python runs, ``options`` are more of the command. ``printed`` is a file that all it has to say is
+    added to: for one that has much to say, as otherwise nobody reads more than the first line.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class ServerProcess:
         environment: dict[str, str] | None = None,
         module: str = "coscribe",
         printed: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.environment = environment or {}
         self._module = module
+        self._options = options
         self._printed = printed
         self._copying: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
@@ -91,7 +94,7 @@ class ServerProcess:
         command = [sys.executable, "-m", self._module, "serve", "--quiet", "--port", str(self.port)]
         with self._printed.open("a") if self._printed is not None else nullcontext() as errors:
             self._process = subprocess.Popen(
-                [*command, "--data", str(self.folder), *options],
+                [*command, "--data", str(self.folder), *self._options, *options],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if options else errors,
                 text=True,
@@ -107,6 +110,15 @@ class ServerProcess:
     def kill(self) -> None:
         """SIGKILL: no flush, no goodbye."""
         self._end(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def renew(self) -> None:
+        """SIGHUP."""
+        self._send(signal.SIGHUP)
 
     def pause(self) -> None:
         """SIGSTOP: it is there, and does nothing."""
