@@ -82,7 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def which_database(request: pytest.FixtureRequest) -> Iterator[None]:
     """That of `tests.migrated.new_database`."""
-    if getattr(request, "param", os.environ.get("COSCRIBE_TEST_DATABASE", "sqlite")) == "postgresql":
+    wanted = getattr(request, "param", os.environ.get("COSCRIBE_TEST_DATABASE", "sqlite"))
+    if wanted == "postgresql" and request.node.get_closest_marker("of_a_file") is None:
         with on_postgres(request.getfixturevalue("postgres")):
             yield
     else:

@@ -1,7 +1,7 @@
 """A fresh database in no time: migrated once per process, then copied.
 
 What takes `new_database` runs on SQLite, and with ``COSCRIBE_TEST_DATABASE=postgresql`` on PostgreSQL; a test with the
-mark ``both_databases`` runs on both.
+mark ``both_databases`` runs on both, one with ``of_a_file`` on SQLite always.
 """
 
 from __future__ import annotations
@@ -53,6 +53,27 @@ def on_postgres(fresh: Callable[[], str]) -> Iterator[None]:
     _in_place_of_files.append(fresh)
     yield
     _in_place_of_files.pop()
+
+
+def dumped(where: Path | str) -> bytes:
+    """All that is in a database, as bytes in which one can look for something."""
+    if isinstance(where, Path):
+        return b"".join(path.read_bytes() for path in where.parent.glob(f"{where.name}*"))
+    from sqlalchemy import LargeBinary, create_engine, select
+
+    from coscribe.persistence.engines import address
+    from coscribe.persistence.schema import metadata
+
+    found: list[bytes] = []
+    engine = create_engine(address(where))
+    with engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            for column in table.c:
+                values = connection.execute(select(column)).scalars()
+                is_bytes = isinstance(column.type, LargeBinary)
+                found += [value or b"" if is_bytes else str(value).encode() for value in values]
+    engine.dispose()
+    return b"\n".join(found)
 
 
 def new_database(path: Path) -> Path | str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from coscribe.documents.ports import StorageError
 from coscribe.persistence.database import Database
 from coscribe.persistence.schema import access_events
 from tests.access.world import World
+from tests.migrated import new_database
 
 
 async def written(world: World) -> list[Any]:
@@ -193,3 +198,47 @@ async def test_flush_waits_for_what_is_being_written(world: World) -> None:
     assert len(await written(world)) == 1
     await first
     await notes.close()
+
+
+# ---- many who write
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from sqlalchemy import text
+from coscribe.access.events import Event, record
+from coscribe.persistence.database import Database
+
+async def write(name, where):
+    database = Database(where if where.startswith("postgresql") else Path(where))
+    await database.read(lambda connection: connection.scalar(text("SELECT 1")))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(40):
+        await database.write(lambda connection: record(connection, *[Event("seen", name)] * (1 + number % 3)))
+    await database.close()
+
+asyncio.run(write(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.both_databases
+async def test_the_chain_is_whole_when_several_processes_write(tmp_path: Path) -> None:
+    where = new_database(tmp_path / "coscribe.db")
+    names = ["ann", "ben", "cem"]
+    run = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, name, str(where), stdin=PIPE, stdout=PIPE)
+        for name in names
+    ]
+    for process in run:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    ends = await asyncio.gather(*(process.communicate(b"go\n") for process in run))
+    assert [process.returncode for process in run] == [0, 0, 0], ends
+    database = Database(where)
+    world = World(database)
+    rows = await written(world)
+    assert Counter(row.actor for row in rows) == dict.fromkeys(names, 79)
+    assert await damaged(world) == []
+    await database.close()

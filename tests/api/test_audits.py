@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 from coscribe.access import auditing
 from coscribe.access.auditing import Audits
 from coscribe.cli import app
 from coscribe.documents.proofs import read_checkpoint
+from coscribe.persistence.schema import audit_checkpoints
 from coscribe.persistence.signing import FILE, new_key, public_key, replace_key, signing_key
 from tests.api.test_content import put
 from tests.api.test_documents import invite
@@ -72,6 +74,7 @@ async def test_checkpoints_are_taken_shown_and_chained(town: Town) -> None:
     await cleo.refused("POST", path, "permission_denied")
 
 
+@pytest.mark.of_a_file
 async def test_the_key_changes_and_whoever_kept_the_old_one_can_follow(town: Town) -> None:
     ben, folder = await town.person("ben"), town.coscribe.settings.folder
     document = await ben.document("Plan", "one")
@@ -234,5 +237,5 @@ async def test_a_deleted_document_takes_its_checkpoints_along(town: Town) -> Non
     await ben.post(f"/documents/{document}/trash")
     await ben.done("DELETE", f"/documents/{document}", 204)
     await town.coscribe.people.services.documents.purge()
-    with closing(sqlite3.connect(town.coscribe.settings.database)) as db:
-        assert db.execute("SELECT count(*) FROM audit_checkpoints").fetchone() == (0,)
+    left = select(func.count()).select_from(audit_checkpoints)
+    assert await town.coscribe.people.database.read(lambda connection: connection.scalar(left)) == 0

@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 from coscribe.cli import app
 from coscribe.config import Settings
-from coscribe.persistence.sqlite import connect
-from coscribe.persistence.stored import stored_in
+from coscribe.persistence.schema import access_events
+from coscribe.persistence.stored import engine_for, reading
 from tests.api.test_bundles import audit, bundle_of
 from tests.api.test_content import put
 from tests.api.test_documents import invite
@@ -71,29 +70,29 @@ async def held(town: Town, kind: str) -> tuple[Person, Person, str]:
     return ben, cleo, which
 
 
-def log_of(folder: Path, which: str) -> list[tuple[int, str, bytes]]:
-    with closing(connect(Settings(folder=folder).database, read_only=True)) as db:
-        (found,) = [workspace for workspace in stored_in(db).workspaces() if workspace.workspace_id == which]
-        return [(entry.sequence, entry.author, entry.payload) for entry in stored_in(db).entries(found.key)]
+def log_of(where: Path | str, which: str) -> list[tuple[int, str, bytes]]:
+    with reading(where) as log:
+        (found,) = [workspace for workspace in log.workspaces() if workspace.workspace_id == which]
+        return [(entry.sequence, entry.author, entry.payload) for entry in log.entries(found.key)]
 
 
-def refusals(folder: Path) -> int:
-    with closing(sqlite3.connect(Settings(folder=folder).database)) as db:
-        (count,) = db.execute("SELECT count(*) FROM access_events WHERE outcome = 'legal_hold'").fetchone()
-        return int(count)
+def refusals(where: Path | str) -> int:
+    held = select(func.count()).where(access_events.c.outcome == "legal_hold")
+    with engine_for(where, read_only=True).connect() as connection:
+        return connection.scalar(held) or 0
 
 
 @pytest.mark.parametrize("kind", ["document", "workspace"])
 @pytest.mark.parametrize("attempt", ONLINE, ids=lambda attempt: attempt.__name__)
 async def test_what_is_tried_on_a_server_is_refused_and_recorded(town: Town, attempt: Try, kind: str) -> None:
     ben, cleo, which = await held(town, kind)
-    folder = town.coscribe.settings.folder
-    before = log_of(folder, which)
+    where = town.coscribe.settings.where
+    before = log_of(where, which)
     await attempt(ben, cleo, which)
     await town.coscribe.people.notes.flush()
-    assert refusals(folder) == 1
+    assert refusals(where) == 1
     await town.coscribe.people.services.documents.purge()
-    assert log_of(folder, which) == before
+    assert log_of(where, which) == before
     assert {author for _, author, _ in before} == {ben.id, cleo.id}
 
 
@@ -122,6 +121,7 @@ OFFLINE = [
 ]
 
 
+@pytest.mark.of_a_file
 @pytest.mark.parametrize(("kind", "attempt"), OFFLINE, ids=lambda each: getattr(each, "__name__", each))
 async def test_what_is_tried_on_the_folder_is_refused_and_recorded(
     tmp_path: Path, kind: str, attempt: Callable[[Path, str], Result]
@@ -129,16 +129,17 @@ async def test_what_is_tried_on_the_folder_is_refused_and_recorded(
     folder = tmp_path / "data"
     async with open_town(folder) as town:
         _, _, which = await held(town, kind)
-    before = log_of(folder, which)
+    before = log_of(Settings(folder=folder).database, which)
     result = await asyncio.to_thread(attempt, folder, which)
     assert result.exit_code == 1, result.output
     assert "legal_hold" in result.stderr
     assert which in result.stderr
-    assert refusals(folder) == 1
-    assert log_of(folder, which) == before
+    assert refusals(Settings(folder=folder).database) == 1
+    assert log_of(Settings(folder=folder).database, which) == before
     assert run(folder, "verify").exit_code == 0
 
 
+@pytest.mark.of_a_file
 async def test_released_it_can_all_be_done(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with open_town(folder) as town:

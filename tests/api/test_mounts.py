@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coscribe.app import Coscribe
-from coscribe.config import Settings
 from tests.api.test_workspaces import fs
-from tests.api.town import BASE, CHEAP, SECRET, KeepingMailer, Person, Town, open_town
+from tests.api.town import CHEAP, KeepingMailer, Person, Town, open_town
 
 DEADLINE = 30.0
 
@@ -64,7 +63,7 @@ async def test_what_is_written_while_the_server_is_down(tmp_path: Path) -> None:
         await ann.post(fs(workspace_id, "save"), {})
         token = ann.client.headers["Authorization"]
     (folder / "plan").write_text("another plan\n")
-    coscribe = Coscribe(Settings(folder=tmp_path, token_secret=SECRET, public_url=BASE), hasher=CHEAP)
+    coscribe = Coscribe(town.coscribe.settings, hasher=CHEAP)
     async with coscribe.running():
         ann = Town(coscribe, KeepingMailer()).with_token(token.removeprefix("Bearer "))
         await reads(ann, workspace_id, "plan", "another plan\n")

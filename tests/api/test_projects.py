@@ -13,17 +13,17 @@ import pytest
 
 from coscribe.access import imports
 from coscribe.app import Coscribe
-from coscribe.config import Settings
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem
 from coscribe.git.remotes import AddressPolicy, fingerprint
 from tests.api.sockets import Socket
 from tests.api.test_workspaces import fs
-from tests.api.town import BASE, CHEAP, SECRET, KeepingMailer, Person, Town, open_town
+from tests.api.town import CHEAP, KeepingMailer, Person, Town, open_town
 from tests.documents.unpacking.made import Member, info, squeezed, tarred, zipped
 from tests.git.git_server import git_server
 from tests.git.ssh_server import LOOPBACK, make_repository, needs_sshd, ssh_server
 from tests.git.test_cloning import LOCAL, git
+from tests.migrated import dumped
 
 FILES = {f"src/{number}.py": b"print(%d)\n" % number for number in range(30)}
 NO_FILE = "faaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -172,7 +172,7 @@ async def test_an_import_goes_on_after_the_end_of_the_server(tmp_path: Path, mon
             token = ann.access_token
             await town.coscribe.people.services.imports.stop()
     (tmp_path / "imports/left").write_bytes(b"of a project that was not made")
-    coscribe = Coscribe(Settings(folder=tmp_path, token_secret=SECRET, public_url=BASE), hasher=CHEAP)
+    coscribe = Coscribe(town.coscribe.settings, hasher=CHEAP)
     async with coscribe.running():
         ann = Town(coscribe, KeepingMailer()).with_token(token)
         assert (await imported(ann, project_id))["state"] == "ready"
@@ -233,7 +233,7 @@ async def test_a_project_from_a_repository(town: Town, tmp_path: Path) -> None:
             assert (await imported(ann, project_id))["state"] == state
             assert await reads(ann, project_id, "plan") == (state == "ready")
     assert list(town.coscribe.settings.imports.iterdir()) == []
-    assert b"hunter2hunter2" not in town.coscribe.settings.database.read_bytes()
+    assert b"hunter2hunter2" not in await asyncio.to_thread(dumped, town.coscribe.settings.where)
 
 
 async def test_an_address_inside_is_not_spoken_to(town: Town) -> None:

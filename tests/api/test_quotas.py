@@ -13,13 +13,12 @@ from coscribe.access import members
 from coscribe.access import quotas as stored_quotas
 from coscribe.app import Coscribe
 from coscribe.client import Client
-from coscribe.config import Settings
 from coscribe.core.operation import Splice
 from coscribe.documents.ports import SegmentSize
 from coscribe.documents.quota import ROW_BYTES, Quotas, added_bytes, needed_bytes
 from coscribe.gateway.socket import GatewayLimits
 from tests.api.sockets import Socket
-from tests.api.town import BASE, CHEAP, PASSWORD, SECRET, KeepingMailer, Town, open_town
+from tests.api.town import CHEAP, PASSWORD, KeepingMailer, Town, open_town
 from tests.gateway.site import PATIENCE, metric, open_site
 
 OVER = "coscribe_over_quota_total"
@@ -92,9 +91,8 @@ async def test_what_was_written_before_a_restart_counts(tmp_path: Path) -> None:
     async with open_town(tmp_path, quotas=Quotas(text_bytes=1_000)) as town:
         first = await town.ada.document("one", "x" * 600)
         token = town.ada.access_token
-    settings = Settings(folder=tmp_path, token_secret=SECRET, public_url=BASE, quotas=Quotas(text_bytes=1_000))
     mailer = KeepingMailer()
-    coscribe = Coscribe(settings, mailer=mailer, hasher=CHEAP)
+    coscribe = Coscribe(town.coscribe.settings, mailer=mailer, hasher=CHEAP)
     async with coscribe.running():
         ada = Town(coscribe, mailer).with_token(token)
         await ada.refused("POST", "/documents", "quota_exceeded", json={"name": "two", "text": "y" * 500})
