@@ -87,11 +87,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, process: Process) -> None:
         """What its tasks would still do on their way out does not happen either."""
         process.dead = True
-        process.kept.clear()
         for task in process.tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # nobody waits for the dead
                 self._remains.append(task)
+        process.kept.clear()  # only now: it may be all that holds on to some of them
 
     def bury(self) -> None:
         """Closes the coroutines of the dead; to be called when nothing else will run."""

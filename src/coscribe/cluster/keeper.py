@@ -244,7 +244,7 @@ class Keeper:
             self._fence.cancel()
             self._fence = None
         if ownership.held:
-            left = max(0.0, ownership.fence_at - self._now())
+            left = max(0.001, ownership.fence_at - self._now())
             self._fence = asyncio.get_running_loop().call_later(left, self._time_is_up)
 
     def _time_is_up(self) -> None:
