@@ -46,6 +46,7 @@ from tests.servers import NatsServer
 SECRET = "not a secret at all, only a test's"
 WARM_UP = 2.0
 MEMORY = Path("/dev/shm")
+MANY = 20_000
 
 
 class Cost(NamedTuple):
@@ -70,6 +71,7 @@ def main() -> None:
         what, folder, *rest = asked.serve
         uvloop.run(serve(what, Path(folder), *rest))
         return
+    uvloop.run(bus_alone())
     for hop in (False, True):
         cost = asyncio.run(measure(asked, hop=hop))
         name = "gateway, NATS, core" if hop else "one server"
@@ -77,6 +79,38 @@ def main() -> None:
             f"{name:20} {cost.operations} operations, acknowledged in {cost.p50:.2f} ms p50, {cost.p99:.2f} ms p99; "
             f"{cost.cpu:.0f} us of processor time each, and {cost.bus_cpu:.0f} us of the bus"
         )
+
+
+async def bus_alone() -> None:
+    """Round trips one after the other, and as many messages of the size of a batch as go through."""
+    with NatsServer() as nats:
+        one, two = await NatsBus.connect(nats.url), await NatsBus.connect(nats.url)
+        back, came = asyncio.Event(), count(1)
+        everything = asyncio.Event()
+        await two.subscribe("there", lambda message: two.send("back", message))
+        await one.subscribe("back", lambda _: back.set())
+        await two.subscribe("many", lambda _: everything.set() if next(came) == MANY else None)
+        times = []
+        for _ in range(2_000):
+            began = time.perf_counter()
+            one.send("there", b"x" * 300)
+            await back.wait()
+            back.clear()
+            times.append(time.perf_counter() - began)
+        times.sort()
+        began = time.perf_counter()
+        for number in range(MANY):
+            one.send("many", b"x" * 1_000)
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        await everything.wait()
+        rate = MANY / (time.perf_counter() - began)
+        print(
+            f"{'the bus alone':20} there and back in {percentile(times, 0.5) * 1e6:.0f} us p50, "
+            f"{percentile(times, 0.99) * 1e6:.0f} us p99; {rate:,.0f} messages of 1 KB a second between two"
+        )
+        await one.close()
+        await two.close()
 
 
 async def measure(asked: argparse.Namespace, *, hop: bool) -> Cost:
