@@ -59,11 +59,12 @@ class LinkLost(Exception):
 
 
 class LinkLimits(NamedTuple):
-    """Times in seconds, sizes in bytes; see above. ``channels``: that may be open."""
+    """Times in seconds, sizes in bytes; see above. ``channels``: that may be open. What is in flight on all links of an
+    instance has to have room in its bus, and in the bus's server."""
 
     heartbeat: float = 0.5
     silence: float = 2.0
-    in_flight: int = 8_000_000
+    in_flight: int = 2_000_000
     waiting: int = 1_000_000_000
     channels: int = 100_000
 
@@ -196,24 +197,29 @@ class Channel:
 
     def send(self, item: bytes) -> None:
         """Never waits: what has no room is kept until there is some. Nothing happens when it is closed."""
+        carrier = self._carrier
+        if self.full or carrier.full or self.closed:
+            self._send_later(item)
+            return
+        self._credit -= len(item)
+        carrier.carry(self, item)
+        if self._credit <= 0:
+            self._become_full()
+
+    def _send_later(self, item: bytes) -> None:
         if self.closed or self.ending is not None:
             return
-        if self.full:
-            self._hold(item)
-        elif self._carrier.full:
-            self._hold(item)
+        self._hold(item)
+        if not self.full:
             self._become_full()
-        else:
-            self._credit -= len(item)
-            self._carrier.carry(self, item)
-            if self._credit <= 0:
-                self._become_full()
 
     def consumed(self, count: int) -> None:
         """So many bytes of items have been dealt with: the other end may send as many more."""
-        self._consumed += count
-        if self._consumed * 2 >= self.window and not self.closed:
-            count, self._consumed = self._consumed, 0
+        count += self._consumed
+        if count * 2 < self.window:
+            self._consumed = count
+        elif not self.closed:
+            self._consumed = 0
             self._carrier.carry_consumed(self, count)
 
     def pause(self) -> None:
@@ -307,14 +313,15 @@ class Channel:
 
 
 class _Entry:
-    """An item that waits to go out, and the channels that it is for."""
+    """An item that waits to go out, and the channels that it is for. ``index``: of all that ever waited."""
 
-    __slots__ = ("payload", "says", "targets")
+    __slots__ = ("index", "payload", "says", "targets")
 
     def __init__(self, says: int, targets: list[int], payload: bytes) -> None:
         self.says = says
         self.targets = targets
         self.payload = payload
+        self.index = 0
 
     def size(self) -> int:
         return len(self.payload) + _ITEM_COST + _TARGET_COST * len(self.targets)
@@ -364,7 +371,7 @@ class Link:
             0  # how many have left the queue: an entry's index is where it has stood since the beginning
         )
         self._queued = 0
-        self._same: dict[int, tuple[int, _Entry]] = {}
+        self._same: dict[int, _Entry] = {}
         self._sent = 0
         self._unconfirmed: deque[tuple[int, int]] = deque()
         self._in_flight = 0
@@ -558,13 +565,13 @@ class Link:
 
     def carry(self, channel: Channel, item: bytes) -> None:
         same = self._same.get(id(item))
-        if same is not None and same[0] > channel.last_entry:
-            channel.last_entry = same[0]
-            same[1].targets.append(channel.number)
+        if same is not None and same.index > channel.last_entry:
+            channel.last_entry = same.index
+            same.targets.append(channel.number)
             self._queued += _TARGET_COST
-        else:
-            entry = self._put(channel, _Says.ITEM, item)
-            self._same[id(item)] = channel.last_entry, entry
+            return
+        entry = self._same[id(item)] = self._put(channel, _Says.ITEM, item)
+        entry.index = channel.last_entry
         if self._in_flight + self._queued >= self._limits.in_flight:
             self.full = True
 
@@ -673,7 +680,7 @@ class Near:
             each()
 
     def carry(self, channel: Channel, item: bytes) -> None:
-        other = self._other(channel)
+        other = self.served if channel is self.opened else self.opened
         if self._early is not None:
             self._early.append(lambda: other.on_item(item))
         elif not other.closed:
