@@ -10,7 +10,9 @@ SQLite keeps whatever it is given, and PostgreSQL what a column says: what would
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -47,6 +49,8 @@ MAX_MISFITS = 20
 _INTEGERS = {Integer: range(-(2**31), 2**31), BigInteger: range(-(2**63), 2**63)}
 
 Row = tuple[Any, ...]
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Misfit(NamedTuple):
@@ -101,12 +105,11 @@ def survey(connection: Connection, told: Told) -> Survey:
         hashed, rows = sha256(), 0
         for row in _rows(connection, table, None):
             rows += 1
-            for column, value in zip(table.columns, row, strict=True):
-                if detail := _misfit(column, value):
-                    total += 1
-                    if len(misfits) < MAX_MISFITS:
-                        misfits.append(Misfit(table.name, _key(table, row), column.name, detail))
-            hashed.update(msgspec.msgpack.encode(_plain(table, row)))
+            for misfit in _misfits(table, row):
+                total += 1
+                if len(misfits) < MAX_MISFITS:
+                    misfits.append(misfit)
+            hashed.update(_encoded(table, row))
             if not rows % BATCH_ROWS:
                 told(BATCH_ROWS)
         told(rows % BATCH_ROWS)
@@ -229,19 +232,58 @@ def _key(table: Table, row: Row) -> Row:
     return tuple(value for column, value in zip(table.columns, row, strict=True) if column.primary_key)
 
 
+def _encoded(table: Table, row: Row) -> bytes:
+    """The same from either database."""
+    plain = _plain(table, row)
+    try:
+        return _encode(plain)
+    except UnicodeEncodeError:  # a misfit, which counts with the bytes that it was
+        return _encode([each.encode(errors="surrogateescape") if isinstance(each, str) else each for each in plain])
+
+
 def _plain(table: Table, row: Row) -> Row:
-    """The same from either database: SQLite's booleans are numbers."""
-    return tuple(
-        bool(value) if isinstance(column.type, Boolean) and value is not None else _hashable(value)
-        for column, value in zip(table.columns, row, strict=True)
+    """As PostgreSQL takes it: SQLite's booleans are numbers."""
+    booleans = _booleans(table)
+    if not booleans:
+        return row
+    return tuple(bool(value) if at in booleans and value is not None else value for at, value in enumerate(row))
+
+
+@cache
+def _booleans(table: Table) -> frozenset[int]:
+    return frozenset(at for at, column in enumerate(table.columns) if isinstance(column.type, Boolean))
+
+
+# ---- what fits
+
+
+def _misfits(table: Table, row: Row) -> Iterator[Misfit]:
+    for (fits, column), value in zip(_columns(table), row, strict=True):
+        if not fits(value):
+            yield Misfit(table.name, _key(table, row), column.name, _detail(column, value))
+
+
+@cache
+def _columns(table: Table) -> list[tuple[Callable[[Any], bool], Column[Any]]]:
+    return [(_fits(column), column) for column in table.columns]
+
+
+def _fits(column: Column[Any]) -> Callable[[Any], bool]:
+    """Whether a value goes into a column of PostgreSQL as it is."""
+    of, nullable = column.type, bool(column.nullable)
+    if isinstance(of, Boolean):
+        return lambda value: nullable if value is None else value in (0, 1)
+    if isinstance(of, Integer):
+        fits = _INTEGERS[BigInteger if isinstance(of, BigInteger) else Integer]
+        return lambda value: nullable if value is None else type(value) is int and value in fits
+    if isinstance(of, LargeBinary):
+        return lambda value: nullable if value is None else type(value) is bytes
+    most = of.length if isinstance(of, String) and of.length is not None else sys.maxsize
+    return lambda value: (
+        nullable
+        if value is None
+        else type(value) is str and len(value) <= most and "\0" not in value and (value.isascii() or _is_utf8(value))
     )
-
-
-def _hashable(value: Any) -> Any:
-    """A text that cannot be encoded is a misfit, and counts with the bytes that it was."""
-    if isinstance(value, str) and not _is_utf8(value):
-        return value.encode(errors="surrogateescape")
-    return value
 
 
 def _is_utf8(value: str) -> bool:
@@ -252,39 +294,26 @@ def _is_utf8(value: str) -> bool:
     return True
 
 
-def _misfit(column: Column[Any], value: Any) -> str:
-    """Why a value would not go into a column of PostgreSQL as it is; "" where it does."""
-    if value is None:
-        return "" if column.nullable else "there is nothing, and there has to be"
+def _detail(column: Column[Any], value: Any) -> str:
+    """What is wrong with one that does not."""
     of = column.type
+    if value is None:
+        return "there is nothing, and there has to be"
     if isinstance(of, Boolean):
-        return "" if value in (0, 1) else f"{_shown(value)} is neither true nor false"
+        return f"{_sort(value)} is neither true nor false"
     if isinstance(of, Integer):
-        return _misfit_number(of, value)
+        return f"{value} is too large" if isinstance(value, int) else f"{_sort(value)} where a number belongs"
     if isinstance(of, LargeBinary):
-        return "" if isinstance(value, bytes) else f"{_shown(value)} where bytes belong"
-    return _misfit_text(of, value)
-
-
-def _misfit_number(of: Integer, value: Any) -> str:
-    if not isinstance(value, int):
-        return f"{_shown(value)} where a number belongs"
-    fits = _INTEGERS[BigInteger if isinstance(of, BigInteger) else Integer]
-    return "" if value in fits else f"{value} is too large"
-
-
-def _misfit_text(of: Any, value: Any) -> str:
+        return f"{_sort(value)} where bytes belong"
     if not isinstance(value, str):
-        return f"{_shown(value)} where a text belongs"
+        return f"{_sort(value)} where a text belongs"
     if "\0" in value:
         return "there is a NUL in it"
     if not _is_utf8(value):
         return "it is no UTF-8"
-    if of.length is not None and len(value) > of.length:
-        return f"it has {len(value)} characters, and may have {of.length}"
-    return ""
+    return f"it has {len(value)} characters, and may have {getattr(of, 'length', None)}"
 
 
-def _shown(value: Any) -> str:
+def _sort(value: Any) -> str:
     """What sort of thing it is: what people store is not for a console."""
-    return {int: "a number", float: "a number", str: "a text", bytes: "bytes", bool: "a truth"}[type(value)]
+    return {int: "a number", float: "a number", str: "a text", bytes: "bytes"}[type(value)]
