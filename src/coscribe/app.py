@@ -50,6 +50,7 @@ from coscribe.persistence.blobs import FolderBlobs, MemoryBlobs, drop_drafts
 from coscribe.persistence.memory import MemoryStorage
 from coscribe.persistence.migrate import migrate
 from coscribe.persistence.moves import assert_served
+from coscribe.persistence.postgres_blobs import PostgresBlobs
 from coscribe.persistence.signing import make_folder, make_secret, signing_key
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol.messages import WEBSOCKET_PATH
@@ -127,7 +128,8 @@ class Coscribe:
                 authenticator, access = self._people.authentication, self._people.admission
         self.storage = storage
         self._has_folder = self._lock is not None or together is not None
-        self.blobs = Blobs(self._blob_store(), storage.is_used, settings.quotas.blob_bytes)
+        self._blob_store = self._open_blobs()
+        self.blobs = Blobs(self._blob_store, storage.is_used, settings.quotas.blob_bytes)
         self._readiness = Readiness(lambda: storage.append(()), time.monotonic)
         self.collaboration = Collaboration(
             storage,
@@ -193,10 +195,12 @@ class Coscribe:
             pages = make_pages(secure=settings.url.startswith("https://"))
             self.asgi.router.default = _either(self._people.api, pages)
 
-    def _blob_store(self) -> BlobStore:
-        """In the folder, if there is one."""
+    def _open_blobs(self) -> BlobStore:
+        """In the database that instances share; else in the folder, if there is one."""
         if not self._has_folder:
             return MemoryBlobs()
+        if self.settings.database_url:
+            return PostgresBlobs(self.settings.database_url)
         if self._lock is not None:
             drop_drafts(self.settings.blobs)
         return FolderBlobs(self.settings.blobs)
@@ -215,6 +219,8 @@ class Coscribe:
             if self._people is not None:
                 await self._people.stop()
             await self.storage.close()
+            if isinstance(self._blob_store, PostgresBlobs):
+                await self._blob_store.close()
             if self._lock is not None:
                 self._lock.close()
             if self._tracer is not None:

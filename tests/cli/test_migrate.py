@@ -114,6 +114,8 @@ def test_everything_arrives(run: Run, lived: Path, target: str) -> None:
     assert (moved["workspaces"], moved["resumed"], moved["before"]) == (3, False, False)
     assert PASSWORD not in result.output
     assert rows_of(target) == before == rows_of(database_of(lived))
+    shutil.rmtree(lived / "blobs")
+    assert run("verify", "--data", lived).exit_code == 1
     assert json.loads(run("verify", "--data", lived, "--database", target, "--json").stdout) == said
     assert in_the_way(target) == ""
     assert "was moved to postgresql://coscribe@127.0.0.1" in in_the_way(database_of(lived))
@@ -332,6 +334,24 @@ def test_a_content_that_is_missing_is_named(run: Run, lived: Path, target: str) 
     assert result.exit_code == 1
     assert f"the content {blob.name} is missing" in result.stderr
     assert not has_begun(target)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("UPDATE blob_pieces SET content = :bytes", "is damaged"),
+        ("DELETE FROM blob_pieces", "is damaged"),
+        ("DELETE FROM stored_blobs", "is missing"),
+    ],
+)
+def test_a_content_that_is_damaged_where_it_has_arrived(
+    run: Run, lived: Path, target: str, damage: str, named: str
+) -> None:
+    move(lived, target, quietly)
+    assert Kept(Store(lived, target)).execute(damage, {"bytes": bytes(256)} if ":bytes" in damage else {}) == 1
+    result = run("verify", "--data", lived, "--database", target)
+    assert result.exit_code == 1
+    assert named in result.stdout
 
 
 @pytest.fixture

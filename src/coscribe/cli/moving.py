@@ -10,8 +10,9 @@ Nothing in the folder is removed. Every log keeps its incarnation: for its clien
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,11 +26,15 @@ from coscribe.access.ids import new_id, now
 from coscribe.cli.common import err
 from coscribe.cli.store import Store, owning
 from coscribe.cli.verifying import verify_events, verify_store
+from coscribe.config import Settings
+from coscribe.core.errors import CoscribeError
 from coscribe.persistence import moves
+from coscribe.persistence.blobs import FolderBlobs
 from coscribe.persistence.copying import Survey, Told, copy, count, empty, is_empty, keep_any_bytes, survey
 from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.moves import SOURCE, TARGET, Move
-from coscribe.persistence.stored import engine_for, shown_url, translated, writing
+from coscribe.persistence.postgres_blobs import PostgresBlobs
+from coscribe.persistence.stored import StoredLog, engine_for, shown_url, translated, writing
 
 MOVING = 0x636F_7363_0003
 """The advisory lock of whoever moves something into a database."""
@@ -90,6 +95,8 @@ def move(folder: Path, url: str, begin: Begin) -> Moved:
                 _assert_whole(source, "the folder is damaged, and nothing was moved")
                 resumed = _announce(source, there, came, Move(move_id, TARGET, str(source), found.digest, now(), None))
                 rows = sum(content.rows for content in found.contents.values())
+                digests = StoredLog(here).blobs()
+                asyncio.run(_copy_blobs(Settings(folder=folder).blobs, url, digests, begin("contents", len(digests))))
                 copy(here, there, begin("copying", rows - count(there)))
                 arrived = survey(there, begin("comparing", rows))
                 _assert_same(found, arrived)
@@ -164,6 +171,23 @@ def _announce(source: Store, there: Connection, came: Move | None, announced: Mo
     moves.remember(there, announced)
     there.commit()
     return resumed
+
+
+async def _copy_blobs(folder: Path, url: str, digests: Sequence[str], told: Told) -> None:
+    """Those that are not there yet. Each is durable, and compared with its hash, before the next one."""
+    source, target = FolderBlobs(folder), PostgresBlobs(url)
+    try:
+        for digest in digests:
+            if await target.size(digest) is None:
+                async with target.draft() as draft:
+                    async for piece in source.pieces(digest):
+                        await draft.write(piece)
+                    await draft.keep()
+            told(1)
+    except CoscribeError as error:
+        raise MoveError(error.detail, "It was whole a moment ago: is the disk well?", damaged=True) from error
+    finally:
+        await target.close()
 
 
 def _assert_whole(store: Store, what: str) -> _Audited:

@@ -40,7 +40,7 @@ def look(folder: Path, order: Order) -> Row:
     """Where it is. A server may run meanwhile. Ends with advice where the folder cannot be read."""
     settings = Settings(folder=folder)
     with _told(folder), _progress() as progress:
-        return _row(shown(*asyncio.run(find(settings.database, FolderBlobs(settings.blobs), order, progress))))
+        return _row(shown(*asyncio.run(find(settings.where, FolderBlobs(settings.blobs), order, progress))))
 
 
 def redact(folder: Path, order: Order, lock: IO[str]) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from coscribe.documents.ports import StorageError
 from coscribe.documents.proofs import AuditCheckpoint, Held, Redaction, Ring, break_between, seals_of
 from coscribe.model import FileSnapshot, LogEntry, Workspace, content_hash
 from coscribe.persistence.blobs import State, state_of
+from coscribe.persistence.postgres_blobs import state_in
 from coscribe.persistence.schema import access_events
 from coscribe.persistence.segments import unpack
 from coscribe.persistence.signing import has_signed, public_key
@@ -107,7 +109,7 @@ def verify_store(
     one that checkpoints are signed with, see `read_key`; "": the folder's. ``kept``: audit checkpoints that the logs
     are held to. ``lacking``: blobs that are known to be missing, which is not told again. Ends with advice where
     something cannot be reached."""
-    public, blobs = _public_key(store.folder, key), Blobs(Settings(folder=store.folder).blobs, lacking)
+    public = _public_key(store.folder, key)
     kept = kept or KeptAll([], [])
     names = names or [item.checkpoint.workspace_id for item in kept.checkpoints]
     live: dict[str, FileSnapshot] = {}
@@ -119,6 +121,7 @@ def verify_store(
             live = asyncio.run(_live_texts(server, token_for(store.folder, token, "viewer"), wanted))
         with reading(store) as log:
             workspaces = _chosen(log, names)
+            blobs = Blobs(_states(store, log), lacking)
             ring = None if public is None else Ring(public, changes_of(log.connection), has_signed)
             with _progress() as progress:
                 task = progress.add_task("verifying", total=sum(workspace.last_sequence for workspace in workspaces))
@@ -304,16 +307,23 @@ def _wrong_blobs(log: StoredLog, workspace: Workspace, report: Report, blobs: Bl
         yield Finding("blob", None, keys[file_id], f"the rows know of a content that the log does not: {digest}")
 
 
-class Blobs:
-    """The blobs of a folder, each read once. ``lacking``: those of which it is known that they are not whole."""
+def _states(store: Store, log: StoredLog) -> Callable[[str], State]:
+    """How a blob is, wherever they are."""
+    if store.url:
+        return partial(state_in, log.connection)
+    return partial(state_of, Settings(folder=store.folder).blobs)
 
-    def __init__(self, folder: Path, lacking: Collection[str]) -> None:
-        self._folder = folder
+
+class Blobs:
+    """Each read once, by ``state_of``. ``lacking``: those of which it is known that they are not whole."""
+
+    def __init__(self, state_of: Callable[[str], State], lacking: Collection[str]) -> None:
+        self._state_of = state_of
         self._states: dict[str, State] = dict.fromkeys(lacking, "good")
 
     def state(self, digest: str) -> State:
         if digest not in self._states:
-            self._states[digest] = state_of(self._folder, digest)
+            self._states[digest] = self._state_of(digest)
         return self._states[digest]
 
 

@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from coscribe.documents.ports import StorageError
-from coscribe.persistence.schema import instances, metadata, moves, shard_leases
+from coscribe.persistence.schema import blob_pieces, instances, metadata, moves, shard_leases, stored_blobs
 
 BATCH_ROWS = 2_000
 BATCH_BYTES = 4_000_000
@@ -47,6 +47,8 @@ MAX_MISFITS = 20
 """Values that are named."""
 
 _INTEGERS = {Integer: range(-(2**31), 2**31), BigInteger: range(-(2**63), 2**63)}
+
+_LEFT = (moves, instances, shard_leases, stored_blobs, blob_pieces)
 
 Row = tuple[Any, ...]
 
@@ -87,8 +89,9 @@ Told = Callable[[int], None]
 
 
 def tables() -> list[Table]:
-    """Those that are moved, each behind those that it refers to. What is about the instances that run is not."""
-    return [table for table in metadata.sorted_tables if table not in (moves, instances, shard_leases)]
+    """Those that are moved, each behind those that it refers to. What is about the instances that run is not; blobs are
+    moved by other means."""
+    return [table for table in metadata.sorted_tables if table not in _LEFT]
 
 
 def count(connection: Connection) -> int:

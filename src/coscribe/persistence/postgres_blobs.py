@@ -39,7 +39,7 @@ from sqlalchemy import (
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.ports import Blob, StorageError
 from coscribe.metrics import metrics
-from coscribe.persistence.blobs import PIECE, unreadable
+from coscribe.persistence.blobs import PIECE, State, unreadable
 from coscribe.persistence.database import ANSWER_SECONDS, Lane
 from coscribe.persistence.engines import postgres_engine
 from coscribe.persistence.schema import blob_pieces, file_blobs, stored_blobs
@@ -263,6 +263,19 @@ def _piece(connection: Connection, this: ColumnElement[bool], start: int) -> byt
         .limit(1)
     ).first()
     return b"" if found is None else found.content[start - found.start :]
+
+
+def state_in(connection: Connection, digest: str) -> State:
+    """Reads a blob as a transaction sees it, and says how it is."""
+    this = _ROW.hash == digest
+    size = connection.scalar(select(_ROW.size).where(this))
+    if size is None:
+        return "missing"
+    hashed, start = sha256(), 0
+    while start < size and (piece := _piece(connection, this, start)):
+        hashed.update(piece)
+        start += len(piece)
+    return "good" if start == size and hashed.hexdigest() == digest else "damaged"
 
 
 def _sweep(connection: Connection) -> int:
