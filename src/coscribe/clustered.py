@@ -74,8 +74,9 @@ class Clustered:
         self.instance_id = instance.instance_id
         self._bus = NatsBus(settings.nats, settings.instance)
         self._links = Links(self._bus, self.instance_id)
+        self._leases = PostgresLeases(settings.database_url)
         self._keeper = Keeper(
-            PostgresLeases(settings.database_url),
+            self._leases,
             instance,
             steady,
             hand_over=self._hand_over,
@@ -130,6 +131,7 @@ class Clustered:
                     await self._leave()
         finally:
             self._links.stop()
+            await self._leases.close()
             await self._revocations.stop()
             await self._bus.close()
 

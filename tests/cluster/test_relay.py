@@ -459,6 +459,25 @@ async def test_a_core_that_does_not_own_it_any_more_says_so(fleet: Fleet) -> Non
     assert fleet.links.asked == ["a", "a", "b"]
 
 
+async def test_what_only_reads_goes_on_where_the_workspace_goes(fleet: Fleet) -> None:
+    async def moved(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, b"moved", 503, [(requests.MOVED, b"1")])
+
+    await fleet.core("a", moved)
+    await fleet.core("b", says("b"))
+    for method, told in (("GET", (200, b"b: ")), ("PUT", (503, b"moved"))):
+        fleet.owning.owners = {"notes": "a"}
+        fleet.owning.then = [{"notes": "b"}]
+        asked = await fleet.ask(method).done()
+        assert (asked.status, asked.body) == told
+    here = Fleet(Owning(notes="b"), "b", moved)
+    await here.start()
+    await here.core("a", says("a"))
+    here.owning.then = [{"notes": "b"}, {"notes": "a"}]
+    assert (await here.ask().done()).body == b"a: "
+    here.stop()
+
+
 async def test_a_large_body_is_not_kept_for_that(fleet: Fleet) -> None:
     await fleet.core("a", says("a"), lambda _: False)
     await fleet.core("b", says("b"))

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from coscribe.access.throttle import Throttled
+from coscribe.cluster.requests import MOVED
 from coscribe.core.errors import Code, CoscribeError
 
 MEDIA_TYPE = "application/problem+json"
@@ -103,6 +104,8 @@ def problem(request: Request, error: CoscribeError, errors: list[dict[str, Any]]
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     elif status in (429, 503):
         headers["Retry-After"] = "1"
+    if error.code is Code.MOVED:
+        headers[MOVED.decode()] = "1"
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 

@@ -4,7 +4,7 @@ r"""Relay: requests by HTTP that came to this instance, and are another one's to
                                    \--> another: a channel of the link; what goes over it is in `requests`
 
 A request is asked again elsewhere only where the core that was asked has refused it before anything was done, and what
-was read of the body is still there.
+was read of the body is still there; one that only reads also where that core has lost the workspace on the way.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from coscribe.cluster.requests import (
     Begin,
     Item,
     Outgoing,
-    end_to_end,
     head_of,
+    is_moved,
     pieces,
 )
 from coscribe.core.errors import Code, CoscribeError
@@ -47,6 +47,8 @@ WAIT_SECONDS = 2.0
 
 AGAIN_SECONDS = 0.1
 """Between two looks for one."""
+
+_READING = ("GET", "HEAD")
 
 _STREAM = b"text/event-stream"
 """What has no end of its own."""
@@ -158,8 +160,17 @@ class Elsewhere:
 
     async def _here(self, request: Request) -> How:
         assert self._app is not None, "an instance that is no core is asked as if it were one"
-        await self._app(request.scope, request.receive, request.send)
-        return How.ANSWERED
+        how = How.ANSWERED
+
+        async def send(message: Message) -> None:
+            nonlocal how
+            if message["type"] == "http.response.start" and request.may_go_on_elsewhere(message):
+                how = How.MOVED
+            if how is How.ANSWERED:
+                await request.send(message)
+
+        await self._app(request.scope, request.receive, send)
+        return how
 
     async def _ask(self, instance_id: str, about: str, request: Request) -> How:
         if len(self._asking) >= MAX_REQUESTS:
@@ -227,6 +238,10 @@ class Request:
         """Begins with the body again. False: its beginning is not there any more."""
         self._at = 0
         return self._size <= self._keeps
+
+    def may_go_on_elsewhere(self, head: Message) -> bool:
+        """Whether an answer with this head is none, as it only read and another instance has what it reads."""
+        return self.scope["method"] in _READING and is_moved(head["status"], head["headers"])
 
     async def receive(self) -> Message:
         if self._at < len(self._kept):
@@ -301,11 +316,13 @@ class _Asking:
             if kind is Item.REFUSED:
                 return How(content.decode())
             if kind is Item.BEGIN:
-                begin, has_begun = msgspec.msgpack.decode(content, type=Begin), True
+                begin = msgspec.msgpack.decode(content, type=Begin)
+                head = {"type": "http.response.start", "status": begin.status, "headers": begin.headers}
+                if self._request.may_go_on_elsewhere(head):
+                    return How.MOVED
+                has_begun = True
                 self.is_stream = any(name == b"content-type" and _STREAM in value for name, value in begin.headers)
-                await self._request.send(
-                    {"type": "http.response.start", "status": begin.status, "headers": end_to_end(begin.headers)}
-                )
+                await self._request.send(head)
                 continue
             is_last = kind is Item.LAST
             await self._request.send({"type": "http.response.body", "body": content, "more_body": not is_last})

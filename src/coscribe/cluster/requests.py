@@ -10,7 +10,7 @@ The last piece of a body is marked as that; whatever ends before was cut off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -21,6 +21,9 @@ from coscribe.cluster.link import Channel
 
 KIND = "http"
 """Of the channels that requests take."""
+
+MOVED = b"x-coscribe-moved"
+"""The header of an answer that says that what a request is about was handed over meanwhile."""
 
 PIECE_BYTES = 65_536
 """Of a body, in one item. How many may be under way is the channel's to say."""
@@ -120,6 +123,11 @@ def end_to_end(headers: Any) -> Headers:
     given = [(name.lower(), value) for name, value in headers]
     named = {each.strip().lower() for name, value in given if name == b"connection" for each in value.split(b",")}
     return [(name, value) for name, value in given if name not in _HOP_BY_HOP and name not in named]
+
+
+def is_moved(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an answer says that another instance has to be asked."""
+    return status == 503 and any(name == MOVED for name, _ in headers)
 
 
 def pieces(body: bytes, *, more: bool) -> Iterator[bytes]:
