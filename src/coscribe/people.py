@@ -80,6 +80,9 @@ OTHERS_SECONDS = 5.0
 LATE = 60 * MICROSECONDS
 """How far back whoever begins to end what has expired looks: so long may nobody have done it."""
 
+LETTING_GO_SECONDS = 3.0
+"""How long a handover waits for working trees and imports."""
+
 CHECKPOINT_SECONDS = 300.0
 """How often it is looked which logs are due for a signed checkpoint."""
 
@@ -110,7 +113,8 @@ class People:
         self.quotas = StoredQuotas(self.database, settings.quotas)
         self._passwords = Passwords(hasher, workers=settings.password_workers or None)
         self._chores: list[asyncio.Task[None]] = []
-        self._dropping: set[asyncio.Task[None]] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
+        self._is_owing = False
         self._outbox = Outbox(mailer or _mailer(settings.mail))
 
     def open(
@@ -249,27 +253,40 @@ class People:
         self._chores = [asyncio.get_running_loop().create_task(chore) for chore in chores]
 
     async def gained(self) -> None:
-        """Some workspaces are this instance's now: what has to be done for them by itself is done here."""
+        """Some workspaces are this instance's now: what has to be done for them by itself is done here. Where that
+        fails it is tried again. Raises StorageError; errors: ``overloaded``."""
+        self._is_owing = True
         await self.services.documents.purge_own()
         await self.services.mounts.start()
         await self.services.imports.start()
+        self._is_owing = False
 
     async def hand_over(self, are_mine: Callable[[str], bool]) -> None:
-        """Returns when nothing is done by itself any more for other workspaces than those."""
-        self.services.past.forget_all()
-        await asyncio.gather(self.services.imports.keep_only(are_mine), self.services.mounts.keep_only(are_mine))
+        """Returns when nothing is done by itself any more for other workspaces than those, but for what takes long: git
+        may be at work, and then it ends by itself."""
+        await asyncio.wait({self._let_go(are_mine)}, timeout=LETTING_GO_SECONDS)
 
     def drop(self) -> None:
         """Likewise at once, of what this instance does not hold any more: what is not finished does no harm."""
-        dropping = asyncio.get_running_loop().create_task(self.hand_over(self._part.holds))
-        self._dropping.add(dropping)
-        dropping.add_done_callback(self._dropping.discard)
+        self._let_go(self._part.holds)
+
+    def _let_go(self, are_mine: Callable[[str], bool]) -> asyncio.Task[None]:
+        async def let_go() -> None:
+            await asyncio.gather(self.services.imports.keep_only(are_mine), self.services.mounts.keep_only(are_mine))
+
+        self.services.past.forget_all()
+        letting_go = asyncio.get_running_loop().create_task(let_go())
+        self._letting_go.add(letting_go)
+        letting_go.add_done_callback(self._letting_go.discard)
+        return letting_go
 
     async def _look_at_others(self) -> None:
         while True:
             await asyncio.sleep(OTHERS_SECONDS)
             try:
                 await self.keys.load()
+                if self._is_owing:
+                    await self.gained()
                 await self.services.mounts.try_again()
                 await self.services.imports.start()
             except (StorageError, CoscribeError, OSError) as error:
@@ -301,7 +318,7 @@ class People:
                 log.warning("checkpoints_not_taken", error=str(error))
 
     async def stop(self) -> None:
-        for chore in (*self._chores, *self._dropping):
+        for chore in (*self._chores, *self._letting_go):
             chore.cancel()
         await self.services.imports.stop()
         await self.services.mounts.stop()

@@ -22,6 +22,7 @@ from coscribe.cluster.part import LEADING, Part
 from coscribe.cluster.shards import shard_of
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.file_system import FileSystem
+from coscribe.documents.ports import StorageError
 from coscribe.persistence.schema import idempotent_answers
 from tests.api.test_projects import ARCHIVE, imported, sent
 from tests.api.town import SECRET, Town, open_town
@@ -130,8 +131,7 @@ async def test_files_go_with_their_workspace(say: tuple[Town, Say]) -> None:
     assert (await ann.get(f"/workspace/{other}"))["status"] == "active"
     instance.everything, instance.mine = False, set()
     instance.people.drop()
-    while instance.people._dropping:
-        await asyncio.wait(instance.people._dropping)
+    await asyncio.wait(instance.people._letting_go)
     assert (await ann.get(f"/workspace/{one}"))["status"] == "stopped"
     instance.everything = True
     await ann.post(f"/workspace/{other}/stop")
@@ -159,6 +159,51 @@ async def test_a_folder_that_is_not_free_yet_is_tried_again(
     assert (await ann.get(f"/workspace/{workspace_id}"))["status"] == "stopped"
     await mounts.try_again()
     assert (await ann.get(f"/workspace/{workspace_id}"))["status"] == "active"
+
+
+async def test_git_at_work_holds_no_handover_up(say: tuple[Town, Say], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coscribe.people.LETTING_GO_SECONDS", 0.05)
+    town, instance = say
+    ann = await town.person("ann")
+    workspace_id = await ann.workspace(plan="one\n")
+    await ann.post(f"/workspace/{workspace_id}/start")
+    mounts = town.coscribe.people.services.mounts
+
+    async def work() -> None:
+        async with mounts._trees.at_rest(workspace_id, 0):
+            await instance.lose()
+            assert instance.people._letting_go, "it is not closed yet"
+
+    with pytest.raises(CoscribeError) as refused:
+        await work()
+    assert refused.value.code is Code.MOVED
+    await instance.gain()
+    assert (await ann.get(f"/workspace/{workspace_id}"))["status"] == "active"
+
+
+async def test_what_could_not_be_taken_on_is_taken_on_later(
+    say: tuple[Town, Say], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coscribe.people.OTHERS_SECONDS", 0)
+    town, instance = say
+    ann = await town.person("ann")
+    workspace_id = await ann.workspace(plan="one\n")
+    await ann.post(f"/workspace/{workspace_id}/start")
+    await instance.lose()
+    services = instance.people.services
+
+    async def away() -> None:
+        raise StorageError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.documents, "purge_own", away)
+        with pytest.raises(StorageError):
+            await instance.gain()
+    looking = asyncio.ensure_future(instance.people._look_at_others())
+    async with asyncio.timeout(60):
+        while not services.mounts._trees.is_open(workspace_id):  # noqa: ASYNC110  (a chore tells nobody)
+            await asyncio.sleep(0.01)
+    looking.cancel()
 
 
 async def test_an_import_goes_on_where_its_project_goes(say: tuple[Town, Say], monkeypatch: pytest.MonkeyPatch) -> None:

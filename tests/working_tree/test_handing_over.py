@@ -109,3 +109,14 @@ async def test_a_record_that_a_stopped_process_is_writing_to(tmp_path: Path, mon
             db.execute("rollback")
         await kept.open(WS)
         await kept.stop()
+
+
+async def test_a_save_of_what_is_kept_no_longer(tmp_path: Path) -> None:
+    async with workbench(tmp_path) as bench:
+        await bench.settle()
+        await bench.tree.close()
+        for sequence in (0, 10**9):
+            with pytest.raises(CoscribeError) as refused:
+                await bench.tree.save(sequence)
+            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+        bench.open()

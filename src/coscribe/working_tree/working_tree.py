@@ -98,6 +98,8 @@ class WorkingTree:
         except BaseException:
             self._disk.close()
             raise
+        self._is_mine = is_mine
+        self._is_closed = False
         self._begin_anew_if_empty()
         self._ignores = Ignores(self._disk)
         self._engine = engine
@@ -165,12 +167,16 @@ class WorkingTree:
         except Lost as error:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, f"the working tree is lost: {error}") from error
         except Overtaken:
-            raise CoscribeError(Code.MOVED, "another instance looks after the files by now") from None
+            raise self._not_kept() from None
         async with self._turn:
+            if self._is_closed:
+                raise self._not_kept()
             await in_thread(self._disk.sync)
 
     def _is_at(self, sequence: int, file_id: str | None) -> bool:
-        """Whether the disk shows what was at a sequence, or later."""
+        """Whether the disk shows what was at a sequence, or later. Raises Overtaken."""
+        if self._is_closed:
+            raise Overtaken
         if file_id is None or self._nodes is None:
             return self._record.sequence >= sequence
         above = {file_id}
@@ -213,7 +219,7 @@ class WorkingTree:
         except TimeoutError:
             raise CoscribeError(Code.STORAGE_UNAVAILABLE, "the files are written to without end") from None
         except Overtaken:
-            raise CoscribeError(Code.MOVED, "another instance takes in what was done") from None
+            raise self._not_kept() from None
         finally:
             self._is_brought = False
 
@@ -272,6 +278,8 @@ class WorkingTree:
         """Takes in and puts out. ``folders``: what is looked at on the disk, by id; None: everything. Whether all is
         done; else there is something to come back to soon. Errors: those of the engine; Overtaken, Lost."""
         async with self._turn:
+            if self._is_closed:
+                raise Overtaken
             with storage_as_refusal():
                 return await self._pass(folders)
 
@@ -333,9 +341,17 @@ class WorkingTree:
         return not is_left and not self._taker.waits and not self.has_more
 
     async def close(self) -> None:
+        """Waits for whoever works with the files."""
         async with self._turn:
+            self._is_closed = True
             self._record.close()
             self._disk.close()
+
+    def _not_kept(self) -> CoscribeError:
+        """It is not looked after here any more; what is on the disk is taken in by whoever does next."""
+        if self._is_mine():
+            return CoscribeError(Code.STORAGE_UNAVAILABLE, "the workspace is kept as files no longer")
+        return CoscribeError(Code.MOVED, "another instance looks after the files by now")
 
     # ---- the engine
 
