@@ -222,6 +222,8 @@ def simulate(seeds: range, jobs: int, bug: str | None) -> int:
         reads += outcome.reads
         refused += outcome.refused
         seconds += outcome.seconds
+        if outcome.seed % 500 == 499:
+            print(f"up to {outcome.seed}: nothing", file=sys.stderr, flush=True)
     print(
         f"fence: {len(seeds)} schedules from {seeds.start}, 0 violations, {edits} edits, {acknowledged} acknowledged, "
         f"{refused} refused by the fence, {reads} reads, {seconds / 3600:.1f} virtual hours in "
