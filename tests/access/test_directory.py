@@ -9,7 +9,7 @@ from coscribe.access.directory import Profile, find_person
 from coscribe.core.errors import Code
 from tests.access.world import World, bot, refused
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
 
 
 async def found(world: World, caller: Caller, query: str) -> list[str]:

@@ -16,7 +16,7 @@ from coscribe.persistence.schema import users, workspaces
 from coscribe.protocol.messages import Role
 from tests.access.world import World, bot, refused, secret_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
 
 
 async def test_members_are_listed_in_the_order_in_which_they_came(world: World) -> None:

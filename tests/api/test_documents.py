@@ -188,6 +188,7 @@ async def test_a_long_log_is_deleted_in_pieces(town: Town, monkeypatch: pytest.M
         assert gone[0] <= 4 and gone[1] <= 4 and gone[2] <= 2 and sum(map(bool, gone)) <= 1
 
 
+@pytest.mark.both_databases
 async def test_the_same_request_again_makes_one_document(town: Town) -> None:
     ben = await town.person("ben")
     key = {"Idempotency-Key": "a-key"}
@@ -202,6 +203,7 @@ async def test_the_same_request_again_makes_one_document(town: Town) -> None:
     await cleo.done("POST", "/documents", 201, json={"name": "Other"}, headers=key)
 
 
+@pytest.mark.both_databases
 async def test_a_request_that_was_cut_off_before_its_answer_makes_no_second_document(town: Town) -> None:
     """The answer was not kept, as if the server had died; the document and a part of its text are there."""
     ben = await town.person("ben")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.town import Person, Town
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
 
 
 async def join(owner: Person, document: str, person: Person, role: str) -> None:

@@ -21,6 +21,8 @@ from tests.api.sockets import Socket
 from tests.api.town import CHEAP, PASSWORD, KeepingMailer, Town, open_town
 from tests.gateway.site import PATIENCE, metric, open_site
 
+pytestmark = pytest.mark.both_databases
+
 OVER = "coscribe_over_quota_total"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select, update
 
 from coscribe.persistence.schema import sessions
 from tests.api.sockets import Socket
 from tests.api.town import PASSWORD, Person, Town
+
+pytestmark = pytest.mark.both_databases
 
 COOKIE = "coscribe-loopback"
 
