@@ -108,11 +108,15 @@ async def test_what_did_not_happen_is_not_recorded(world: World) -> None:
     assert await written(world) == []
 
 
-async def test_long_values_are_cut(world: World) -> None:
-    long = "x" * 1_000
-    await world.run(lambda connection: record(connection, Event("seen", long, None, long, "done", Origin(long, long))))
+@pytest.mark.both_databases
+@pytest.mark.parametrize("letter", ["x", "\0"])
+async def test_values_are_cut_to_what_can_be_stored(world: World, letter: str) -> None:
+    long = letter * 1_000
+    event = Event("seen", long, long, long, "done", Origin(long, long), {"more": long})
+    await world.run(lambda connection: record(connection, event))
     [row] = await written(world)
-    assert [len(value) for value in (row.actor, row.subject, row.address, row.request_id)] == [128, 128, 64, 64]
+    stored = (row.actor, row.workspace_id, row.subject, row.address, row.request_id)
+    assert [len(value) for value in stored] == [128, 128, 128, 64, 64]
     assert await damaged(world) == []
 
 

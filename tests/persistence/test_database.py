@@ -152,11 +152,21 @@ async def test_a_server_that_comes_back_is_found_again() -> None:
         await database.close()
 
 
+@pytest.mark.parametrize("value", ["x" * 33, "zero \0 byte"])
+async def test_what_cannot_be_stored_is_the_fault_of_who_asks(database: Database, value: str) -> None:
+    with pytest.raises(CoscribeError) as caught:
+        await database.write(add(value))
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert value not in str(caught.value)
+    assert await database.read(count) == 0
+
+
 async def test_what_is_stored_is_in_no_message(database: Database) -> None:
     def job(connection: Connection) -> None:
-        connection.execute(text("CREATE TABLE narrow (name text CHECK (name <> 'a secret'), number int)"))
-        connection.execute(text("INSERT INTO narrow VALUES (:name, 'a secret')"), {"name": "a secret"})
+        body = "BEGIN RAISE 'refused' USING DETAIL = 'a secret'; END"
+        connection.execute(text(f"CREATE FUNCTION refuse() RETURNS int LANGUAGE plpgsql AS $$ {body} $$"))
+        connection.execute(text("SELECT refuse()"))
 
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(StorageError, match="refused") as caught:
         await database.write(job)
     assert "secret" not in str(caught.value)

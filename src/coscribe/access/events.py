@@ -72,19 +72,24 @@ def record(connection: Connection, *events: Event) -> None:
     for event in events:
         row: dict[str, Any] = {
             "time": now(),
-            "actor": event.actor[:128],
+            "actor": _cut(event.actor, 128),
             "action": event.action,
             "outcome": event.outcome,
-            "workspace_id": event.workspace_id,
-            "subject": event.subject[:128],
-            "address": event.origin.address[:64],
-            "request_id": event.origin.request_id[:64],
+            "workspace_id": None if event.workspace_id is None else _cut(event.workspace_id, 128),
+            "subject": _cut(event.subject, 128),
+            "address": _cut(event.origin.address, 64),
+            "request_id": _cut(event.origin.request_id, 64),
             "detail": json.dumps(event.detail, sort_keys=True, ensure_ascii=False),
         }
         previous = link_event(previous, row)
         rows.append({**row, "digest": previous})
     if rows:
         connection.execute(insert(access_events), rows)
+
+
+def _cut(text: str, most: int) -> str:
+    """As it can be stored: whatever somebody has asked for, the events that are written along with it are not lost."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
 
 
 def check(connection: Connection) -> Iterator[int]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.documents.ports import StorageError
@@ -56,13 +56,17 @@ class Database:
         self._read = Lane(reader, "database-reader", READERS, nullcontext(), patience)
 
     async def read(self, job: Job[_T]) -> _T:
-        """What the job returns; it sees one moment. Errors: ``overloaded``. Raises StorageError."""
+        """What the job returns; it sees one moment.
+
+        Errors: the job's own, ``overloaded``, ``invalid_request``: no such value can be stored. Raises StorageError.
+        """
         return await self._read.run(job)
 
     async def write(self, job: Job[_T]) -> _T:
         """The same in a transaction that is durable when this returns; none of it happens if the job raises.
 
-        Errors: the job's own, ``overloaded``. Raises sqlalchemy.exc.IntegrityError, StorageError (outcome unknown).
+        Errors: the job's own, ``overloaded``, ``invalid_request``. Raises sqlalchemy.exc.IntegrityError, StorageError
+        (outcome unknown).
         """
         return await self._write.run(job)
 
@@ -95,6 +99,8 @@ class Lane:
             raise StorageError(f"the database has not answered for {self._patience:g} s") from None
         except IntegrityError:
             raise
+        except DataError as error:
+            raise CoscribeError(Code.INVALID_REQUEST, "a value is too long or too large, or has a zero byte") from error
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == _NO_LOCK:
                 raise CoscribeError(Code.OVERLOADED, "others have kept the database from this for too long") from error
@@ -113,11 +119,9 @@ class Lane:
 
 
 def _said(error: DBAPIError) -> str:
-    """Without what people store: PostgreSQL repeats that in details, and where it is no value of a type."""
+    """Without the details, in which PostgreSQL repeats what people store."""
     diagnosis = getattr(error.orig, "diag", None)
-    if diagnosis is None or diagnosis.sqlstate is None:
-        return str(error.orig)
-    return str(diagnosis.sqlstate if diagnosis.sqlstate.startswith("22") else diagnosis.message_primary)
+    return str((diagnosis and diagnosis.message_primary) or error.orig)
 
 
 def inserted_key(made: CursorResult[Any]) -> int:
