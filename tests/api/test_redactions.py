@@ -18,7 +18,7 @@ from coscribe.config import Settings
 from coscribe.documents.ports import SegmentSize
 from coscribe.documents.redaction import FILLER
 from coscribe.gateway.auth import make_token
-from coscribe.persistence.copying import tables
+from coscribe.persistence.schema import metadata
 from coscribe.persistence.segments import unpack
 from coscribe.persistence.stored import engine_for, reading
 from tests.api.test_audits import keep
@@ -50,7 +50,7 @@ def has_it(settings: Settings) -> list[str]:
     that have it in a row; and what is compressed in the database."""
     found = files_with_it(settings.folder)
     with reading(settings.where) as log:
-        for table in tables():
+        for table in metadata.sorted_tables:
             rows = log.connection.execute(select(table)).all()
             values = b"".join(value for row in rows for value in map(_bytes, row))
             if any(each in values for each in WANTED):
@@ -138,8 +138,10 @@ async def test_it_is_in_no_byte_any_more_and_the_server_goes_on(tmp_path: Path) 
         etag = (await ben.ask("GET", f"/documents/{tree}/rules")).headers["ETag"]
         await ben.done("PUT", f"/documents/{tree}/rules", 200, json={"rules": [rule]}, headers={"If-Match": etag})
         before_it, settings = has_it(town.coscribe.settings), town.coscribe.settings
-        in_place = "table file_operation_log" if settings.database_url else "coscribe.db"
-        for part in (in_place, "blobs", f"workspaces/{tree}", ".coscribe", "segments"):
+        in_place = (
+            ("table file_operation_log", "table blob_pieces") if settings.database_url else ("coscribe.db", "blobs")
+        )
+        for part in (*in_place, f"workspaces/{tree}", ".coscribe", "segments"):
             assert any(part in path for path in before_it), part
 
         before = await town.ada.post("/admin/redactions", {**ORDER, "dryRun": True})
@@ -192,7 +194,7 @@ async def test_what_an_operator_does_takes_it_out_of_the_files_of_a_postgres(
         assert has_it(town.coscribe.settings) == []
         postgres_server.run("CHECKPOINT")
         assert files_with_it(postgres_server.folder / "data" / "base")
-        with engine_for(url).connect() as connection:
+        with engine_for(town.coscribe.settings.where).connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM FULL")
         postgres_server.run("CHECKPOINT")
         assert files_with_it(postgres_server.folder / "data" / "base") == []

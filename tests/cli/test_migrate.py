@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from coscribe.app import lock_folder, open_storage
+from coscribe.app import lock_folder, open_storage, token_secret
 from coscribe.cli.moving import Begin, MoveError, move
 from coscribe.cli.store import Store
 from coscribe.config import Settings
@@ -462,6 +462,17 @@ def test_what_is_to_be_restored_has_to_be_said(run: Run, folder: Path, arguments
     result = run("restore", "--data", folder, *arguments)
     assert result.exit_code == 2
     assert "give BACKUP or --new-incarnation" in result.stderr
+
+
+def test_redacting_in_a_postgres_is_for_its_server(
+    run: Run, folder: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSCRIBE_DATABASE_URL", target)
+    token_secret(Settings(folder=folder))
+    order = ("--text", "word", "--reason", "it leaked", "--yes", "--server", "http://127.0.0.1:1")
+    result = run("redact", *order, "--data", folder)
+    assert result.exit_code == 2
+    assert "nobody answers at http://127.0.0.1:1" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["prune", "vacuum"])

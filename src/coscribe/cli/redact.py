@@ -93,7 +93,10 @@ def _order(which: list[str] | None, text: str, pattern: str, reason: str, *, dry
 
 
 def _folder(server: str, token: str, data: Path | None) -> Path | None:
-    """The data folder that is meant, if there is no server that is: where --data says so, or nobody has signed in."""
+    """The data folder that is meant, if there is no server that is: where --data says so, or nobody has signed in. Of a
+    PostgreSQL, which several may have, it is always a server."""
+    if os.environ.get("COSCRIBE_DATABASE_URL"):
+        return None
     if data is not None:
         return data
     folder = Path(os.environ.get("COSCRIBE_FOLDER") or DEFAULT_FOLDER)
