@@ -22,7 +22,6 @@ from coscribe.cluster.keeper import Keeper, steady
 from coscribe.cluster.leases import PostgresLeases
 from coscribe.cluster.ports import Instance
 from coscribe.core.document_state import Limits
-from coscribe.core.errors import CoscribeError
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.ports import Identity
 from coscribe.documents.snapshot_manager import SnapshotPolicy
@@ -98,8 +97,8 @@ class Worker:
                 edit = messages.Operation(document, name, "ann", base, "insert", 0, "x")
                 try:
                     (place,) = await self.collaboration.edit(ANN, edit)
-                except CoscribeError as error:
-                    self._note(error=error.code.value.code)
+                except Exception as error:
+                    self._note(error=repr(error))
                 else:
                     base = place.document_version
                     self._note(ack=name, document=document, sequence=place.server_sequence_id)
@@ -112,8 +111,8 @@ class Worker:
             if self.owns(document):
                 try:
                     shown = await self.collaboration.text(ANN, document)
-                except CoscribeError as error:
-                    self._note(error=error.code.value.code)
+                except Exception as error:
+                    self._note(error=repr(error))
                 else:
                     if not (rogue or self._was_rogue):
                         self._note(read=document, sequence=shown.sequence, length=len(shown.text), began=began)

@@ -43,7 +43,7 @@ class Workers:
         self._running = {name: self._start(url, name) for name in WORKERS}
 
     def _start(self, url: str, name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.cluster.fence_worker", url, name, str(self.folder), *DOCUMENTS]
+        command = [sys.executable, "-u", "-m", "tests.cluster.fence_worker", url, name, str(self.folder), *DOCUMENTS]
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=log, stderr=log)
         ends_with_us(process.pid)

@@ -102,6 +102,18 @@ class TestPostgresLeases(LeasesContract):
                 await asleep.execute("SELECT 1")
         assert owned(await one.table(), B) == [1]
 
+    async def test_who_is_cancelled_in_the_middle_is_cancelled(self, world: PostgresWorld) -> None:
+        one, other = world.leases(), world.leases()
+        await one.beat(A, SECONDS)
+        await other.beat(B, SECONDS)
+        async with other._connected() as connection, other._alone(connection):
+            taking = asyncio.create_task(one.take("id-a", [1]))
+            await asyncio.sleep(0.1)  # it waits for the other one; if it does not yet, that is as good
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+        assert owned(await one.take("id-a", [2]), A) == [2]
+
     async def test_it_connects_again(self, world: PostgresWorld) -> None:
         leases = world.leases()
         await leases.beat(A, SECONDS)

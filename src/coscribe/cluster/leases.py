@@ -305,9 +305,11 @@ class PostgresLeases:
 
     @asynccontextmanager
     async def _alone(self, connection: asyncpg.Connection) -> AsyncIterator[None]:
-        async with connection.transaction():
-            await connection.execute(_LOCK)
-            yield
+        """One transaction. One that fails is not rolled back but cut off: whoever is cancelled cannot wait for that."""
+        await connection.execute("BEGIN")
+        await connection.execute(_LOCK)
+        yield
+        await connection.execute("COMMIT")
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
@@ -318,7 +320,13 @@ class PostgresLeases:
                 if connection is None or connection.is_closed():
                     connection = self._connection = await self._connect()
                 yield connection
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ) as error:
                 self._drop(connection)
                 raise StorageError(f"{type(error).__name__}: {error}") from error
             except BaseException:
