@@ -48,6 +48,7 @@ from coscribe.documents.ports import AccessChange, Authenticator, OpLog, Storage
 from coscribe.gateway.auth import SignedTokens
 from coscribe.gateway.pace import Pace
 from coscribe.persistence.database import Database
+from coscribe.persistence.postgres import PostgresStorage
 from coscribe.persistence.sharing import check_shared
 from coscribe.web import make_pages
 
@@ -82,6 +83,7 @@ class Clustered:
             hand_over=self._hand_over,
             gained=self._gained,
             drop=self._drop,
+            fenced=self._fenced,
             tell=self._tell_to_look,
         )
         self._revocations = Revocations(
@@ -90,6 +92,7 @@ class Clustered:
         self._looking: set[asyncio.Task[None]] = set()
         self._answering: list[Answering] = []
         self._engine: Coscribe | None = None
+        self._desk: Desk | None = None
         self._own: _Own | None = None
         if instance.is_core:
             self._engine = self._make_engine(mailer, hasher)
@@ -173,7 +176,7 @@ class Clustered:
             answering = Answering(kind, app, self._keeper.owns)
             self._links.serve(kind, answering.serve)
             self._answering.append(answering)
-        Desk(engine.gateway, self._links)
+        self._desk = Desk(engine.gateway, self._links, lambda: self._keeper.holds_any)
         return engine
 
     def _to_others(self, kind: str, app: ASGIApp | None) -> Elsewhere:
@@ -253,6 +256,14 @@ class Clustered:
         if self._engine is not None:
             self._engine.collaboration.drop_unowned()
             self._engine.people.drop()
+
+    def _fenced(self) -> None:
+        """Nobody waits here for a database that may not answer for long: neither those who are at the desk, nor what
+        is owned again later."""
+        if self._engine is not None and self._desk is not None:
+            self._desk.turn_away()
+            if isinstance(self._engine.storage, PostgresStorage):
+                self._engine.storage.abandon()
 
     async def _probe(self) -> None:
         """Raises StorageError, BusUnavailable."""

@@ -100,7 +100,8 @@ class Core(Instance):
         self.server = Server(cluster.storage, gateway_limits=cluster.limits, rights=cluster.rights, owning=self.owning)
         self.gateway = self.server.gateway
         self.collaboration = self.server.collaboration
-        self.desk = Desk(self.gateway, self.links)
+        self.serves = True
+        self.desk = Desk(self.gateway, self.links, lambda: self.serves)
 
     async def apply(self, change: AccessChange) -> None:
         await self.gateway.access_changed(change)

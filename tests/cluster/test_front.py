@@ -304,6 +304,25 @@ def test_a_core_that_stops_sends_its_files_elsewhere_and_closes_no_socket(on_eit
     on_either(main)
 
 
+def test_a_core_whose_time_is_up_lets_nobody_wait_for_it(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
+        ann = await cluster.client("ann")
+        await ann.joins("apples")
+        core = cluster.cores["core-a"]
+        core.serves = False
+        core.desk.turn_away()
+        rejoin = await ann.hears("rejoin")
+        assert (rejoin["reason"], rejoin["fileId"]) == ("owner_unavailable", "apples")
+        ann.say(type="join", fileId="apples")  # the gateway has not heard that there is another owner
+        rejoin = await ann.hears("rejoin")
+        assert (rejoin["reason"], rejoin["fileId"]) == ("owner_unavailable", "apples")
+        cluster.moved["apples"] = "core-b"
+        await ann.joins("apples")
+        assert ann.closed is None
+
+    on_either(main)
+
+
 def test_a_gateway_that_stops_says_goodbye(on_either: Run) -> None:
     async def main(cluster: Cluster) -> None:
         ann = await cluster.client("ann")

@@ -309,6 +309,22 @@ async def test_an_append_whose_connection_ends_before_the_commit_has_an_unknown_
     assert await storage.append([append]) == [AppendResult.COMMITTED]
 
 
+async def test_what_is_abandoned_fails_at_once_and_the_next_job_connects_anew(
+    storage: PostgresStorage, other: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = await acquired(storage)
+    append = await one_more(storage, workspace, "a:1")
+    commits = Commits(monkeypatch)
+    appending = asyncio.create_task(storage.append([append]))
+    await commits.reached()
+    storage.abandon()
+    commits.go_on()
+    with pytest.raises(StorageError):
+        await bounded(appending)
+    assert await bounded(everything(storage, workspace)) == []
+    assert await bounded(storage.append([append])) == [AppendResult.COMMITTED]
+
+
 class Cut(Relay):
     """Passes on what clients send, up to a COMMIT: its answer gets lost, and the connection with it."""
 

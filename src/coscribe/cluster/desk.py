@@ -7,6 +7,8 @@ always were. When the channel has no room the connection is paused, as it is whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from coscribe.cluster.link import Channel
 from coscribe.cluster.links import Links
 from coscribe.cluster.sockets import CORE_GOES, KIND, Ending, Introduction, decode_introduction, encode
@@ -59,6 +61,10 @@ class VirtualConnection(Connection):
             self.ask_back(file_id, CoscribeError(Code.MOVED))
         self.close(CORE_GOES, Code.MOVED.value.code)
 
+    def turn_away(self) -> None:
+        """This core owns nothing for the moment, perhaps for want of its database: nobody is to wait for it here."""
+        self.close(CORE_GOES, Code.OWNER_UNAVAILABLE.value.code)
+
 
 class _ChannelTransport:
     """`Transport` over a channel."""
@@ -84,10 +90,11 @@ class _ChannelTransport:
 
 
 class Desk:
-    """Takes the channels of sockets, from `Links.start` on."""
+    """Takes the channels of sockets, from `Links.start` on. ``serves``: whether this core holds anything at all."""
 
-    def __init__(self, gateway: Gateway, links: Links) -> None:
+    def __init__(self, gateway: Gateway, links: Links, serves: Callable[[], bool] = lambda: True) -> None:
         self._gateway = gateway
+        self._serves = serves
         links.serve(KIND, self._serve)
 
     def _serve(self, channel: Channel) -> None:
@@ -99,3 +106,11 @@ class Desk:
         channel.on_lost = lambda: gateway.lost(connection)
         channel.on_close = lambda _: gateway.lost(connection)
         gateway.introduced(connection)
+        if not self._serves():
+            connection.turn_away()
+
+    def turn_away(self) -> None:
+        """Nothing is held here any more, and what somebody waits for may take long."""
+        for connection in self._gateway.virtual:
+            if isinstance(connection, VirtualConnection):
+                connection.turn_away()

@@ -358,7 +358,8 @@ class Front(Socket):
         """The core has closed its connection. That closes the socket, unless it is about nothing but the core."""
         ending = ending_of(reason)
         if ending.code == CORE_GOES:
-            self._core_lost(channel, Code.MOVED)
+            moved = ending.reason == Code.MOVED.value.code
+            self._core_lost(channel, Code.MOVED if moved else Code.OWNER_UNAVAILABLE)
             return
         self._forget(channel)
         if not self._channels or ending.reason in _CLOSING or ending.code != 1008:

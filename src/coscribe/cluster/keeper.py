@@ -57,8 +57,9 @@ class Keeper:
     """Implements `Owners`. For a gateway ``instance.is_core`` is false: it only beats, and looks.
 
     ``hand_over`` flushes and lets go of all in memory that is not the predicate's; ``drop`` lets go at once of all that
-    this instance does not hold any more; ``gained`` is told of what it owns newly, of which some may be lost again
-    meanwhile (`owns` knows). ``tell`` has the others look again. ``now``: `steady`.
+    this instance does not hold any more, and ``fenced`` is told where that is everything because its time is up.
+    ``gained`` is told of what it owns newly, of which some may be lost again meanwhile (`owns` knows). ``tell`` has the
+    others look again. ``now``: `steady`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Keeper:
         hand_over: Callable[[Predicate], Awaitable[None]] = _nothing,
         gained: Callable[[Predicate], Awaitable[None]] = _nothing,
         drop: Callable[[], None] = lambda: None,
+        fenced: Callable[[], None] = lambda: None,
         tell: Callable[[], None] = lambda: None,
     ) -> None:
         self._leases = leases
@@ -78,6 +80,7 @@ class Keeper:
         self._hand_over = hand_over
         self._gained = gained
         self._drop = drop
+        self._fenced = fenced
         self._tell = tell
         self._ownership = Ownership(instance.instance_id)
         self._wake = asyncio.Event()
@@ -99,6 +102,11 @@ class Keeper:
 
     def holds(self, workspace_id: str) -> bool:
         return self._ownership.holds(workspace_id, self._now())
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether there is anything at all that this instance holds."""
+        return bool(self._ownership.held) and self._now() < self._ownership.fence_at
 
     async def look_again(self) -> None:
         """Raises StorageError."""
@@ -253,6 +261,7 @@ class Keeper:
             metrics.fenced.inc()
             log.error("fenced_itself")
             self._drop()
+            self._fenced()
         self._watch_the_time()
 
     async def _until(self, moment: float) -> None:

@@ -54,6 +54,11 @@ class Gateway(Door[Connection]):
         if self._closing:
             connection.goodbye(0)
 
+    @property
+    def virtual(self) -> Sequence[Connection]:
+        """Those that were introduced."""
+        return tuple(self._introduced)
+
     def lost(self, socket: Connection) -> None:
         if socket in self._introduced:
             socket.lost()

@@ -271,6 +271,12 @@ class PostgresStorage:
         rows = await self._others.run(lambda connection: connection.fetch(_LATEST, list(file_keys), most))
         return logs.latest_of(map(tuple, rows), most)
 
+    def abandon(self) -> None:
+        """Gives up on everything that is under way, as answers may not come for long: it fails with StorageError. For
+        an instance whose time is up, and whose appends are refused by now."""
+        self._appending.abandon()
+        self._others.abandon()
+
     async def close(self) -> None:
         await self._appending.close()
         await self._others.close()
@@ -293,6 +299,7 @@ class _Lane:
         self._url = url
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[_Connection] = []
+        self._used: set[_Connection] = set()
         self._jobs: set[asyncio.Task[Any]] = set()
 
     async def run(self, job: _Job[_T]) -> _T:
@@ -329,6 +336,7 @@ class _Lane:
 
     async def _with_connection(self, job: _Job[_T]) -> _T:
         connection = await self._connection()
+        self._used.add(connection)
         try:
             result = await job(connection)
         except (CoscribeError, Damaged):
@@ -336,13 +344,24 @@ class _Lane:
             raise
         except BaseException as error:
             if connection.is_closed() or isinstance(error, OSError):  # a TimeoutError is one
-                for each in self._idle:
-                    each.terminate()
-                self._idle.clear()
+                self._drop_idle()
             connection.terminate()
             raise
+        finally:
+            self._used.discard(connection)
         self._idle.append(connection)
         return result
+
+    def abandon(self) -> None:
+        """Ends all connections; what is under way fails, and the next job connects anew."""
+        for connection in tuple(self._used):
+            connection.terminate()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        for connection in self._idle:
+            connection.terminate()
+        self._idle.clear()
 
     async def _connection(self) -> _Connection:
         while self._idle:
