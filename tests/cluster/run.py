@@ -52,6 +52,9 @@ HOT = 4
 EXPECTED = ("StorageError", "BusUnavailable")
 """What an instance may say where a server that it needs is away."""
 
+LEADS_ON = ("The above exception", "During handling")
+"""How a line begins that says that another traceback follows from this one."""
+
 READERS = 16
 
 LANES = 32
@@ -147,6 +150,7 @@ class Trial:
     async def live(self) -> None:
         """Everything, from the first visitor to the reckoning; what does not hold is in ``violations``."""
         with errors_noted(self.violations):
+            await asyncio.to_thread(self._cluster.balance)
             people = People(_Entrance(self._cluster))
             try:
                 await self._open_trees(people)
@@ -291,6 +295,8 @@ class Trial:
     async def _trouble(self, fault: Fault) -> None:
         """One fault, from its beginning until everything is back that it has taken away."""
         rng = random.Random(fault.seed)
+        if fault.kind.startswith("gateway"):
+            await self._spread()
         node = await self._whom(fault, rng)
         probes = await self._probes(node, rng)
         whom = node.name if node is not None else fault.kind.partition(" ")[0]
@@ -323,6 +329,15 @@ class Trial:
                 f"            {len(back)} probes: first {back[0]:.2f} s, p50 {at_share(back, 0.5):.2f} s,"
                 f" last {back[-1]:.2f} s; longest silence {silence:.2f} s; well again after {settled - began:.1f} s"
             )
+
+    async def _spread(self) -> None:
+        """Everybody comes in anew, by whichever gateway: after some trouble all are at one."""
+        for number, member in enumerate(self._members):
+            member.client.drop_connection()
+            if number % 20 == 19:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)
+        await self._all_is_well()
 
     async def _do(self, fault: Fault, node: Node | None) -> None:
         cluster = self._cluster
@@ -546,18 +561,20 @@ async def read_all(
 
 
 def tracebacks(lines: Sequence[str]) -> list[str]:
-    """Those in what an instance has printed, but for what the loss of a server is told with."""
+    """Those in what an instance has printed, but for what the loss of a server is told with. What led to another error
+    is told with that one."""
     found: list[str] = []
     inside: list[str] = []
-    for line in [*lines, "."]:
-        if line.lstrip(" |+").startswith("Traceback"):
-            inside = [line]
-        elif inside:
+    for line in [*lines, "", "."]:
+        begins = line.lstrip(" |+").startswith("Traceback")
+        goes_on = line == "" or line.startswith((" ", "|", *LEADS_ON)) or (inside[-1:] and inside[-1].startswith(" "))
+        if begins or (inside and goes_on):
             inside.append(line)
-            if line and not line.startswith((" ", "|")):
-                if not any(expected in line for expected in EXPECTED):
-                    found.append("\n".join(inside[-14:]))
-                inside = []
+        elif inside:
+            last = next(said for said in reversed(inside) if said)
+            if not any(expected in last for expected in EXPECTED):
+                found.append("\n".join([said for said in inside if said][-14:]))
+            inside = []
     return found
 
 
