@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from coscribe.cluster.keeper import AT_A_TIME, HAND_OVER_SECONDS, LOOK_SECONDS, Predicate, steady
+from coscribe.cluster.keeper import AT_A_TIME, HAND_OVER_SECONDS, LOOK_SECONDS, STARTS_WITHIN, Predicate, steady
 from coscribe.cluster.leases import MemoryTable
 from coscribe.cluster.ownership import FENCE_SECONDS, LEASE_SECONDS
 from coscribe.cluster.ports import SHARDS
@@ -263,6 +263,18 @@ def test_without_a_database_it_does_not_start() -> None:
         with pytest.raises(StorageError):
             await core.start()
         assert core.owned() == 0
+
+    run(story)
+
+
+def test_a_database_that_is_slow_at_first_holds_up_the_start_and_does_not_prevent_it() -> None:
+    async def story(loop: VirtualLoop, table: MemoryTable) -> None:
+        core = Core(loop, table, "a")
+        core.leases.mute, began = True, loop.time()
+        loop.call_later(STARTS_WITHIN / 2, setattr, core.leases, "mute", False)
+        await core.start()
+        assert STARTS_WITHIN / 2 <= loop.time() - began < STARTS_WITHIN
+        assert core.owned() == SHARDS
 
     run(story)
 

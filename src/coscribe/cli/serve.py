@@ -61,6 +61,7 @@ def serve(
     from coscribe.config import Settings
     from coscribe.documents.ports import StorageError
     from coscribe.persistence.moves import NotServed
+    from coscribe.persistence.sharing import NotShared
     from coscribe.server import NotStarted, bind
     from coscribe.server import serve as run_server
     from coscribe.supervising import serve_by_workers as run_workers
@@ -127,7 +128,7 @@ def serve(
                 fail(str(error))
             except NotStarted:
                 fail("the server has not started; see above.")
-            except NotServed as error:
+            except (NotServed, NotShared) as error:
                 fail(f"not started: {error}")
             except (sqlite3.Error, DatabaseError, StorageError) as error:
                 where = "the PostgreSQL" if settings.database_url else data

@@ -32,6 +32,9 @@ RETRY_SECONDS = 0.3
 CALL_SECONDS = 1.5
 """How long the database may take for one call."""
 
+STARTS_WITHIN = 20.0
+"""How long the database may keep an instance from its first beat; then it does not start."""
+
 LOOK_SECONDS = 0.02
 """Between two looks at the table, however many ask."""
 
@@ -125,11 +128,14 @@ class Keeper:
     async def start(self) -> None:
         """Returns when the instance is in the table. Raises StorageError."""
         self._running = asyncio.get_running_loop().create_task(self._run())
-        try:
-            await self.look_again()
-        except StorageError:
-            await self.stop()
-            raise
+        until = self._now() + STARTS_WITHIN
+        while True:
+            try:
+                return await self.look_again()
+            except StorageError:
+                if self._now() >= until:
+                    await self.stop()
+                    raise
 
     async def leave(self, seconds: float = 2 * HAND_OVER_SECONDS) -> None:
         """The planned end: hands everything over and is gone from the table, after so many seconds in any case."""
