@@ -175,3 +175,12 @@ async def test_put_once_is_removed_at_once_however_often(store: PostgresBlobs, u
         (made,) = await store.put([b"one"])
     await store.remove(made.digest)
     assert rows(url) == (0, 0)
+
+
+async def test_what_has_long_been_there_is_removed_at_once_by_whoever_may(
+    store: PostgresBlobs, other: PostgresBlobs, url: str
+) -> None:
+    (made,) = await store.put([b"one"])
+    age(url, HELD_SECONDS + 1)
+    await other.remove(made.digest)
+    assert rows(url) == (0, 0)

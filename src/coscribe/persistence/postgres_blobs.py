@@ -7,9 +7,9 @@ As in a folder, what is put a second time is written a second time, in place of 
 goes on in the new one: it is the same content.
 
 **Removing.** Each instance knows what it is about to name in a log (`documents.blobs.Blobs`), and nothing of what
-others are about to name. So an instance removes at once only what nobody but itself has put. What another one has put,
-too, is marked, and removed by `sweep` when it has been there for `HELD_SECONDS` and no log refers to it: whoever put it
-has named it by then, or does so no more.
+others are about to name. So an instance removes at once only what nobody but itself has put, and what has been there
+for `HELD_SECONDS`: whoever put it has named it by then, or does so no more. All else is marked, and removed by `sweep`
+when its time has come and no log refers to it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ MICROSECONDS = 1_000_000
 
 _NOW = cast(extract("epoch", func.clock_timestamp()) * MICROSECONDS, BigInteger)
 """Microseconds by the clock of the database: those of instances differ."""
+
+_LONG_THERE = _ROW.stored_at < _NOW - HELD_SECONDS * MICROSECONDS
+_IS_NAMED = exists().where(file_blobs.c.hash == _ROW.hash)
 
 _LOCK = text(
     "SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(:keys AS bigint[])) AS key ORDER BY 1) AS keys"
@@ -135,7 +138,8 @@ class PostgresBlobs:
     async def remove(self, digest: str) -> None:
         def job(connection: Connection) -> None:
             this = _ROW.hash == digest
-            if connection.execute(delete(stored_blobs).where(this, _ROW.put_by == self._me)).rowcount == 0:
+            free = (_ROW.put_by == self._me) | _LONG_THERE
+            if connection.execute(delete(stored_blobs).where(this, free, ~_IS_NAMED)).rowcount == 0:
                 connection.execute(update(stored_blobs).where(this).values(unwanted=True))
 
         await self._lane.run(job)
@@ -279,8 +283,7 @@ def state_in(connection: Connection, digest: str) -> State:
 
 
 def _sweep(connection: Connection) -> int:
-    is_named = exists().where(file_blobs.c.hash == _ROW.hash)
-    unwanted = _ROW.unwanted & ~is_named & (_ROW.stored_at < _NOW - HELD_SECONDS * MICROSECONDS)
+    unwanted = _ROW.unwanted & _LONG_THERE & ~_IS_NAMED
     forgotten = _ROW.hash.is_(None) & (_ROW.stored_at < _NOW - DRAFT_SECONDS * MICROSECONDS)
     some = select(_ROW.blob_key).where(unwanted | forgotten).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
     return connection.execute(delete(stored_blobs).where(_ROW.blob_key.in_(some))).rowcount
