@@ -50,7 +50,7 @@ FILES = 6
 HOT = 4
 """Documents that many people have open all the time."""
 
-EXPECTED = ("StorageError", "BusUnavailable")
+EXPECTED = ("StorageError", "BusUnavailable", "psycopg.OperationalError")
 """What an instance may say where a server that it needs is away."""
 
 LEADS_ON = ("The above exception", "During handling")

@@ -345,7 +345,10 @@ class _Lane:
         except BaseException as error:
             if connection.is_closed() or isinstance(error, OSError):  # a TimeoutError is one
                 self._drop_idle()
+            was_closed = connection.is_closed()
             connection.terminate()
+            if was_closed and isinstance(error, AttributeError):  # asyncpg's, where it ended between two messages
+                raise StorageError("the connection has ended") from error
             raise
         finally:
             self._used.discard(connection)
