@@ -34,7 +34,7 @@ from coscribe.documents.blobs import Blobs
 from coscribe.documents.collaboration import Collaboration
 from coscribe.documents.compaction import Compaction
 from coscribe.documents.document_router import DocumentRouter
-from coscribe.documents.ports import Access, Authenticator, BlobStore, Owning, SegmentSize
+from coscribe.documents.ports import Access, Authenticator, BlobStore, Owning, SegmentSize, StorageError
 from coscribe.documents.pruning import Pruning
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.asgi import serve_websocket
@@ -307,7 +307,9 @@ class Readiness:
         if not probing.done() or probing.cancelled():
             return f"the database has not answered for {PROBE_SECONDS:g} s"
         error = probing.exception()
-        return "" if error is None else f"the database refuses: {error}"
+        if error is None:
+            return ""
+        return f"the database refuses: {error}" if isinstance(error, StorageError) else str(error)
 
     async def _go(self) -> None:
         await self._probe()

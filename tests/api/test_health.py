@@ -11,7 +11,9 @@ import pytest
 from coscribe import app
 from coscribe.app import Coscribe, Readiness
 from coscribe.client import Client
+from coscribe.cluster.ports import BusUnavailable
 from coscribe.config import Settings
+from coscribe.documents.ports import StorageError
 from coscribe.metrics import TIMED_TURNS, metrics
 from coscribe.persistence.memory import MemoryStorage
 from tests.api.town import SECRET, Town
@@ -101,8 +103,11 @@ async def test_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_database_that_refuses() -> None:
     probe, time = Probe(), Time()
     readiness = Readiness(probe, time)
-    probe.error = OSError("disk I/O error")
+    probe.error = StorageError("disk I/O error")
     assert await readiness.trouble() == "the database refuses: disk I/O error"
+    probe.error = BusUnavailable("the bus cannot be reached")
+    time.seconds += 1.0
+    assert await readiness.trouble() == "the bus cannot be reached"
     probe.error = None
     time.seconds += 1.0
     assert await readiness.trouble() == ""
