@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
@@ -186,7 +186,7 @@ class Clustered:
             app,
             self._keeper,
             lambda file_id: self._homes.workspace_of(file_id),
-            self._cores,
+            lambda: self._keeper.at_work,
             self._links,
             time.monotonic,
         )
@@ -217,9 +217,6 @@ class Clustered:
         return Relay(self._elsewhere, local, dispatch, refusing(lambda: secrets.token_hex(8)))
 
     # ---- what others do
-
-    def _cores(self) -> Sequence[Instance]:
-        return [each for each in self._keeper.instances.values() if each.is_core and not each.leaving]
 
     def _tell_to_look(self) -> None:
         with suppress(BusUnavailable):  # they look every second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coscribe.cluster.ownership import FENCE_SECONDS, LEASE_SECONDS, Change, Duty, Homes, Ownership
+from coscribe.cluster.ownership import FENCE_SECONDS, LEASE_SECONDS, Change, Duty, Homes, Ownership, at_work
 from coscribe.cluster.ports import SHARDS, Instance, Pin, Table
 from coscribe.cluster.shards import places, shard_of
 
@@ -40,6 +40,14 @@ def test_it_owns_what_the_table_says_until_its_time_is_up() -> None:
     assert ownership.fence(at_the_fence)
     assert not ownership.fence(at_the_fence), "once"
     assert ownership.beaten(20.0, table(A, a=SHARD), 20.1) == Change(frozenset({SHARD}), False), "anew"
+
+
+def test_whoever_is_new_or_goes_is_not_turned_to_unless_there_is_nobody_else() -> None:
+    gateway, going = Instance("id-g", "g", False), B._replace(leaving=True)
+    assert at_work(table(A, B, gateway, a=SHARD)) == [A]
+    assert at_work(table(A, going, gateway, b=SHARD)) == [A]
+    assert at_work(table(A, B, gateway)) == [A, B]
+    assert at_work(table(gateway)) == []
 
 
 def test_an_answer_that_was_read_too_late_gives_nothing() -> None:

@@ -123,6 +123,11 @@ class Keeper:
         """Those that live, by id, as the table said last."""
         return self._ownership.table.instances
 
+    @property
+    def at_work(self) -> Sequence[Instance]:
+        """The cores to turn to with what is about no workspace."""
+        return self._ownership.at_work
+
     # ---- life
 
     async def start(self) -> None:

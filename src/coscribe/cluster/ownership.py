@@ -26,7 +26,7 @@ more: the answer to a release may be lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from coscribe.cluster.ports import Instance, Table, Unit
@@ -55,6 +55,13 @@ class Duty(NamedTuple):
     hand_over: list[Unit]
 
 
+def at_work(table: Table) -> Sequence[Instance]:
+    """The cores that stay and own something: one that is new can do little yet. Where there are none, all that stay."""
+    staying = [each for each in table.instances.values() if each.is_core and not each.leaving]
+    owning = set(table.owners)
+    return [each for each in staying if each.instance_id in owning] or staying
+
+
 class Ownership:
     """Of one instance. Times are monotonic seconds."""
 
@@ -64,6 +71,7 @@ class Ownership:
         self._leaving: frozenset[Unit] = frozenset()
         self._given_up: frozenset[Unit] = frozenset()
         self.table = Table({}, (), {})
+        self.at_work: Sequence[Instance] = ()
         self.fence_at = float("-inf")
         """From here on it owns nothing."""
 
@@ -115,6 +123,7 @@ class Ownership:
         before, self._held = self._held, mine - self._given_up if lives else frozenset()
         lost = not before <= self._held or self.table.pins != table.pins
         self.table = table
+        self.at_work = at_work(table)
         return Change(self._held - before, lost)
 
     def begin(self, units: Iterable[Unit]) -> None:
