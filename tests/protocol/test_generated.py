@@ -27,6 +27,7 @@ GENERATED = [
     "contract/conformance/positions.json",
     "contract/conformance/wire.json",
     "contract/conformance/tree.json",
+    "deploy/kubernetes/components/monitoring/rules.yaml",
 ]
 
 
