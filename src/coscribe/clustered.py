@@ -85,6 +85,8 @@ class Clustered:
             drop=self._drop,
             fenced=self._fenced,
             tell=self._tell_to_look,
+            connected=lambda: self._bus.connected,
+            set_apart=lambda is_apart: self.gateway.set_apart(is_apart),
         )
         self._revocations = Revocations(
             self._bus, self.instance_id, lambda: self._keeper.instances, self._access_changed

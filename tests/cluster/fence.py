@@ -18,9 +18,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 from coscribe.cluster.ownership import LEASE_SECONDS
+from coscribe.cluster.ports import SETTLED_SECONDS
 from tests.cluster.fence_world import Core, World, small
 
 SECONDS = 30.0
@@ -43,6 +45,7 @@ TROUBLES = (
     "rogue",
     "pin",
     "another",
+    "deaf",
 )
 
 
@@ -140,6 +143,10 @@ def _do(what: str, world: World, rng: random.Random) -> None:
         case "rogue":
             core.rogue = True
             later(rng.uniform(0.5, 5.0), core.sober)
+        case "deaf":
+            for each in rng.sample(awake, rng.randint(1, len(awake))):
+                each.connected = False
+                later(rng.uniform(0.5, 4 * SETTLED_SECONDS), partial(setattr, each, "connected", True))
         case "pin":
             world.table.pin(rng.choice(world.documents), rng.choice(["", *(each.name for each in world.cores)]))
         case _:

@@ -189,6 +189,7 @@ class Core:
         self.clock = Clock(world.loop, world.rng, world.skew)
         self.rogue = False
         self.leaving = False
+        self.connected = True
         self.shown: dict[str, float] = {}
         """When it was decided last that a workspace may be shown."""
         self.instance = Instance(f"{world.number():06}-{name}", name, is_core=True)
@@ -214,6 +215,7 @@ class Core:
             hand_over=self.collaboration.hand_over,
             drop=self.collaboration.drop_unowned,
             tell=self._tell,
+            connected=lambda: self.connected or world.in_peace,
         )
 
     def start(self) -> None:
@@ -247,7 +249,7 @@ class Core:
     def _tell(self) -> None:
         """The bus, which may lose it."""
         for other in self.world.living():
-            if other is not self and self.world.rng.random() < 0.9:
+            if other is not self and self.connected and other.connected and self.world.rng.random() < 0.9:
                 delay = self.world.rng.uniform(0.0005, 0.01)
                 self.world.loop.within(other.process, delay, other.look)
 

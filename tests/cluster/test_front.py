@@ -336,6 +336,23 @@ def test_a_gateway_that_stops_says_goodbye(on_either: Run) -> None:
     on_either(main)
 
 
+def test_a_gateway_that_nobody_reaches_sends_everybody_to_another_door(on_either: Run) -> None:
+    async def main(cluster: Cluster) -> None:
+        ann = await cluster.client("ann")
+        await ann.joins("apples")
+        gateway = cluster.edges["edge-1"].gateway
+        gateway.set_apart(True)
+        assert (await ann.hears("goodbye"))["retryAfter"] == 0
+        assert ann.closed == (1012, "shutting_down")
+        refusal = gateway.refusal("192.0.2.1")
+        assert refusal is not None and refusal.status == 503
+        gateway.set_apart(False)
+        assert gateway.refusal("192.0.2.1") is None
+        await (await cluster.client("ann")).joins("apples")
+
+    on_either(main)
+
+
 @pytest.mark.parametrize("readers", [1, 50])
 def test_a_frame_for_many_sockets_of_a_gateway_goes_over_the_link_once(readers: int) -> None:
     async def main(cluster: Cluster) -> None:

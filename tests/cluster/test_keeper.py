@@ -8,10 +8,18 @@ from functools import partial
 
 import pytest
 
-from coscribe.cluster.keeper import AT_A_TIME, HAND_OVER_SECONDS, LOOK_SECONDS, STARTS_WITHIN, Predicate, steady
+from coscribe.cluster.keeper import (
+    AT_A_TIME,
+    BEAT_SECONDS,
+    HAND_OVER_SECONDS,
+    LOOK_SECONDS,
+    STARTS_WITHIN,
+    Predicate,
+    steady,
+)
 from coscribe.cluster.leases import MemoryTable
 from coscribe.cluster.ownership import FENCE_SECONDS, LEASE_SECONDS
-from coscribe.cluster.ports import SHARDS
+from coscribe.cluster.ports import SETTLED_SECONDS, SHARDS
 from coscribe.documents.ports import StorageError
 from tests.cluster.virtual import DOCUMENTS, Core, run
 from tests.simulation.virtual_loop import VirtualLoop
@@ -296,3 +304,43 @@ def test_who_stops_owns_nothing_and_tells_who_waits() -> None:
 
 def test_the_clock_goes_on() -> None:
     assert steady() <= steady()
+
+
+def test_a_core_that_is_cut_off_alone_gives_everything_to_the_others_and_gets_it_back() -> None:
+    async def story(loop: VirtualLoop, table: MemoryTable) -> None:
+        one, other = Core(loop, table, "a"), Core(loop, table, "b")
+        for core in (one, other):
+            await core.start()
+        await asyncio.sleep(10.0)
+        share = owners(one, other)
+        one.connected = False
+        await asyncio.sleep(SETTLED_SECONDS - 0.5)
+        assert (owners(one, other), one.apart) == (share, [])
+        await asyncio.sleep(3 * BEAT_SECONDS + share[0] / AT_A_TIME)
+        assert (owners(one, other), one.apart, other.apart) == ([0, SHARDS], [True], [])
+        one.connected = True
+        await asyncio.sleep(3 * BEAT_SECONDS + share[0] / AT_A_TIME)
+        assert (owners(one, other), one.apart) == (share, [True, False])
+
+    run(story)
+
+
+def test_where_all_are_cut_off_and_come_back_one_after_the_other_nothing_moves() -> None:
+    async def story(loop: VirtualLoop, table: MemoryTable) -> None:
+        cores = [Core(loop, table, name) for name in "abc"]
+        for core in cores:
+            await core.start()
+        await asyncio.sleep(10.0)
+        share, drops = owners(*cores), [list(core.drops) for core in cores]
+        for core in cores:
+            core.connected = False
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(20.0)
+        for core in cores:
+            core.connected = True
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(20.0)
+        assert (owners(*cores), [core.apart for core in cores]) == (share, [[], [], []])
+        assert [core.drops for core in cores] == drops
+
+    run(story)

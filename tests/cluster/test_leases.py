@@ -45,7 +45,8 @@ class PostgresWorld:
         return self.all[-1]
 
     async def pass_time(self, seconds: float) -> None:
-        await self.run(f"UPDATE instances SET alive_until = alive_until - {int(seconds * 1e6)}")
+        passed = int(seconds * 1e6)
+        await self.run(f"UPDATE instances SET alive_until = alive_until - {passed}, cut_off_at = cut_off_at - {passed}")
 
     async def run(self, statement: str) -> None:
         connection = await asyncpg.connect(self.url)

@@ -117,6 +117,35 @@ def test_it_hands_over_what_belongs_elsewhere() -> None:
     assert ownership.duty() == Duty([], [], [shard]), "who leaves hands over even if nobody is there"
 
 
+def test_who_is_cut_off_for_long_hands_over_to_those_who_are_not() -> None:
+    both, alone = (places(frozenset(names)) for names in ("ab", "b"))
+    shard = both.index("a")
+    deaf = A._replace(cut_off=True)
+    ownership, other = Ownership("id-a"), Ownership("id-b")
+    for settled, is_apart in (({"id-b"}, False), ({"id-a", "id-b"}, True), ({"id-a"}, False)):
+        now = table(deaf, B, a=shard)._replace(settled=frozenset(settled))
+        for each in (ownership, other):
+            each.beaten(0.0, now, 0.1)
+        assert ownership.duty().hand_over == ([shard] if is_apart else [])
+        assert ownership.is_apart == is_apart
+        assert len(other.duty().take) == (alone.count("b") - 1 if is_apart else both.count("b"))
+        assert at_work(now) == ([B] if is_apart else [deaf])
+
+
+def test_where_no_core_hears_for_sure_everything_stays_where_it_is() -> None:
+    gateway = Instance("id-g", "g", is_core=False)
+    ownership = Ownership("id-g")
+    for b in (B, B._replace(cut_off=True), B._replace(leaving=True)):
+        instances = (A._replace(cut_off=True), b, gateway._replace(cut_off=True), C._replace(is_core=False))
+        unsure = () if b.cut_off or b.leaving else ("id-b",)
+        everybody = table(*instances)._replace(settled=frozenset({"id-a", "id-b", "id-g", "id-c"} - set(unsure)))
+        assert "id-a" in map(Homes(everybody).of, range(SHARDS))
+        ownership.seen(everybody, 0.0)
+        assert not ownership.is_apart
+    ownership.seen(table(B, gateway._replace(cut_off=True))._replace(settled=frozenset({"id-b", "id-g"})), 0.0)
+    assert ownership.is_apart
+
+
 def test_a_gateway_has_no_duties() -> None:
     ownership = Ownership("id-g")
     ownership.beaten(0.0, table(Instance("id-g", "g", is_core=False), A, a=SHARD), 0.1)

@@ -77,6 +77,8 @@ class Core:
         self.handed: list[float] = []
         self.drops: list[float] = []
         self.gained: list[Predicate] = []
+        self.connected = True
+        self.apart: list[bool] = []
         self.told: Callable[[], None] = lambda: None
         self.handing: Callable[[Predicate], Awaitable[None]] = self._hand_over
         instance = Instance(f"{loop.time():09.3f}-{name}", name, is_core)
@@ -89,6 +91,8 @@ class Core:
             gained=self._gained,
             drop=lambda: self.drops.append(loop.time()),
             tell=lambda: self.told(),
+            connected=lambda: self.connected,
+            set_apart=self.apart.append,
         )
 
     async def _hand_over(self, is_mine: Predicate) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from coscribe.cluster.ports import SHARDS, Instance, Leases, Pin, Table
+from coscribe.cluster.ports import SETTLED_SECONDS, SHARDS, Instance, Leases, Pin, Table
 from coscribe.cluster.shards import shard_of
 
 SECONDS = 5.0
@@ -158,6 +158,20 @@ class LeasesContract:
         await world.pass_time(SECONDS)
         assert (await other.beat(B, SECONDS)).pins == {"doc": Pin("", "id-a")}
         assert (await other.take("id-b", ["doc"])).pins == {}
+
+    async def test_whether_one_is_cut_off_is_settled_after_a_while(self, world: World) -> None:
+        leases, deaf = world.leases(), A._replace(cut_off=True)
+        for instance in (A, deaf, A):
+            table = await leases.beat(instance, 2 * SETTLED_SECONDS)
+            assert (table.instances, table.settled) == ({"id-a": instance}, frozenset())
+            await world.pass_time(SETTLED_SECONDS / 2)
+            assert (await leases.beat(instance, 2 * SETTLED_SECONDS)).settled == frozenset()
+            await world.pass_time(SETTLED_SECONDS / 2)
+            assert (await leases.beat(instance, SETTLED_SECONDS)).settled == {"id-a"}, "counted from the first time"
+            assert (await world.leases().table()).settled == {"id-a"}
+        assert owned(await leases.take("id-a", [1]), A) == [1], "whether that is of any use is for it to know"
+        await world.pass_time(SETTLED_SECONDS)
+        assert (await leases.table()).settled == frozenset(), "who is dead is not there at all"
 
     async def test_rows_of_the_dead_are_cleared_away(self, world: World) -> None:
         leases = world.leases()

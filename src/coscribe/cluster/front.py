@@ -419,6 +419,12 @@ class FrontGateway(Door[Front]):
         ]
         await for_each(concerned, lambda each: each[0].prove(each[1], deadline))
 
+    def set_apart(self, is_apart: bool) -> None:
+        """While nobody can be reached from here, nobody is served: who is here is to come in by another door."""
+        self.is_apart = is_apart
+        if is_apart:
+            self._say_goodbye(0)
+
     async def stop(self, retry_after: int) -> None:
         """Takes in nothing more, and tells everybody to come back, after ``retry_after`` milliseconds."""
         self._close_door()

@@ -61,6 +61,8 @@ class Keeper:
 
     ``hand_over`` flushes and lets go of all in memory that is not the predicate's; ``drop`` lets go at once of all that
     this instance does not hold any more, and ``fenced`` is told where that is everything because its time is up.
+    ``connected``: whether the others can be reached, by the bus; ``set_apart`` is told when it has been cut off from
+    them for so long that it counts, and when it does no longer.
     ``gained`` is told of what it owns newly, of which some may be lost again meanwhile (`owns` knows). ``tell`` has the
     others look again. ``now``: `steady`.
     """
@@ -76,6 +78,8 @@ class Keeper:
         drop: Callable[[], None] = lambda: None,
         fenced: Callable[[], None] = lambda: None,
         tell: Callable[[], None] = lambda: None,
+        connected: Callable[[], bool] = lambda: True,
+        set_apart: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._leases = leases
         self._instance = instance
@@ -85,6 +89,8 @@ class Keeper:
         self._drop = drop
         self._fenced = fenced
         self._tell = tell
+        self._connected = connected
+        self._set_apart = set_apart
         self._ownership = Ownership(instance.instance_id)
         self._wake = asyncio.Event()
         self._asking: list[asyncio.Future[None]] = []
@@ -198,7 +204,7 @@ class Keeper:
         """Raises StorageError, TimeoutError."""
         ownership, me = self._ownership, self._instance.instance_id
         async with asyncio.timeout(CALL_SECONDS):
-            table = await self._leases.beat(self._instance, LEASE_SECONDS)
+            table = await self._leases.beat(self._instance._replace(cut_off=not self._connected()), LEASE_SECONDS)
         self._take_in(table, asked)
         duty = ownership.duty()
         if duty.release:
@@ -240,7 +246,11 @@ class Keeper:
         """What was lost goes from memory before anything else happens; of what was gained others are told."""
         self._time_is_up()
         ownership, now = self._ownership, self._now()
+        was_apart = ownership.is_apart
         change = ownership.seen(table, now) if asked is None else ownership.beaten(asked, table, now)
+        if ownership.is_apart != was_apart:
+            log.warning("set_apart", is_apart=ownership.is_apart)
+            self._set_apart(ownership.is_apart)
         if change.lost:
             self._drop()
         if change.gained:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from coscribe.cluster.ports import SHARDS, Instance, Pin, Table, Unit
+from coscribe.cluster.ports import SETTLED_SECONDS, SHARDS, Instance, Pin, Table, Unit
 from coscribe.cluster.shards import shard_of
 from coscribe.documents.ports import StorageError
 
@@ -30,11 +30,12 @@ KEPT_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Row:
-    """``gone``: it has signed off."""
+    """``gone``: it has signed off. ``since``: when it was cut off, or was so no longer."""
 
     instance: Instance
     until: float
     calls: int
+    since: float
     gone: bool = False
 
 
@@ -55,15 +56,17 @@ class MemoryTable:
         row = self._rows.get(me)
         if row is None:
             self._give_up(me)
-            row = self._rows[me] = _Row(instance, now, 0)
+            row = self._rows[me] = _Row(instance, now, 0, now)
         if row.calls < call:
-            self._rows[me] = _Row(instance, now + seconds, call)
+            since = row.since if instance.cut_off == row.instance.cut_off else now
+            self._rows[me] = _Row(instance, now + seconds, call, since)
         return self.table()
 
     def table(self) -> Table:
         now = self._clock()
         alive = {key: row.instance for key, row in self._rows.items() if row.until > now and not row.gone}
-        return Table(alive, tuple(self._owners), dict(self._pins))
+        settled = frozenset(key for key in alive if self._rows[key].since + SETTLED_SECONDS <= now)
+        return Table(alive, tuple(self._owners), dict(self._pins), settled)
 
     def take(self, instance_id: str, units: Sequence[Unit], call: int) -> Table:
         row, now = self._rows.get(instance_id), self._clock()
@@ -90,7 +93,7 @@ class MemoryTable:
     def leave(self, instance_id: str, call: int) -> None:
         row = self._rows.get(instance_id)
         if row is not None and row.calls < call:
-            self._rows[instance_id] = _Row(row.instance, self._clock(), call, gone=True)
+            self._rows[instance_id] = _Row(row.instance, self._clock(), call, row.since, gone=True)
             self._give_up(instance_id)
 
     def pin(self, workspace_id: str, name: str) -> Table:
@@ -164,16 +167,18 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('coscribe.leases', 0))"
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 _BEAT = f"""
-WITH ended AS (DELETE FROM instances WHERE alive_until < {_NOW} - $6::bigint AND instance_id <> $1)
-UPDATE instances SET name = $2, is_core = $3, leaving = $4, alive_until = {_NOW} + $5::bigint, calls = $7
-WHERE instance_id = $1 AND calls < $7
+WITH ended AS (DELETE FROM instances WHERE alive_until < {_NOW} - $7::bigint AND instance_id <> $1)
+UPDATE instances SET name = $2, is_core = $3, leaving = $4, alive_until = {_NOW} + $6::bigint, calls = $8,
+    cut_off = $5, cut_off_at = CASE WHEN cut_off = $5 THEN cut_off_at ELSE {_NOW} END
+WHERE instance_id = $1 AND calls < $8
 """
 
 _IS_THERE = "SELECT EXISTS (SELECT FROM instances WHERE instance_id = $1)"
 
 _BEGIN = f"""
-INSERT INTO instances (instance_id, name, is_core, leaving, alive_until, calls)
-VALUES ($1, $2, $3, $4, {_NOW} + $5::bigint, $6) ON CONFLICT (instance_id) DO NOTHING
+INSERT INTO instances (instance_id, name, is_core, leaving, cut_off, cut_off_at, alive_until, calls)
+VALUES ($1, $2, $3, $4, $5, {_NOW}, {_NOW} + $6::bigint, $7)
+ON CONFLICT (instance_id) DO NOTHING
 """
 
 _CALL = "UPDATE instances SET calls = $2 WHERE instance_id = $1 AND calls < $2"
@@ -219,8 +224,10 @@ ON CONFLICT (workspace_id) DO UPDATE SET name = excluded.name
 
 _TABLE = f"""
 SELECT json_build_object(
-    'instances', (SELECT json_agg(json_build_array(instance_id, name, is_core, leaving) ORDER BY instance_id)
+    'instances', (SELECT json_agg(json_build_array(instance_id, name, is_core, leaving, cut_off) ORDER BY instance_id)
                   FROM instances WHERE alive_until > {_NOW}),
+    'settled', (SELECT json_agg(instance_id) FROM instances
+                WHERE cut_off_at <= {_NOW} - {int(SETTLED_SECONDS * 1e6)} AND alive_until > {_NOW}),
     'owners', (SELECT json_object_agg(owner, shards)
                FROM (SELECT owner, array_agg(shard) AS shards FROM shard_leases GROUP BY owner) AS owners),
     'pins', (SELECT json_object_agg(workspace_id, json_build_array(name, owner)) FROM workspace_pins))::text
@@ -368,4 +375,5 @@ async def _read(connection: asyncpg.Connection) -> Table:
         for shard in shards:
             owners[shard] = owner
     instances = {row[0]: Instance(*row) for row in found["instances"] or ()}
-    return Table(instances, tuple(owners), {key: Pin(*pin) for key, pin in (found["pins"] or {}).items()})
+    pins = {key: Pin(*pin) for key, pin in (found["pins"] or {}).items()}
+    return Table(instances, tuple(owners), pins, frozenset(found["settled"] or ()))

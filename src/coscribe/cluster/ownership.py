@@ -55,11 +55,27 @@ class Duty(NamedTuple):
     hand_over: list[Unit]
 
 
+def apart(table: Table) -> frozenset[str]:
+    """The ids of those that nobody reaches, as they are cut off from the bus. Where no core is sure to reach it it is
+    the bus that is away, or was a moment ago, and nothing would be gained by moving anything: then none."""
+    settled = [table.instances[each] for each in table.settled]
+    if not any(each.is_core and not each.leaving and not each.cut_off for each in settled):
+        return frozenset()
+    return frozenset(each.instance_id for each in settled if each.cut_off)
+
+
+def may_own(table: Table) -> Sequence[Instance]:
+    """The cores that are not on their way out, and can be reached."""
+    out_of_reach = apart(table)
+    cores = (each for each in table.instances.values() if each.is_core and not each.leaving)
+    return [each for each in cores if each.instance_id not in out_of_reach]
+
+
 def at_work(table: Table) -> Sequence[Instance]:
-    """The cores that stay and own something: one that is new can do little yet. Where there are none, all that stay."""
-    staying = [each for each in table.instances.values() if each.is_core and not each.leaving]
+    """Of the cores that may own something those that do: one that is new can do little yet. Where none does, all."""
+    cores = may_own(table)
     owning = set(table.owners)
-    return [each for each in staying if each.instance_id in owning] or staying
+    return [each for each in cores if each.instance_id in owning] or cores
 
 
 class Ownership:
@@ -72,6 +88,7 @@ class Ownership:
         self._given_up: frozenset[Unit] = frozenset()
         self.table = Table({}, (), {})
         self.at_work: Sequence[Instance] = ()
+        self.is_apart = False
         self.fence_at = float("-inf")
         """From here on it owns nothing."""
 
@@ -124,6 +141,7 @@ class Ownership:
         lost = not before <= self._held or self.table.pins != table.pins
         self.table = table
         self.at_work = at_work(table)
+        self.is_apart = self._id in apart(table)
         return Change(self._held - before, lost)
 
     def begin(self, units: Iterable[Unit]) -> None:
@@ -164,11 +182,11 @@ class Ownership:
 
 
 class Homes:
-    """Where each unit of a table belongs: the ids of cores that live and are not leaving."""
+    """Where each unit of a table belongs: the ids of cores."""
 
     def __init__(self, table: Table) -> None:
         self._pins = table.pins
-        self._ids = {core.name: core.instance_id for core in sorted(filter(_may_own, table.instances.values()))}
+        self._ids = {core.name: core.instance_id for core in sorted(may_own(table))}
         self._names = places(frozenset(self._ids))
 
     def of(self, unit: Unit) -> str:
@@ -187,7 +205,3 @@ def owners(table: Table) -> Iterable[tuple[Unit, str]]:
 
 def _owner(table: Table, unit: Unit) -> str:
     return table.owners[unit] if isinstance(unit, int) else table.pins[unit].owner
-
-
-def _may_own(instance: Instance) -> bool:
-    return instance.is_core and not instance.leaving

@@ -8,6 +8,10 @@ from typing import NamedTuple, Protocol
 SHARDS = 1_024
 """Of workspaces; for good: which shard a workspace is in follows from its id alone."""
 
+SETTLED_SECONDS = 4.0
+"""How long an instance has to be cut off, or not, until that counts: longer than the others need to find out that they
+are, too."""
+
 Receiver = Callable[[bytes], None]
 """Takes in one message; it never waits."""
 
@@ -48,14 +52,16 @@ class Instance(NamedTuple):
     """A process of the cluster, from its start to its end: one that starts again is another one.
 
     ``name`` is what operators call it and is kept over restarts. ``is_core``: it may own workspaces. ``leaving``: it
-    gives up what it owns, and is given nothing more. Of several cores of one name what belongs to the name belongs to
-    the one whose id sorts last; ids begin with the time, so that this is the youngest.
+    gives up what it owns, and is given nothing more. ``cut_off``: it cannot reach the bus. Of several cores of one name
+    what belongs to the name belongs to the one whose id sorts last; ids begin with the time, so that this is the
+    youngest.
     """
 
     instance_id: str
     name: str
     is_core: bool
     leaving: bool = False
+    cut_off: bool = False
 
 
 Unit = int | str
@@ -74,12 +80,14 @@ class Table(NamedTuple):
     """Who there is and who owns what, as the database said at one moment.
 
     ``instances``: those whose time has not run out, by id. ``owners``: for each shard the id of an instance, which may
-    not be among them any more; "": nobody. ``pins``: by the id of a workspace.
+    not be among them any more; "": nobody. ``pins``: by the id of a workspace. ``settled``: the ids of those that have
+    been cut off, or not, for `SETTLED_SECONDS`.
     """
 
     instances: dict[str, Instance]
     owners: tuple[str, ...]
     pins: dict[str, Pin]
+    settled: frozenset[str] = frozenset()
 
 
 class Leases(Protocol):

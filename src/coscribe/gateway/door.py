@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,7 +26,8 @@ _S = TypeVar("_S", bound=Socket)
 
 
 class Door(ABC, Generic[_S]):
-    """What shells hand sockets to. ``origins``: the pages that may open one here, beside the server's own."""
+    """What shells hand sockets to. ``origins``: the pages that may open one here, beside the server's own.
+    ``is_apart``: nothing can be reached from here."""
 
     def __init__(self, context: SocketContext, origins: frozenset[str]) -> None:
         self.context = context
@@ -41,6 +43,7 @@ class Door(ABC, Generic[_S]):
         self._checking: asyncio.Task[None] | None = None
         self._applying: set[asyncio.Task[None]] = set()
         self._closing = False
+        self.is_apart = False
 
     @abstractmethod
     def _make(self, transport: Transport, address: str) -> _S: ...
@@ -60,16 +63,16 @@ class Door(ABC, Generic[_S]):
 
     def accepts(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of this origin may connect. Programs send no Origin; they authenticate like everybody."""
-        if self._closing:
-            return False
         if origin is None or origin in self._origins:
             return True
         parts = urlsplit(origin)
         return parts.scheme in ("http", "https") and bool(host) and parts.netloc == host and origin.count("/") == 2
 
     def refusal(self, address: str) -> Refusal | None:
-        """Whether an address has to be refused at the handshake, as there are too many connections; None: it may
-        come in, if `open` follows at once."""
+        """Whether an address has to be refused at the handshake, as there are too many connections, or nobody can be
+        served here; None: it may come in, if `open` follows at once."""
+        if self._closing or self.is_apart:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not by this door now")
         return self._gatekeeper.refusal(counted_key(address))
 
     def open(self, transport: Transport, address: str = "") -> _S:
@@ -96,11 +99,14 @@ class Door(ABC, Generic[_S]):
     async def _send_away(self, retry_after: int) -> None:
         """Tells everybody to come back: after ``retry_after`` milliseconds, and where there are many, one after the
         other. Returns when changes of rights have been applied, too."""
+        self._say_goodbye(retry_after)
+        while self._applying:
+            await asyncio.gather(*self._applying, return_exceptions=True)
+
+    def _say_goodbye(self, retry_after: int) -> None:
         for socket in self._all():
             with at_its_own_cost(socket):
                 socket.goodbye(retry_after + self.context.pace.after())
-        while self._applying:
-            await asyncio.gather(*self._applying, return_exceptions=True)
 
     def _go_on_with(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -672,6 +672,8 @@ instances = Table(
     Column("name", String(128), nullable=False),
     Column("is_core", Boolean, nullable=False),
     Column("leaving", Boolean, nullable=False),
+    Column("cut_off", Boolean, nullable=False, server_default=false(), comment="from the bus"),
+    Column("cut_off_at", BigInteger, nullable=False, server_default="0", comment="when that changed, by that clock"),
     Column("alive_until", BigInteger, nullable=False, comment="by the database's own clock; 0: it has signed off"),
     Column("calls", BigInteger, nullable=False, comment="the last call of it that happened"),
 )
