@@ -8,6 +8,7 @@ from coscribe.cli import (
     audit,
     backup,
     bench,
+    cluster,
     doctor,
     documents,
     events,
@@ -67,6 +68,7 @@ app.add_typer(past.app, name="past")
 app.add_typer(git.app, name="git")
 app.add_typer(members.app, name="members")
 app.add_typer(retention.app, name="retention")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(events.keys, name="keys")
