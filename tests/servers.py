@@ -340,7 +340,9 @@ def _kill(main: psutil.Process) -> None:
                 open_.callback(os.close, handles[-1])
                 process.kill()
         for handle in handles:  # who inherits them may take a second to wait for them: ended is enough
-            select.select([handle], [], [])
+            ended = select.poll()  # `select` knows no handles from 1,024 on
+            ended.register(handle, select.POLLIN)
+            ended.poll()
 
 
 class _Watcher:
