@@ -40,9 +40,9 @@ from tests.core.naive import (  # noqa: E402
     naive_transform,
     naive_utf16,
 )
-from tests.core.naive_tree import NaiveTree, Refused, naive_apply_tree  # noqa: E402
+from tests.core.naive_tree import NaiveTree, Refused, naive_apply_tree, naive_listing  # noqa: E402
 from tests.core.tree_operations import any_operation  # noqa: E402
-from tests.core.tree_pairs import PAIRS  # noqa: E402
+from tests.core.tree_pairs import PAIRS, UNDONE  # noqa: E402
 
 from coscribe.api.app import description  # noqa: E402  (the path comes first)
 from coscribe.core.document_state import Limits  # noqa: E402
@@ -765,20 +765,29 @@ def tree_file() -> str:
             agree(f"{pair.why}, {key}", pair.expected(one_is_first=one_is_first), outcome.short())
             case[key] = outcome._asdict()
         cases.append(case | ({"foldsCase": True} if pair.folds_case else {}))
+    undone = []
+    for each in UNDONE:
+        done, back = each.trees()
+        agree(f"{each.why}, done", each.done, ", ".join(naive_listing(done)))
+        agree(f"{each.why}, undone", each.undone, ", ".join(naive_listing(back)))
+        case = {"why": each.why, "given": each.operations(), "operation": each.operation}
+        undone.append(case | {"done": done, "undone": back})
     dice = Dice(SEED + 4)
     histories = [tree_history(dice, folds_case=bool(number % 2)) for number in range(60)]
     form = (
         "cases: of two operations that were made on the tree given, one is applied first, then the other, or the other "
-        "way round; an operation that is refused changes nothing. histories: operations one after the other, and for "
-        "each its outcome: notes, or the code of the refusal; then the tree. foldsCase: names that differ in case only "
-        "are one name; else they are two. nodes, depth: limits. A tree is id -> node; `in` is the id of its folder."
+        "way round; an operation that is refused changes nothing. undone: the tree after an operation, and after its "
+        "inverse, of which nothing is noted; the inverse of that leads to the first again. histories: operations one "
+        "after the other, and for each its outcome: notes, or the code of the refusal; then the tree. foldsCase: names "
+        "that differ in case only are one name; else they are two. nodes, depth: limits. A tree is id -> node; `in` is "
+        "the id of its folder."
     )
     origin = (
-        "Written by tools/generate.py. The outcomes of cases are written by hand (tests/core/tree_pairs.py); histories "
-        f"are random (seed {SEED}). All are those of tests/core/naive_tree.py, which shares no code with the core and "
-        "says what the operations are."
+        "Written by tools/generate.py. What comes of cases and undone is written by hand (tests/core/tree_pairs.py); "
+        f"histories are random (seed {SEED}). All are those of tests/core/naive_tree.py, which shares no code with the "
+        "core and says what the operations are."
     )
-    return one_a_line({"format": form, "origin": origin}, "cases", cases, histories=histories)
+    return one_a_line({"format": form, "origin": origin}, "cases", cases, undone=undone, histories=histories)
 
 
 def tree_history(dice: Dice, *, folds_case: bool) -> Json:

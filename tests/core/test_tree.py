@@ -187,6 +187,7 @@ class _Hasty:
 
 @given(histories)
 def test_undo_makes_the_live_tree_what_it_was(world: tuple[bool, list[JsonTreeOperation]]) -> None:
+    """And redo what it was then, of what was live at one end at least."""
     folds_case, operations = world
     tree = played(folds_case, operations[:-1])
     before = _live(tree)
@@ -195,9 +196,31 @@ def test_undo_makes_the_live_tree_what_it_was(world: tuple[bool, list[JsonTreeOp
     if effect is None or operations[-1]["do"] == "purge":
         return
     if all(was_live.get(each.file_id) or each.before is None or each.before.trashed for each in effect.changes):
-        undone = tree.apply(inverse(effect))
-        assert _live(tree) == before
-        assert not undone.notes
+        after = _live(tree)
+        redoes = all(was_live.get(each.file_id) or tree.is_live(each.file_id) for each in effect.changes)
+        for expected in (before, after, before) if redoes else (before,):
+            effect = tree.apply(inverse(effect))
+            assert _live(tree) == expected
+            assert not effect.notes
+
+
+@given(tapes(lambda tape: (history(tape), [tape.below(NODES) for _ in range(2)])))
+def test_undo_of_a_replacement_and_redo(world: tuple[tuple[bool, list[JsonTreeOperation]], list[int]]) -> None:
+    """Something takes the place of something else, of a folder that it was in perhaps; back, and forth again."""
+    (folds_case, operations), chosen = world
+    tree = played(folds_case, operations)
+    live = [file_id for file_id in tree.below(ROOT) if tree.is_live(file_id)]
+    if not live:
+        return
+    file_id, place = (live[each % len(live)] for each in chosen)
+    before = _live(tree)
+    was = tree.state(place)
+    effect = tree.apply([Move(file_id, was.parent_id, was.name, replaces=place)])
+    after = _live(tree)
+    for expected in (before, after, before):
+        effect = tree.apply(inverse(effect))
+        assert _live(tree) == expected
+        assert not effect.notes
 
 
 def _live(tree: Tree) -> dict[str, Any]:
@@ -396,6 +419,14 @@ def test_what_was_replaced_comes_back_under_its_name() -> None:
     tree = tree_of(folder("d"), text("a", "d"), text("b"))
     before = tree.encode()
     undone = tree.apply(inverse(tree.apply([Move("b", "d", "a", replaces="a")])))
+    assert undone.notes == ()
+    assert tree.encode() == before
+
+
+def test_what_was_in_the_trash_for_a_moment_only_is_where_it_was() -> None:
+    tree = tree_of(folder("d"), folder("e"), text("x", "e"))
+    before = tree.encode()
+    undone = tree.apply(inverse(tree.apply([Delete("d"), Restore("d"), Move("x", ROOT)])))
     assert undone.notes == ()
     assert tree.encode() == before
 

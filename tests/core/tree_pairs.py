@@ -1,5 +1,6 @@
 """Every pair of operations on a tree that two people can do at the same time, and what has to come of it in either
-order: the table behind `contract/conformance/tree.json`. The expected values are written by hand.
+order; and operations that are undone: the tables behind `contract/conformance/tree.json`. The expected values are
+written by hand.
 
 ``given`` is a tree in short, its nodes named like their ids: ``d/`` a folder, ``d/x`` a text in it; ``~`` trashed.
 An outcome is in short ``paths; notes``: the lines of `naive_listing`, then ``id why``, or ``one code``, ``other code``
@@ -40,14 +41,7 @@ class Pair(NamedTuple):
 
     def operations(self) -> list[JsonTreeOperation]:
         """Those that make the tree that is given."""
-        if isinstance(self.given, list):
-            return self.given
-        made, trashed = [], []
-        for word in self.given.split():
-            *above, name = word.removeprefix("~").rstrip("/").split("/")
-            made.append(new(name, "".join(above[-1:]), kind="directory" if word.endswith("/") else "text"))
-            trashed += [delete(name)] if word.startswith("~") else []
-        return [*made, *trashed]
+        return _makes(self.given)
 
     def outcome(self, *, one_is_first: bool) -> Outcome:
         """What the oracle says."""
@@ -67,6 +61,40 @@ class Pair(NamedTuple):
 
     def expected(self, *, one_is_first: bool) -> str:
         return self.one_first if one_is_first or self.other_first is None else self.other_first
+
+
+class Undone(NamedTuple):
+    """``done``: what comes of the operation; ``undone``: of its inverse right behind, whose inverse does it again."""
+
+    why: str
+    given: str | list[JsonTreeOperation]
+    operation: JsonTreeOperation
+    done: str
+    undone: str
+
+    def operations(self) -> list[JsonTreeOperation]:
+        """Those that make the tree that is given."""
+        return _makes(self.given)
+
+    def trees(self) -> tuple[NaiveTree, NaiveTree]:
+        """Done and undone, as the oracle says: what there was is as it was, what is new is in the trash."""
+        given: NaiveTree = {}
+        for operation in self.operations():
+            given, _ = naive_apply_tree(given, operation, folds_case=False)
+        done, _ = naive_apply_tree(given, self.operation, folds_case=False)
+        made = {file_id: {**row, "trashed": True} for file_id, row in done.items() if file_id not in given}
+        return done, given | made
+
+
+def _makes(given: str | list[JsonTreeOperation]) -> list[JsonTreeOperation]:
+    if isinstance(given, list):
+        return given
+    made, trashed = [], []
+    for word in given.split():
+        *above, name = word.removeprefix("~").rstrip("/").split("/")
+        made.append(new(name, "".join(above[-1:]), kind="directory" if word.endswith("/") else "text"))
+        trashed += [delete(name)] if word.startswith("~") else []
+    return [*made, *trashed]
 
 
 def verb(operation: JsonTreeOperation) -> str:
@@ -198,5 +226,31 @@ PAIRS = [
     Pair("purge one file twice", "~y", purge("y"), purge("y"), "; other file_not_found", "; one file_not_found"),
     Pair("purge a folder alone, and with what is in it", "~g/ g/z", purge("g"), purge("g", "z"),
          "; g kept", "; one file_not_found"),
+]
+
+UNDONE = [
+    Undone("what is made is in the trash", "d/", new("a", "d"), "d/=d, d/a=a", "d/=d, ~d/a=a"),
+    Undone("a name", "y", rename("y", "n"), "n=y", "y=y"),
+    Undone("a name that is not the one on disk", [new("y"), _DISK_NAME], rename("y", "n"), "n=y", "y=y[diskName=/w==]"),
+    Undone("a place", "d/ y", move("y", "d"), "d/=d, d/y=y", "d/=d, y=y"),
+    Undone("a place and a name", "d/ y", move("y", "d", name="n"), "d/=d, d/n=y", "d/=d, y=y"),
+    Undone("a deletion", "d/ d/x", delete("d"), "~d/=d, ~d/x=x", "d/=d, d/x=x"),
+    Undone("out of the trash, to another place", "~y d/", restore("y", to="d", name="n"), "d/=d, d/n=y", "d/=d, ~y=y"),
+    Undone("another content", "y", put("y"), "y=y[binary 00]", "y=y"),
+    Undone("a property", "y", set_eol("y"), "y=y[eol=crlf]", "y=y"),
+    Undone("in the place of another", "x y", rename("y", "x", replaces="x"), "x=y, ~x=x", "x=x, y=y"),
+    Undone("from elsewhere, in the place of another", "d/ d/x y", move("y", "d", name="x", replaces="x"),
+           "d/=d, d/x=y, ~d/x=x", "d/=d, d/x=x, y=y"),
+    Undone("in the place of a folder, from another one", "d/ e/ e/x", move("x", "", name="d", replaces="d"),
+           "d=x, e/=e, ~d/=d", "d/=d, e/=e, e/x=x"),
+    Undone("in the place of the folder that it was in", "d/ d/x d/y", move("x", "", name="d", replaces="d"),
+           "d=x, ~d/=d, ~d/y=y", "d/=d, d/x=x, d/y=y"),
+    Undone("in the place of a folder above that", "d/ d/e/ d/e/x", move("x", "", name="d", replaces="d"),
+           "d=x, ~d/=d, ~d/e/=e", "d/=d, d/e/=e, d/e/x=x"),
+    Undone("with what is in it", "c/ c/d/ c/d/e/ c/d/e/x", move("e", "c", name="d", replaces="d"),
+           "c/=c, c/d/=e, c/d/x=x, ~c/d/=d", "c/=c, c/d/=d, c/d/e/=e, c/d/e/x=x"),
+    Undone("in the place of a folder that has another name on disk",
+           [new("y", kind="directory"), _DISK_NAME, new("x", "y")], move("x", "", name="y", replaces="y"),
+           "y=x, ~y/=y[diskName=/w==]", "y/=y[diskName=/w==], y/x=x"),
 ]
 # fmt: on

@@ -15,7 +15,7 @@ from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.operation import Operation, apply, components, compose, reach, simplify, transform
 from coscribe.core.positions import from_utf16, to_utf16
 from coscribe.core.text_buffer import TextBuffer
-from coscribe.core.tree import Effect, Tree, TreeLimits
+from coscribe.core.tree import Effect, Tree, TreeLimits, inverse
 from coscribe.protocol.codec import compile_operation, wire_form
 from coscribe.protocol.messages import Payload
 from tests.core.naive import naive_apply, naive_transform
@@ -112,6 +112,16 @@ def check_tree_pair(case: Case) -> None:
         assert {"tree": naive(tree), "notes": notes, "refused": refusals} == case[result], case["why"]
 
 
+def check_tree_undone(case: Case) -> None:
+    tree = Tree()
+    tree.apply([decode_operation(each) for each in case["given"]])
+    effect = tree.apply([decode_operation(case["operation"])])
+    assert naive(tree) == case["done"], case["why"]
+    for after in ("undone", "done", "undone"):
+        effect = tree.apply(inverse(effect))
+        assert (naive(tree), notes_of(effect)) == (case[after], []), case["why"]
+
+
 def check_tree_history(case: Case) -> None:
     tree = Tree(folds_case=case["foldsCase"], limits=TreeLimits(case["nodes"], case["depth"]))
     for operation, outcome in zip(case["operations"], case["outcomes"], strict=True):
@@ -142,6 +152,7 @@ VECTORS = [
     Vectors("positions", "cases", 200, check_position),
     Vectors("positions", "noBoundary", 4, check_no_boundary),
     Vectors("tree", "cases", 70, check_tree_pair),
+    Vectors("tree", "undone", 15, check_tree_undone),
     Vectors("tree", "histories", 60, check_tree_history),
     Vectors("wire", "cases", 15, check_wire_form),
     Vectors("wire", "refused", 15, check_refused),

@@ -625,29 +625,65 @@ def inverse(effect: Effect) -> list[TreeOperation]:
     Applied right behind that of a single operation they make the live tree what it was, where each node was live
     before, trashed itself, or not there. What was created is in the trash afterwards; what was purged does not come
     back; and what was taken out of a folder in the trash does not go back there, as nothing live does.
+
+    The changes are undone from the last to the first. But a folder may have been replaced by something out of itself:
+    it has to be there for that to go back, and its name is not free until then. So it waits in its place under another.
     """
-    undone: list[TreeOperation] = []
-    for file_id, before, after in reversed(effect.changes):
-        if after is None:
-            continue
-        if before is None:
-            undone.append(Delete(file_id))
-            continue
-        if after.trashed and not before.trashed:
-            undone.append(Restore(file_id, before.parent_id, before.name))
-        elif before.trashed and not after.trashed:
-            undone.append(Delete(file_id))
-        parent_id = before.parent_id if before.parent_id != after.parent_id else None
-        name = before.name if before.name != after.name else None
-        if parent_id is not None or name is not None:
-            undone.append(Move(file_id, parent_id, name))
-        if (before.kind, before.content) != (after.kind, after.content):
-            undone.append(Put(file_id, before.kind, before.content))
-        was, now = dict(before.properties), dict(after.properties)
-        undone += [
-            SetProperty(file_id, key, was.get(key, "")) for key in sorted({*was, *now}) if was.get(key) != now.get(key)
-        ]
+    changes, undone = effect.changes, list[TreeOperation]()
+    last = max((place for place, change in enumerate(changes) if _is_moved_out(change)), default=-1)
+    waiting = _trashed_folders(changes[: max(last, 0)])
+    for place, change in reversed(tuple(enumerate(changes))):
+        if place == last:
+            undone += [Restore(each, was.parent_id, f"~{each}") for each, was in reversed(waiting.items())]
+        undone += _inverse_of(change, waits=place < last and change.file_id in waiting)
     return undone
+
+
+def _inverse_of(change: Change, *, waits: bool) -> list[TreeOperation]:
+    """``waits``: it is out of the trash already, under another name."""
+    file_id, before, after = change
+    if after is None:
+        return []
+    if before is None:
+        return [Delete(file_id)]
+    undone: list[TreeOperation] = []
+    is_deletion = after.trashed and not before.trashed
+    if is_deletion and not waits:
+        undone.append(Restore(file_id, before.parent_id, before.name))
+    if before.trashed and not after.trashed:
+        undone.append(Delete(file_id))
+    goes_back = is_deletion and waits
+    parent_id = before.parent_id if goes_back or before.parent_id != after.parent_id else None
+    name = before.name if goes_back or before.name != after.name else None
+    if parent_id is not None or name is not None:
+        undone.append(Move(file_id, parent_id, name))
+    if (before.kind, before.content) != (after.kind, after.content):
+        undone.append(Put(file_id, before.kind, before.content))
+    was, now = dict(before.properties), dict(after.properties)
+    if name is not None:
+        now.pop("diskName", None)
+    keys = sorted({*was, *now})
+    return undone + [SetProperty(file_id, key, was.get(key, "")) for key in keys if was.get(key) != now.get(key)]
+
+
+def _is_moved_out(change: Change) -> bool:
+    """Whether it took something live out of a folder."""
+    _, before, after = change
+    if before is None or after is None or before.trashed or after.trashed:
+        return False
+    return before.parent_id not in (ROOT, after.parent_id)
+
+
+def _trashed_folders(changes: Sequence[Change]) -> dict[str, NodeState]:
+    """The folders that changes put into the trash, as they were. What is taken out of one later is inside it, perhaps:
+    the changes do not say."""
+    found: dict[str, NodeState] = {}
+    for file_id, before, after in changes:
+        if before is None or after is None or not after.trashed:
+            found.pop(file_id, None)
+        elif before.kind == "directory" and not before.trashed:
+            found[file_id] = before
+    return found
 
 
 def node_id(workspace_id: str, operation_id: str, place: int) -> str:

@@ -706,33 +706,64 @@ class Step {
  * Applied right behind that of a single operation they make the live tree what it was, where each node was live before,
  * trashed itself, or not there. What was created is in the trash afterwards; what was purged does not come back; and what
  * was taken out of a folder in the trash does not go back there, as nothing live does.
+ *
+ * The changes are undone from the last to the first. But a folder may have been replaced by something out of itself: it
+ * has to be there for that to go back, and its name is not free until then. So it waits in its place under another.
  */
 export function inverse({ changes }: Pick<Effect, "changes">): TreeOperation[] {
   const undone: TreeOperation[] = [];
-  for (const { fileId, before, after } of changes.toReversed()) {
-    if (after === null) continue;
-    if (before === null) {
-      undone.push({ verb: "delete", fileId });
-      continue;
+  const last = changes.findLastIndex(isMovedOut);
+  const waiting = trashedFolders(changes.slice(0, Math.max(last, 0)));
+  for (const [place, change] of [...changes.entries()].toReversed()) {
+    if (place === last) {
+      for (const [fileId, { parentId }] of [...waiting].toReversed()) {
+        undone.push({ verb: "restore", fileId, parentId, name: `~${fileId}` });
+      }
     }
-    if (after.trashed && !before.trashed) {
-      undone.push({ verb: "restore", fileId, parentId: before.parentId, name: before.name });
-    } else if (before.trashed && !after.trashed) {
-      undone.push({ verb: "delete", fileId });
-    }
-    const parentId = before.parentId === after.parentId ? undefined : before.parentId;
-    const name = before.name === after.name ? undefined : before.name;
-    if (parentId !== undefined || name !== undefined) undone.push({ verb: "move", fileId, parentId, name });
-    if (before.kind !== after.kind || before.content !== after.content) {
-      undone.push({ verb: "put", fileId, kind: before.kind, content: before.content });
-    }
-    const was = new Map(before.properties);
-    const now = new Map(after.properties);
-    for (const key of [...new Set([...was.keys(), ...now.keys()])].sort(byCodePoints)) {
-      if (was.get(key) !== now.get(key)) undone.push({ verb: "set", fileId, key, value: was.get(key) ?? "" });
-    }
+    undone.push(...inverseOf(change, place < last && waiting.has(change.fileId)));
   }
   return undone;
+}
+
+/** `waits`: it is out of the trash already, under another name. */
+function inverseOf({ fileId, before, after }: Change, waits: boolean): TreeOperation[] {
+  if (after === null) return [];
+  if (before === null) return [{ verb: "delete", fileId }];
+  const undone: TreeOperation[] = [];
+  const isDeletion = after.trashed && !before.trashed;
+  if (isDeletion && !waits) undone.push({ verb: "restore", fileId, parentId: before.parentId, name: before.name });
+  if (before.trashed && !after.trashed) undone.push({ verb: "delete", fileId });
+  const goesBack = isDeletion && waits;
+  const parentId = goesBack || before.parentId !== after.parentId ? before.parentId : undefined;
+  const name = goesBack || before.name !== after.name ? before.name : undefined;
+  if (parentId !== undefined || name !== undefined) undone.push({ verb: "move", fileId, parentId, name });
+  if (before.kind !== after.kind || before.content !== after.content) {
+    undone.push({ verb: "put", fileId, kind: before.kind, content: before.content });
+  }
+  const was = new Map(before.properties);
+  const now = new Map(after.properties);
+  if (name !== undefined) now.delete("diskName");
+  for (const key of [...new Set([...was.keys(), ...now.keys()])].sort(byCodePoints)) {
+    if (was.get(key) !== now.get(key)) undone.push({ verb: "set", fileId, key, value: was.get(key) ?? "" });
+  }
+  return undone;
+}
+
+/** Whether it took something live out of a folder. */
+function isMovedOut({ before, after }: Change): boolean {
+  if (before === null || after === null || before.trashed || after.trashed) return false;
+  return before.parentId !== ROOT && before.parentId !== after.parentId;
+}
+
+/** The folders that changes put into the trash, as they were. What is taken out of one later is inside it, perhaps:
+ * the changes do not say. */
+function trashedFolders(changes: readonly Change[]): Map<string, NodeState> {
+  const found = new Map<string, NodeState>();
+  for (const { fileId, before, after } of changes) {
+    if (before === null || !after?.trashed) found.delete(fileId);
+    else if (before.kind === "directory" && !before.trashed) found.set(fileId, before);
+  }
+  return found;
 }
 
 /**

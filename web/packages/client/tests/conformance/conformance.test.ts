@@ -6,7 +6,7 @@ import { CoscribeError } from "../../src/core/errors.ts";
 import { apply, components, compose, LEFT, RIGHT, reach, transform } from "../../src/core/operation.ts";
 import { fromUtf16, lengthInCodePoints, toUtf16 } from "../../src/core/positions.ts";
 import { TextBuffer } from "../../src/core/text_buffer.ts";
-import { Tree } from "../../src/core/tree.ts";
+import { inverse, Tree } from "../../src/core/tree.ts";
 import { compileOperation, wireForm } from "../../src/wire/codec.ts";
 import type { WireForm } from "../../src/wire/messages.ts";
 import { decode, encode, forms, type JsonOperation } from "./notation.ts";
@@ -61,6 +61,13 @@ interface TreePair {
   readonly oneFirst: TreePairOutcome;
   readonly otherFirst: TreePairOutcome;
   readonly foldsCase?: boolean;
+}
+
+interface TreeUndone {
+  readonly given: readonly JsonTreeOperation[];
+  readonly operation: JsonTreeOperation;
+  readonly done: JsonTree;
+  readonly undone: JsonTree;
 }
 
 interface TreeHistory {
@@ -121,6 +128,18 @@ function checkTreePair({ given, one, other, oneFirst, otherFirst, foldsCase = fa
   expect(inOrder(["other", other], ["one", one])).toStrictEqual(otherFirst);
 }
 
+function checkTreeUndone({ given, operation, done, undone }: TreeUndone): void {
+  const tree = new Tree();
+  tree.apply(given.map(decodeTreeOperation));
+  let effect = tree.apply([decodeTreeOperation(operation)]);
+  expect(rows(tree)).toStrictEqual(done);
+  for (const after of [undone, done, undone]) {
+    effect = tree.apply(inverse(effect));
+    expect(rows(tree)).toStrictEqual(after);
+    expect(effect.notes).toStrictEqual([]);
+  }
+}
+
 function checkTreeHistory({ foldsCase, nodes, depth, operations, outcomes, tree: expected }: TreeHistory): void {
   const tree = new Tree({ foldsCase, limits: { nodes, depth } });
   expect(operations.map((operation) => attempt(tree, operation))).toStrictEqual(outcomes);
@@ -162,6 +181,7 @@ describe("contract/conformance", () => {
 
   it("tree", () => {
     each(frozen<TreePair>("tree"), checkTreePair);
+    each(frozen<TreeUndone>("tree", "undone"), checkTreeUndone);
     each(frozen<TreeHistory>("tree", "histories"), checkTreeHistory);
   });
 

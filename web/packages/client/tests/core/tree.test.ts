@@ -400,6 +400,18 @@ describe("effects", () => {
     expect(tree.encode()).toBe(before);
   });
 
+  it("what was in the trash for a moment only is where it was", () => {
+    const tree = treeOf(folder("d"), folder("e"), text("x", "e"));
+    const before = tree.encode();
+    const effect = tree.apply([
+      drop("d"),
+      { verb: "restore", fileId: "d" },
+      { verb: "move", fileId: "x", parentId: ROOT },
+    ]);
+    expect(tree.apply(inverse(effect)).notes).toStrictEqual([]);
+    expect(tree.encode()).toBe(before);
+  });
+
   it("what undoes contents, properties and new files", () => {
     const tree = treeOf(text("a"));
     const effect = tree.apply([
