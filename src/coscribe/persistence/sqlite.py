@@ -25,7 +25,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from coscribe.core.dedup import Record
 from coscribe.core.errors import CoscribeError
 from coscribe.documents.checkpoints import Checkpoint
 from coscribe.documents.ports import (
@@ -33,19 +32,15 @@ from coscribe.documents.ports import (
     AppendResult,
     Blob,
     BlobUse,
-    Home,
-    LastCursor,
     Latest,
-    Prunable,
     Retained,
-    Segment,
-    SegmentSize,
     StorageError,
 )
-from coscribe.model import File, FileSnapshot, LogEntry, Pruned, Workspace
+from coscribe.model import File, Workspace
 from coscribe.persistence import closed_log, logs
-from coscribe.persistence.closed_log import ClosedLog
+from coscribe.persistence.closed_log import Made
 from coscribe.persistence.logs import LOG_COLUMNS, Ceilings
+from coscribe.persistence.stepped import SteppedStorage
 from coscribe.persistence.steps import Ask, Change, Damaged, Each, Make, Step, Steps
 
 _T = TypeVar("_T")
@@ -203,7 +198,7 @@ def _numbered(statement: str) -> str:
     return re.sub(r"\$(\d)", r"?\1", statement)
 
 
-class SqliteStorage:
+class SqliteStorage(SteppedStorage):
     """OpLog, SnapshotRepo and CursorRepo over one SQLite file whose schema is up to date (see `migrate`).
 
     ``turn`` is held while something is written: whoever else writes to the file in this process takes it, too. SQLite
@@ -211,22 +206,10 @@ class SqliteStorage:
     """
 
     def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
+        super().__init__()
         self._ceilings = Ceilings()
-        self._closed = ClosedLog()
         self._writer = _Worker(path, "sqlite-writer", turn or threading.Lock())
         self._reader = _Worker(path, "sqlite-reader", nullcontext())
-
-    async def create(self, workspace_id: str, file_id: str, path: str, time: int) -> None:
-        await self._write(logs.create(logs.New(workspace_id, "document", file_id, path, time)))
-
-    async def create_tree(self, workspace_id: str, time: int, *, folds_case: bool = False) -> None:
-        await self._write(logs.create(logs.New(workspace_id, "workspace", workspace_id, "", time, folds_case)))
-
-    async def locate(self, file_id: str) -> Home | None:
-        return await self._read(logs.locate(file_id))
-
-    async def keys(self, workspace_key: int) -> dict[str, int]:
-        return await self._read(logs.keys(workspace_key))
 
     async def acquire(self, workspace_id: str) -> Workspace | None:
         return await self._write(_acquire(workspace_id))
@@ -234,83 +217,18 @@ class SqliteStorage:
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
         return await self._writer.run(lambda db: _append_all(db, appends, self._ceilings))
 
-    async def read(
-        self, workspace_key: int, after: int, *, through: int, limit: int, file_key: int | None = None
-    ) -> list[LogEntry]:
-        return await self._read(logs.read(self._closed, workspace_key, after, through, limit, file_key))
-
-    async def read_versions(self, file_key: int, after_version: int, through: int, limit: int) -> list[LogEntry]:
-        return await self._read(logs.read_versions(self._closed, file_key, after_version, through, limit))
-
-    async def find(self, workspace_key: int, operation_id: str) -> Record | None:
-        return await self._read(logs.find(self._closed, workspace_key, operation_id))
-
-    async def highest(self, workspace_key: int, series: str) -> int:
-        return await self._read(logs.highest(workspace_key, series))
-
-    async def author(self, user_id: str) -> int:
-        found = await self._read(logs.author(user_id))
-        return await self._write(logs.add_author(user_id)) if found is None else found
-
-    async def workspaces(self) -> list[str]:
-        return await self._read(logs.workspace_ids())
-
-    async def closed(self, workspace_key: int) -> int:
-        return await self._read(closed_log.closed_through(workspace_key))
-
     async def cover(self, workspace_key: int, sequence: int) -> None:
         await self._write(logs.cover(workspace_key, sequence))
-
-    async def compact(self, workspace_key: int, through: int, size: SegmentSize) -> Segment | None:
-        found = await self._read(closed_log.closable(workspace_key, through, size))
-        if found is None:
-            return None
-        try:
-            made = await asyncio.to_thread(closed_log.segment_of, workspace_key, found)
-        except ValueError as error:
-            raise StorageError(f"this part of the log is left as it is: {error}") from error
-        done = await self._writer.run(lambda db: _if_it_fits(db, closed_log.move(made)))
-        return made.summary if done else None
 
     async def blobs(self, workspace_key: int, digests: Sequence[str]) -> list[BlobUse]:
         arguments = workspace_key, json.dumps(list(digests))
         rows = await self._reader.run(lambda db: db.execute(_BLOBS, arguments).fetchall())
         return [BlobUse(key, file_id, Blob(digest, size)) for key, file_id, digest, size in rows]
 
-    async def is_used(self, digest: str) -> bool:
-        return await self._read(logs.is_used(digest))
-
-    async def pruned(self, workspace_key: int) -> Pruned:
-        return await self._read(closed_log.pruned(workspace_key))
-
-    async def checkpoint(self, workspace_key: int) -> Checkpoint | None:
-        return await self._read(closed_log.checkpoint_of(workspace_key))
-
-    async def prunable(self, default_days: int, after_key: int, limit: int) -> list[Prunable]:
-        return await self._read(logs.prunable_workspaces(default_days, after_key, limit))
-
-    async def segments(self, workspace_key: int) -> list[int]:
-        return await self._read(closed_log.segment_ends(workspace_key))
-
     async def prune(self, checkpoint: Checkpoint, retained: Retained, *, forget_ids: bool = False) -> bool:
         parts = await self._read(closed_log.stripped(checkpoint.workspace_key, checkpoint.sequence))
         steps = closed_log.prune(checkpoint, retained, parts, forget_ids)
         return await self._writer.run(lambda db: _if_it_fits(db, steps))
-
-    async def save(self, snapshot: FileSnapshot, *, keep: int) -> None:
-        await self._write(logs.save(snapshot, keep))
-
-    async def newest(self, file_key: int, *, skip: int = 0) -> FileSnapshot | None:
-        return await self._read(logs.newest(file_key, skip))
-
-    async def saved(self, file_key: int) -> int:
-        return await self._read(logs.saved(file_key))
-
-    async def keep_cursors(self, cursors: Sequence[LastCursor], *, per_person: int, per_file: int) -> None:
-        await self._write(logs.keep_cursors(cursors, per_person, per_file))
-
-    async def last_cursor(self, file_key: int, author_ref: int) -> LastCursor | None:
-        return await self._read(logs.last_cursor(file_key, author_ref))
 
     async def latest(self, file_keys: Sequence[int], most: int) -> dict[int, Latest]:
         keys = json.dumps(list(file_keys))
@@ -325,6 +243,9 @@ class SqliteStorage:
 
     async def _write(self, steps: Steps[_T]) -> _T:
         return await self._writer.run(lambda db: _in_transaction(db, "BEGIN IMMEDIATE", lambda: run(db, steps)))
+
+    async def _move(self, made: Made) -> bool:
+        return await self._writer.run(lambda db: _if_it_fits(db, closed_log.move(made)))
 
 
 def _in_transaction(db: sqlite3.Connection, begin: str, work: Callable[[], _T]) -> _T:
