@@ -22,9 +22,9 @@ from unittest.mock import patch
 from coscribe.cluster import leases as leases_module
 from coscribe.cluster import shards as shards_module
 from coscribe.cluster.keeper import Keeper
-from coscribe.cluster.leases import MemoryTable
+from coscribe.cluster.leases import MemoryLeases, MemoryTable
 from coscribe.cluster.ownership import FENCE_SECONDS, Duty
-from coscribe.cluster.ports import Instance, Table, Unit
+from coscribe.cluster.ports import Instance
 from coscribe.cluster.shards import shard_of
 from coscribe.core.document_state import FileState, Limits
 from coscribe.core.errors import CoscribeError
@@ -112,36 +112,15 @@ class Way:
             raise StorageError("the database said nothing") from None
 
 
-class FarLeases:
+class FarLeases(MemoryLeases):
     """Leases of one instance, over its way."""
 
     def __init__(self, world: World, way: Way) -> None:
-        self._table = world.table
+        super().__init__(world.table)
         self._way = way
-        self._calls = 0
 
-    async def beat(self, instance: Instance, seconds: float) -> Table:
-        return await self._ask(lambda call: self._table.beat(instance, seconds, call))
-
-    async def table(self) -> Table:
-        return await self._ask(lambda _: self._table.table())
-
-    async def take(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return await self._ask(lambda call: self._table.take(instance_id, units, call))
-
-    async def release(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return await self._ask(lambda call: self._table.release(instance_id, units, call))
-
-    async def leave(self, instance_id: str) -> None:
-        await self._ask(lambda call: self._table.leave(instance_id, call))
-
-    async def pin(self, workspace_id: str, name: str) -> Table:
-        return await self._ask(lambda _: self._table.pin(workspace_id, name))
-
-    async def _ask(self, act: Callable[[int], _T]) -> _T:
-        self._calls += 1
-        call = self._calls
-        return await self._way.ask(lambda: act(call))
+    async def _ask(self, act: Callable[[], _T]) -> _T:
+        return await self._way.ask(act)
 
 
 class FarStorage:

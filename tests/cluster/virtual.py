@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from coscribe.cluster.keeper import Keeper, Predicate
-from coscribe.cluster.leases import MemoryTable
-from coscribe.cluster.ports import SHARDS, Instance, Table, Unit
+from coscribe.cluster.leases import MemoryLeases, MemoryTable
+from coscribe.cluster.ports import SHARDS, Instance
 from coscribe.documents.ports import StorageError
 from tests.simulation.virtual_loop import Process, VirtualLoop
 
 _T = TypeVar("_T")
 
 
-class SlowLeases:
+class SlowLeases(MemoryLeases):
     """Leases whose calls take ``way`` seconds to the table and as long back. ``broken``: nothing arrives there;
     ``mute``: no answer comes back."""
 
     def __init__(self, table: MemoryTable, way: float = 0.002) -> None:
-        self._table = table
+        super().__init__(table)
         self.way = way
         self.broken = False
         self.mute = False
-        self.calls = 0
 
-    async def beat(self, instance: Instance, seconds: float) -> Table:
-        return await self._ask(lambda call: self._table.beat(instance, seconds, call))
-
-    async def table(self) -> Table:
-        return await self._ask(lambda _: self._table.table())
-
-    async def take(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return await self._ask(lambda call: self._table.take(instance_id, units, call))
-
-    async def release(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return await self._ask(lambda call: self._table.release(instance_id, units, call))
-
-    async def leave(self, instance_id: str) -> None:
-        await self._ask(lambda call: self._table.leave(instance_id, call))
-
-    async def pin(self, workspace_id: str, name: str) -> Table:
-        return await self._ask(lambda _: self._table.pin(workspace_id, name))
-
-    async def _ask(self, act: Callable[[int], _T]) -> _T:
-        self.calls += 1
-        call = self.calls
+    async def _ask(self, act: Callable[[], _T]) -> _T:
         if self.broken:
             await asyncio.sleep(self.way)
             raise StorageError("nobody answers")
@@ -55,7 +34,7 @@ class SlowLeases:
         mute, way = self.mute, self.way
 
         def arrived() -> None:
-            result = act(call)
+            result = act()
             if not mute:
                 loop.call_later(way, lambda: None if answer.done() else answer.set_result(result))
 

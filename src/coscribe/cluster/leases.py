@@ -17,12 +17,16 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import asyncpg
 
 from coscribe.cluster.ports import SETTLED_SECONDS, SHARDS, Instance, Pin, Table, Unit
 from coscribe.cluster.shards import shard_of
 from coscribe.documents.ports import StorageError
+
+_T = TypeVar("_T")
 
 KEPT_SECONDS = 60.0
 """How long the row of an instance is kept after its time where nobody takes what it owned, and after it signed off."""
@@ -128,33 +132,37 @@ class MemoryTable:
 
 
 class MemoryLeases:
-    """Leases of one instance on a table in memory."""
+    """Leases of one instance on a table in memory. ``calls``: how many it has made."""
 
     def __init__(self, table: MemoryTable) -> None:
         self._table = table
-        self._calls = 0
+        self.calls = 0
 
     async def beat(self, instance: Instance, seconds: float) -> Table:
-        return self._table.beat(instance, seconds, self._call())
+        return await self._call(lambda call: self._table.beat(instance, seconds, call))
 
     async def table(self) -> Table:
-        return self._table.table()
+        return await self._call(lambda _: self._table.table())
 
     async def take(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return self._table.take(instance_id, units, self._call())
+        return await self._call(lambda call: self._table.take(instance_id, units, call))
 
     async def release(self, instance_id: str, units: Sequence[Unit]) -> Table:
-        return self._table.release(instance_id, units, self._call())
+        return await self._call(lambda call: self._table.release(instance_id, units, call))
 
     async def leave(self, instance_id: str) -> None:
-        self._table.leave(instance_id, self._call())
+        await self._call(lambda call: self._table.leave(instance_id, call))
 
     async def pin(self, workspace_id: str, name: str) -> Table:
-        return self._table.pin(workspace_id, name)
+        return await self._call(lambda _: self._table.pin(workspace_id, name))
 
-    def _call(self) -> int:
-        self._calls += 1
-        return self._calls
+    async def _call(self, act: Callable[[int], _T]) -> _T:
+        self.calls += 1
+        return await self._ask(partial(act, self.calls))
+
+    async def _ask(self, act: Callable[[], _T]) -> _T:
+        """Does it at once; a simulation has a way in between."""
+        return act()
 
 
 CALL_SECONDS = 1.5
