@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
 from coscribe.cluster.ownership import LEASE_SECONDS
 from coscribe.cluster.ports import SETTLED_SECONDS
+from tests.cluster.fence_bugs import BUGS
 from tests.cluster.fence_world import Core, World, small
+from tests.simulation.many import first_violation, in_order, look_for_bugs, up_to_a_violation
 
 SECONDS = 30.0
 """Of virtual time in which things go wrong."""
-
-CHUNK = 20
 
 TROUBLES = (
     "pause",
@@ -166,40 +165,22 @@ def _again(world: World, core: Core) -> None:
 
 def outcomes(seeds: range, jobs: int, bug: str | None = None) -> Iterator[Outcome]:
     """One after the other, in order; with several jobs ahead of time."""
-    chunks = [(seeds[start : start + CHUNK], bug) for start in range(0, len(seeds), CHUNK)]
-    if jobs == 1:
-        yield from _flat(map(_chunk, chunks))
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from _flat(pool.imap(_chunk, chunks))
+    return in_order(_chunk, seeds, jobs, bug)
 
 
 def _chunk(work: tuple[range, str | None]) -> list[Outcome]:
-    from tests.cluster.fence_bugs import BUGS
-
     seeds, bug = work
-    found: list[Outcome] = []
+    troubles = (BUGS[bug].troubles if bug else ()) or TROUBLES
     with BUGS[bug].plant() if bug else nullcontext():
-        for seed in seeds:
-            found.append(run(seed, BUGS[bug].troubles or TROUBLES) if bug else run(seed))
-            if found[-1].violation:
-                break
-    return found
+        return up_to_a_violation(run(seed, troubles) for seed in seeds)
 
 
-def _flat(chunks: Iterable[list[Outcome]]) -> Iterator[Outcome]:
-    for chunk in chunks:
-        yield from chunk
-
-
-def first_violation(bug: str, within: int) -> Outcome | None:
+def find_bug(bug: str, within: int) -> Outcome | None:
     """The first seed from 0 that finds the bug."""
-    return next((outcome for outcome in outcomes(range(within), 1, bug) if outcome.violation), None)
+    return first_violation(outcomes(range(within), 1, bug))
 
 
 def main() -> int:
-    from tests.cluster.fence_bugs import BUGS
-
     parser = argparse.ArgumentParser(
         prog="python -m tests.cluster.fence", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -210,7 +191,7 @@ def main() -> int:
     parser.add_argument("--bugs", action="store_true", help="look for every planted bug")
     chosen = parser.parse_args()
     if chosen.bugs:
-        return look_for_bugs()
+        return look_for_bugs("fence", BUGS, find_bug)
     return simulate(range(chosen.first, chosen.first + chosen.schedules), chosen.jobs, chosen.bug)
 
 
@@ -237,20 +218,6 @@ def simulate(seeds: range, jobs: int, bug: str | None) -> int:
         f"{time.monotonic() - began:.0f} s"
     )
     return 0
-
-
-def look_for_bugs() -> int:
-    from tests.cluster.fence_bugs import BUGS
-
-    missed = 0
-    for name, bug in BUGS.items():
-        began = time.monotonic()
-        found = first_violation(name, bug.within)
-        missed += found is None
-        what = f"seed {found.seed}: {found.violation[:90]}" if found else f"NOT within {bug.within} schedules"
-        print(f"{name:48} {time.monotonic() - began:5.1f} s  {what}", flush=True)
-    print(f"fence: {len(BUGS) - missed} of {len(BUGS)} planted bugs found")
-    return 1 if missed else 0
 
 
 if __name__ == "__main__":

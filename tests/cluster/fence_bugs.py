@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from coscribe.cluster import leases
 from coscribe.cluster.keeper import Keeper
@@ -20,27 +19,19 @@ from coscribe.model import Workspace
 from coscribe.persistence.memory import MemoryStorage
 from tests.cluster.fence_world import FarStorage
 from tests.simulation.disk import _at_once
+from tests.simulation.planting import Plant, around, instead
 
 
 class Bug(NamedTuple):
     """``within``: so many schedules are enough, of those in which these ``troubles`` happen (none: any)."""
 
-    plant: Callable[[], AbstractContextManager[object]]
+    plant: Plant
     within: int
     troubles: tuple[str, ...] = ()
 
 
-def _patch(owner: object, name: str, replacement: object) -> Callable[[], AbstractContextManager[object]]:
-    return lambda: patch.object(owner, name, replacement)
-
-
-def _around(owner: Any, name: str, make: Callable[[Any], object]) -> Callable[[], AbstractContextManager[object]]:
-    """The replacement is made from what it replaces."""
-    return lambda: patch.object(owner, name, make(getattr(owner, name)))
-
-
 @contextmanager
-def _all(*bugs: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+def _all(*bugs: Plant) -> Iterator[None]:
     with ExitStack() as stack:
         for bug in bugs:
             stack.enter_context(bug())
@@ -188,46 +179,46 @@ def _releases_first(original: Any) -> object:
 
 BUGS: dict[str, Bug] = {
     "an owner reads, and then raises the epoch": Bug(
-        _patch(FarStorage, "acquire", _reads_and_then_raises), 100, ("rogue", "slow there", "kill")
+        instead(FarStorage, "acquire", _reads_and_then_raises), 100, ("rogue", "slow there", "kill")
     ),
     "the epoch is not checked": Bug(
-        _around(MemoryStorage, "_append", _accepting(epoch=False, previous=True)), 50, ("pause in a commit", "rogue")
+        around(MemoryStorage, "_append", _accepting(epoch=False, previous=True)), 50, ("pause in a commit", "rogue")
     ),
     "the sequence before is not checked": Bug(
-        _around(MemoryStorage, "_append", _accepting(epoch=True, previous=False, ids=False)), 50, ("twice",)
+        around(MemoryStorage, "_append", _accepting(epoch=True, previous=False, ids=False)), 50, ("twice",)
     ),
     "neither is checked": Bug(
-        _around(MemoryStorage, "_append", _accepting(epoch=False, previous=False)), 50, ("pause in a commit", "rogue")
+        around(MemoryStorage, "_append", _accepting(epoch=False, previous=False)), 50, ("pause in a commit", "rogue")
     ),
     "a load does not raise the epoch": Bug(
-        _around(MemoryStorage, "acquire", _raises_nothing), 50, ("pause in a commit", "slow there")
+        around(MemoryStorage, "acquire", _raises_nothing), 50, ("pause in a commit", "slow there")
     ),
     "the fence counts from the answer": Bug(
-        _around(Ownership, "beaten", _beaten_from_the_answer), 100, ("pause past the lease", "slow back", "mute")
+        around(Ownership, "beaten", _beaten_from_the_answer), 100, ("pause past the lease", "slow back", "mute")
     ),
-    "there is no fence": Bug(_around(Ownership, "beaten", _owned_for_ever), 50, ("mute", "cut")),
+    "there is no fence": Bug(around(Ownership, "beaten", _owned_for_ever), 50, ("mute", "cut")),
     "what somebody alive has is taken": Bug(
         lambda: _all(
-            _around(MemoryTable, "take", _takes_what_is_owned), _around(Ownership, "duty", _wants_what_is_owned)
+            around(MemoryTable, "take", _takes_what_is_owned), around(Ownership, "duty", _wants_what_is_owned)
         ),
         50,
         ("another", "kill"),
     ),
     "a release that comes late counts": Bug(
-        _around(MemoryTable, "release", _number_forgotten), 500, ("slow there", "pin", "pin", "pin")
+        around(MemoryTable, "release", _number_forgotten), 500, ("slow there", "pin", "pin", "pin")
     ),
     "nothing goes from memory at the fence": Bug(
-        _patch(Collaboration, "drop_unowned", _keeps_all), 50, ("cut", "pause past the lease")
+        instead(Collaboration, "drop_unowned", _keeps_all), 50, ("cut", "pause past the lease")
     ),
     "who lost it shows it to those who wait": Bug(
-        _patch(Committer, "_holds", _shows_all), 400, ("pause", "pause past the lease", "slow there")
+        instead(Committer, "_holds", _shows_all), 400, ("pause", "pause past the lease", "slow there")
     ),
-    "whoever asks is let in": Bug(_patch(DocumentRouter, "_check_owned", _lets_all_in), 50),
+    "whoever asks is let in": Bug(instead(DocumentRouter, "_check_owned", _lets_all_in), 50),
     "it is given up before it is handed over": Bug(
-        _around(Keeper, "_hand", _releases_first), 50, ("another", "leave", "slow there")
+        around(Keeper, "_hand", _releases_first), 50, ("another", "leave", "slow there")
     ),
     "the row of one who has left goes at once": Bug(
-        _patch(leases, "KEPT_SECONDS", -1.0), 100, ("leave", "slow there", "mute")
+        instead(leases, "KEPT_SECONDS", -1.0), 100, ("leave", "slow there", "mute")
     ),
 }
 """By what is wrong."""

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from tests.cluster.fence import first_violation, run
+from tests.cluster.fence import find_bug, run
 from tests.cluster.fence_bugs import BUGS
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def test_the_log_has_one_owner_and_nobody_is_shown_what_was(block: int) -> None:
 
 @pytest.mark.parametrize("bug", QUICK)
 def test_a_planted_bug_is_found(bug: str) -> None:
-    assert first_violation(bug, BUGS[bug].within) is not None
+    assert find_bug(bug, BUGS[bug].within) is not None
 
 
 def test_a_schedule_is_the_same_each_time() -> None:

@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.simulation.bugs import BUGS
+from tests.simulation.many import look_for_bugs
 from tests.simulation.plan import load, save, shrunk
 from tests.simulation.run import Outcome, run
-from tests.simulation.seeds import first_violation, planned, verdicts
+from tests.simulation.seeds import find_bug, planned, verdicts
 
 
 def main() -> int:
@@ -38,7 +39,7 @@ def main() -> int:
     parser.add_argument("--load-plan", type=Path, metavar="FILE", help="carry out a kept plan")
     chosen = parser.parse_args()
     if chosen.bugs:
-        return look_for_bugs()
+        return look_for_bugs("simulation", BUGS, find_bug)
     if chosen.load_plan is not None:
         with BUGS[chosen.bug].plant() if chosen.bug else nullcontext():
             return _told(run(load(chosen.load_plan)), f"--load-plan {chosen.load_plan}", chosen.bug)
@@ -74,19 +75,6 @@ def simulate(seeds: range, jobs: int, bug: str | None, keep: Path | None) -> int
         f"{virtual / 3600:.1f} virtual hours in {took:.0f} s"
     )
     return 0
-
-
-def look_for_bugs() -> int:
-    missed = 0
-    for name, bug in BUGS.items():
-        began = time.monotonic()
-        found = first_violation(name, bug.within)
-        took = time.monotonic() - began
-        missed += found is None
-        what = f"seed {found.seed}: {found.outcome.violation[:90]}" if found else f"NOT within {bug.within} seeds"
-        print(f"{name:48} {took:5.1f} s  {what}", flush=True)
-    print(f"simulation: {len(BUGS) - missed} of {len(BUGS)} planted bugs found")
-    return 1 if missed else 0
 
 
 def _told(outcome: Outcome, again: str, bug: str | None) -> int:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -34,25 +34,17 @@ from coscribe.persistence.memory import MemoryStorage
 from coscribe.protocol import codec
 from tests.simulation.disk import FaultyStorage
 from tests.simulation.plan import Deed
+from tests.simulation.planting import Plant, around, instead
 
 
 class Bug(NamedTuple):
     """``within``: so many seeds are enough, of worlds with this ``weather`` (none: with any); with a tree, if it is
     ``in_tree``."""
 
-    plant: Callable[[], AbstractContextManager[object]]
+    plant: Plant
     within: int
     weather: tuple[Deed, ...] = ()
     in_tree: bool = False
-
-
-def _patch(owner: object, name: str, replacement: object) -> Callable[[], AbstractContextManager[object]]:
-    return lambda: patch.object(owner, name, replacement)
-
-
-def _around(owner: Any, name: str, make: Callable[[Any], object]) -> Callable[[], AbstractContextManager[object]]:
-    """The replacement is made from what it replaces."""
-    return lambda: patch.object(owner, name, make(getattr(owner, name)))
 
 
 def _visible_before_durable(original: Any) -> object:
@@ -89,7 +81,7 @@ def _ids_need_not_be_unique(original: Any) -> object:
 @contextmanager
 def _ids_forgotten_on_restart() -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(_around(MemoryStorage, "_append", _ids_need_not_be_unique)())
+        stack.enter_context(around(MemoryStorage, "_append", _ids_need_not_be_unique)())
         stack.enter_context(patch.object(FaultyStorage, "find", _nobody_knows))
         stack.enter_context(patch.object(FaultyStorage, "highest", _never_begun))
         yield
@@ -103,7 +95,7 @@ def _all_is_new() -> Iterator[None]:
         found = find(self, operation_id)
         return "new" if found == "unknown" else found
 
-    with patch.object(Registry, "find", claims), _around(MemoryStorage, "_append", _ids_need_not_be_unique)():
+    with patch.object(Registry, "find", claims), around(MemoryStorage, "_append", _ids_need_not_be_unique)():
         yield
 
 
@@ -318,55 +310,53 @@ _ANYTHING = _Anything()
 
 
 BUGS: dict[str, Bug] = {
-    "visible before durable": Bug(_around(Committer, "_commit", _visible_before_durable), 10),
-    "a joiner sees what is not durable": Bug(_patch(WorkspaceSession, "act", _at_once), 40, ("abort", "disk_slow")),
+    "visible before durable": Bug(around(Committer, "_commit", _visible_before_durable), 10),
+    "a joiner sees what is not durable": Bug(instead(WorkspaceSession, "act", _at_once), 40, ("abort", "disk_slow")),
     "ids forgotten on restart": Bug(_ids_forgotten_on_restart, 40, ("replay", "crash")),
     "what storage must be asked is taken for new": Bug(_all_is_new, 40, ("replay", "crash")),
-    "ties flipped": Bug(_patch(document_state, "rebase", _to_the_right), 10),
-    "window off by one": Bug(_around(OpWindow, "changes_since", _one_change_short), 10),
-    "snapshot at the wrong sequence": Bug(_around(SnapshotManager, "_save", _at_the_wrong_sequence), 40, ("crash",)),
+    "ties flipped": Bug(instead(document_state, "rebase", _to_the_right), 10),
+    "window off by one": Bug(around(OpWindow, "changes_since", _one_change_short), 10),
+    "snapshot at the wrong sequence": Bug(around(SnapshotManager, "_save", _at_the_wrong_sequence), 40, ("crash",)),
     "a damaged snapshot is believed": Bug(
-        _patch(document_router, "content_hash", lambda _: _ANYTHING), 40, ("disk_damages", "crash")
+        instead(document_router, "content_hash", lambda _: _ANYTHING), 40, ("disk_damages", "crash")
     ),
-    "no fence": Bug(_around(MemoryStorage, "_append", _no_fence), 40, ("supersede", "abort")),
-    "a failed commit is gone on from": Bug(_patch(Committer, "_lose", _goes_on_after_a_failure), 40, ("disk_fails",)),
-    "a failed commit is taken for done": Bug(
-        _around(FaultyStorage, "append", _refused_in_silence), 40, ("disk_fails",)
-    ),
-    "viewers may edit": Bug(_around(WorkspaceSession, "submit", _viewers_may_edit), 40, ("role",)),
+    "no fence": Bug(around(MemoryStorage, "_append", _no_fence), 40, ("supersede", "abort")),
+    "a failed commit is gone on from": Bug(instead(Committer, "_lose", _goes_on_after_a_failure), 40, ("disk_fails",)),
+    "a failed commit is taken for done": Bug(around(FaultyStorage, "append", _refused_in_silence), 40, ("disk_fails",)),
+    "viewers may edit": Bug(around(WorkspaceSession, "submit", _viewers_may_edit), 40, ("role",)),
     "an id is taken again": Bug(
-        _around(WorkspaceSession, "_places", _duplicates_without_author), 100, ("clone", "slow_network", "restart")
+        around(WorkspaceSession, "_places", _duplicates_without_author), 100, ("clone", "slow_network", "restart")
     ),
     "queue dropped on disconnecting": Bug(
-        _around(Document, "disconnected", _queue_dropped), 40, ("abort", "slow_network")
+        around(Document, "disconnected", _queue_dropped), 40, ("abort", "slow_network")
     ),
-    "new ids after joining": Bug(_around(Document, "_go_live", _new_ids_after_joining), 100, ("abort", "slow_network")),
-    "patches thrown away": Bug(_around(Document, "_hand_back", _hand_back_nothing), 40, ("role", "slow_network")),
-    "pending edits are not saved": Bug(_patch(PendingFile, "save", _not_saved), 40, ("restart",)),
-    "a frame lacks an operation": Bug(_around(Frame, "__call__", _frame_lacks_an_operation), 40, ("disk_slow",)),
+    "new ids after joining": Bug(around(Document, "_go_live", _new_ids_after_joining), 100, ("abort", "slow_network")),
+    "patches thrown away": Bug(around(Document, "_hand_back", _hand_back_nothing), 40, ("role", "slow_network")),
+    "pending edits are not saved": Bug(instead(PendingFile, "save", _not_saved), 40, ("restart",)),
+    "a frame lacks an operation": Bug(around(Frame, "__call__", _frame_lacks_an_operation), 40, ("disk_slow",)),
     "catching up is late by one": Bug(
-        _around(Collaboration, "catch_up", _late_by_one), 40, ("slow_network", "disk_slow")
+        around(Collaboration, "catch_up", _late_by_one), 40, ("slow_network", "disk_slow")
     ),
     "operations that come twice are applied twice": Bug(
-        _around(Replica, "receive", _older_operations_again), 40, ("unruly",)
+        around(Replica, "receive", _older_operations_again), 40, ("unruly",)
     ),
-    "gaps ignored": Bug(_around(Replica, "receive", _gaps_ignored), 40, ("unruly",)),
-    "deleted text is not kept": Bug(_patch(session, "encode_payload", _deleted_text_lost), 10),
-    "the chain starts anew": Bug(_around(session, "link", _chain_starts_anew), 10),
-    "numbers of names begin at three": Bug(_around(tree, "numbered", _numbered_from_three), 10, in_tree=True),
-    "what is in a trashed folder is live": Bug(_patch(Tree, "is_live", _folders_above_do_not_count), 20, in_tree=True),
-    "a row of a file is not written": Bug(_around(FaultyStorage, "append", _rows_are_not_written), 10, in_tree=True),
-    "what is pending on a tree is not laid again": Bug(_patch(TreeReplica, "_lay", _not_laid_again), 10, in_tree=True),
+    "gaps ignored": Bug(around(Replica, "receive", _gaps_ignored), 40, ("unruly",)),
+    "deleted text is not kept": Bug(instead(session, "encode_payload", _deleted_text_lost), 10),
+    "the chain starts anew": Bug(around(session, "link", _chain_starts_anew), 10),
+    "numbers of names begin at three": Bug(around(tree, "numbered", _numbered_from_three), 10, in_tree=True),
+    "what is in a trashed folder is live": Bug(instead(Tree, "is_live", _folders_above_do_not_count), 20, in_tree=True),
+    "a row of a file is not written": Bug(around(FaultyStorage, "append", _rows_are_not_written), 10, in_tree=True),
+    "what is pending on a tree is not laid again": Bug(instead(TreeReplica, "_lay", _not_laid_again), 10, in_tree=True),
     "pending changes of a tree are not saved": Bug(
-        _around(PendingFile, "save", _trees_are_not_saved), 40, ("restart", "slow_network"), in_tree=True
+        around(PendingFile, "save", _trees_are_not_saved), 40, ("restart", "slow_network"), in_tree=True
     ),
     "a change of a tree gets another id after joining": Bug(
-        _around(Workspace, "_go_live", _new_id_after_joining), 40, ("abort", "slow_network"), in_tree=True
+        around(Workspace, "_go_live", _new_id_after_joining), 40, ("abort", "slow_network"), in_tree=True
     ),
     "a change in an effect is not shown": Bug(
-        _around(codec, "encode_effect_entry", _a_change_is_not_shown), 40, in_tree=True
+        around(codec, "encode_effect_entry", _a_change_is_not_shown), 40, in_tree=True
     ),
     "what is refused of a tree is forgotten": Bug(
-        _around(Workspace, "_take_out", _refused_is_forgotten), 40, ("role", "slow_network"), in_tree=True
+        around(Workspace, "_take_out", _refused_is_forgotten), 40, ("role", "slow_network"), in_tree=True
     ),
 }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import NamedTuple
 
 from tests.simulation.bugs import BUGS
+from tests.simulation.many import first_violation, in_order, up_to_a_violation
 from tests.simulation.plan import Plan, plan_of
 from tests.simulation.run import Outcome, run
-
-CHUNK = 20
 
 
 class Verdict(NamedTuple):
@@ -20,15 +18,14 @@ class Verdict(NamedTuple):
     seed: int
     outcome: Outcome
 
+    @property
+    def violation(self) -> str:
+        return self.outcome.violation
+
 
 def verdicts(seeds: range, jobs: int, bug: str | None = None) -> Iterator[Verdict]:
     """One after the other, in order; with several jobs ahead of time."""
-    chunks = [(seeds[start : start + CHUNK], bug) for start in range(0, len(seeds), CHUNK)]
-    if jobs == 1:
-        yield from _flat(map(_chunk, chunks))
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from _flat(pool.imap(_chunk, chunks))
+    return in_order(_chunk, seeds, jobs, bug)
 
 
 def planned(seed: int, bug: str | None) -> Plan:
@@ -36,22 +33,12 @@ def planned(seed: int, bug: str | None) -> Plan:
     return plan_of(seed, BUGS[bug].weather if bug else (), has_tree=bool(bug and BUGS[bug].in_tree))
 
 
-def first_violation(bug: str, within: int) -> Verdict | None:
+def find_bug(bug: str, within: int) -> Verdict | None:
     """The first seed from 0 that finds the bug."""
-    return next((verdict for verdict in verdicts(range(within), 1, bug) if verdict.outcome.violation), None)
+    return first_violation(verdicts(range(within), 1, bug))
 
 
 def _chunk(work: tuple[range, str | None]) -> list[Verdict]:
     seeds, bug = work
-    found: list[Verdict] = []
     with BUGS[bug].plant() if bug else nullcontext():
-        for seed in seeds:
-            found.append(Verdict(seed, run(planned(seed, bug))))
-            if found[-1].outcome.violation:
-                break
-    return found
-
-
-def _flat(chunks: Iterable[list[Verdict]]) -> Iterator[Verdict]:
-    for chunk in chunks:
-        yield from chunk
+        return up_to_a_violation(Verdict(seed, run(planned(seed, bug))) for seed in seeds)
