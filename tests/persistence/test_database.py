@@ -21,11 +21,6 @@ from tests.servers import PostgresServer
 
 
 @pytest.fixture
-def url(postgres: Callable[[], str]) -> str:
-    return postgres()
-
-
-@pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     yield database

@@ -14,7 +14,7 @@ import pytest
 
 from coscribe.core.errors import Code, CoscribeError
 from coscribe.core.tree import NodeState
-from coscribe.documents.ports import Append, AppendResult, OpLog, Retained, StorageError
+from coscribe.documents.ports import Append, AppendResult, Retained, StorageError
 from coscribe.metrics import metrics
 from coscribe.model import NOTHING_PRUNED, File, LogEntry, Workspace, file_key
 from coscribe.persistence import postgres as adapter
@@ -32,11 +32,6 @@ BOUND = 60.0
 
 
 @pytest.fixture
-def url(postgres: Callable[[], str]) -> str:
-    return postgres()
-
-
-@pytest.fixture
 async def storage(url: str) -> AsyncIterator[PostgresStorage]:
     made = PostgresStorage(url)
     yield made
@@ -49,11 +44,6 @@ async def other(url: str) -> AsyncIterator[PostgresStorage]:
     made = PostgresStorage(url)
     yield made
     await made.close()
-
-
-@pytest.fixture
-def op_log(storage: PostgresStorage) -> OpLog:
-    return storage
 
 
 class TestOpLog(OpLogContract):
@@ -142,6 +132,19 @@ async def one_more(storage: PostgresStorage, workspace: Workspace, name: str, pr
     return Append(workspace.key, workspace.epoch, previous, row.digest, [row])
 
 
+@asynccontextmanager
+async def held_up(
+    storage: PostgresStorage, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Append, asyncio.Task[list[AppendResult]]]]:
+    """An append that has come to its commit, and goes on when the block ends."""
+    append = await one_more(storage, workspace, "held:1")
+    commits = Commits(monkeypatch)
+    appending = asyncio.create_task(storage.append([append]))
+    await commits.reached()
+    yield append, appending
+    commits.go_on()
+
+
 async def everything(storage: PostgresStorage, workspace: Workspace) -> list[LogEntry]:
     return await storage.read(workspace.key, 0, through=10**6, limit=10**6)
 
@@ -153,15 +156,11 @@ async def test_who_acquires_waits_for_an_append_that_has_begun_and_sees_it(
     storage: PostgresStorage, other: PostgresStorage, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = await acquired(storage)
-    append = await one_more(storage, workspace, "late:1")
-    commits = Commits(monkeypatch)
-    appending = asyncio.create_task(storage.append([append]))
-    await commits.reached()
-    acquiring = asyncio.create_task(other.acquire("notes"))
-    async with connected(url) as connection:
-        await somebody_waits(connection)
-    assert not acquiring.done()
-    commits.go_on()
+    async with held_up(storage, workspace, monkeypatch) as (append, appending):
+        acquiring = asyncio.create_task(other.acquire("notes"))
+        async with connected(url) as connection:
+            await somebody_waits(connection)
+        assert not acquiring.done()
     assert await bounded(appending) == [AppendResult.COMMITTED]
     new = await bounded(acquiring)
     assert (new.epoch, new.last_sequence, new.chain_hash) == (workspace.epoch + 1, 1, append.chain_hash)
@@ -278,14 +277,10 @@ async def test_an_instance_that_hangs_in_a_transaction_lets_go_of_its_locks(
     storage: PostgresStorage, other: PostgresStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = await acquired(other)
-    append = await one_more(storage, workspace, "late:1")
     monkeypatch.setitem(adapter._SETTINGS, "idle_in_transaction_session_timeout", "200ms")
-    commits = Commits(monkeypatch)
-    appending = asyncio.create_task(storage.append([append]))
-    await commits.reached()
-    new = await bounded(other.acquire("notes"))
-    assert (new.epoch, new.last_sequence) == (workspace.epoch + 1, 0)
-    commits.go_on()
+    async with held_up(storage, workspace, monkeypatch) as (_, appending):
+        new = await bounded(other.acquire("notes"))
+        assert (new.epoch, new.last_sequence) == (workspace.epoch + 1, 0)
     with pytest.raises(StorageError):
         await bounded(appending)
 
@@ -297,12 +292,8 @@ async def test_an_append_whose_connection_ends_before_the_commit_has_an_unknown_
     storage: PostgresStorage, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = await acquired(storage)
-    append = await one_more(storage, workspace, "a:1")
-    commits = Commits(monkeypatch)
-    appending = asyncio.create_task(storage.append([append]))
-    await commits.reached()
-    assert await terminated(url, "state = 'idle in transaction'") == 1
-    commits.go_on()
+    async with held_up(storage, workspace, monkeypatch) as (append, appending):
+        assert await terminated(url, "state = 'idle in transaction'") == 1
     with pytest.raises(StorageError):
         await bounded(appending)
     assert await everything(storage, workspace) == []
@@ -313,12 +304,8 @@ async def test_what_is_abandoned_fails_at_once_and_the_next_job_connects_anew(
     storage: PostgresStorage, other: PostgresStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = await acquired(storage)
-    append = await one_more(storage, workspace, "a:1")
-    commits = Commits(monkeypatch)
-    appending = asyncio.create_task(storage.append([append]))
-    await commits.reached()
-    storage.abandon()
-    commits.go_on()
+    async with held_up(storage, workspace, monkeypatch) as (append, appending):
+        storage.abandon()
     with pytest.raises(StorageError):
         await bounded(appending)
     assert await bounded(everything(storage, workspace)) == []
@@ -470,14 +457,10 @@ async def test_what_has_begun_ends_although_nobody_waits_for_it(
     storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = await acquired(storage)
-    append = await one_more(storage, workspace, "a:1")
-    commits = Commits(monkeypatch)
-    appending = asyncio.create_task(storage.append([append]))
-    await commits.reached()
-    appending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await appending
-    commits.go_on()
+    async with held_up(storage, workspace, monkeypatch) as (_, appending):
+        appending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await appending
     assert await bounded(storage.append([await one_more(storage, workspace, "a:2", 1)])) == [AppendResult.COMMITTED]
 
 

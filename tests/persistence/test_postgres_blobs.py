@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from unittest.mock import patch
 
@@ -15,11 +15,6 @@ from coscribe.persistence import postgres_blobs
 from coscribe.persistence.blobs import PIECE
 from coscribe.persistence.postgres_blobs import HELD_SECONDS, SWEPT_AT_ONCE, PostgresBlobs
 from tests.contracts.blob_store import LONG, BlobStoreContract, blob
-
-
-@pytest.fixture
-def url(postgres: Callable[[], str]) -> str:
-    return postgres()
 
 
 @pytest.fixture
