@@ -40,7 +40,7 @@ from coscribe.cluster.leases import PostgresLeases
 from coscribe.cluster.links import Links
 from coscribe.cluster.nats_bus import NatsBus
 from coscribe.cluster.part import part_of
-from coscribe.cluster.ports import BusUnavailable, Instance
+from coscribe.cluster.ports import BusUnavailable, Instance, Role
 from coscribe.cluster.relay import Elsewhere, Relay
 from coscribe.cluster.revocations import Revocations
 from coscribe.config import Settings
@@ -71,7 +71,7 @@ class Clustered:
         self, settings: Settings, *, mailer: Mailer | None = None, hasher: PasswordHasher | None = None
     ) -> None:
         self.settings = settings
-        instance = Instance(new_id("ins"), settings.instance, settings.role != "gateway")
+        instance = Instance(new_id("ins"), settings.instance, settings.role is not Role.GATEWAY)
         self.instance_id = instance.instance_id
         self._bus = NatsBus(settings.nats, settings.instance)
         self._links = Links(self._bus, self.instance_id)
@@ -95,15 +95,16 @@ class Clustered:
         self._answering: list[Answering] = []
         self._engine: Coscribe | None = None
         self._desk: Desk | None = None
-        self._own: _Own | None = None
         if instance.is_core:
             self._engine = self._make_engine(mailer, hasher)
             authenticator: Authenticator = self._engine.people.authentication
             op_log: OpLog = self._engine.storage
             api: ASGIApp | None = self._engine.people.api
+            self._life = self._engine.running()
         else:
-            self._own = _Own(settings)
-            authenticator, op_log, api = self._own.authentication, self._own.op_log, None
+            own = _Own(settings)
+            authenticator, op_log, api = own.authentication, own.op_log, None
+            self._life = own.running()
         check_shared(settings.where, settings.folder if instance.is_core else None, token_secret(settings))
         self._readiness = Readiness(self._probe, time.monotonic)
         self._homes = Homes(op_log.locate)
@@ -125,7 +126,7 @@ class Clustered:
         await self._bus.start()
         try:
             await self._revocations.start()
-            async with self._parts():
+            async with self._life:
                 await self._links.start()
                 await self._keeper.start()
                 await self._bus.subscribe(OWNERS, self._told_to_look)
@@ -150,11 +151,6 @@ class Clustered:
         await self.gateway.stop(self.settings.retry_after_ms)
         for task in self._looking:
             task.cancel()
-
-    @asynccontextmanager
-    async def _parts(self) -> AsyncIterator[None]:
-        async with self._engine.running() if self._engine is not None else self._own.running():  # type: ignore[union-attr]  # one of them is there
-            yield
 
     def end_streams(self) -> None:
         """Ends answers that have no end of their own: this instance is about to stop."""
@@ -212,7 +208,7 @@ class Clustered:
     def _make_asgi(self) -> ASGIApp:
         secure = self.settings.url.startswith("https://")
         local = Starlette(routes=watching(self.settings, self._readiness))
-        if self.settings.role == "core":
+        if self.settings.role is Role.CORE:
             return local
         local.router.default = make_pages(secure=secure)
         dispatch = Dispatch(asked_about(), cookie_name(secure=secure))

@@ -11,15 +11,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from coscribe.cluster.ports import Role
 from coscribe.core.document_state import Limits
 from coscribe.documents.budget import Budgets
 from coscribe.documents.quota import Quotas
 from coscribe.documents.snapshot_manager import SnapshotPolicy
 from coscribe.gateway.socket import GatewayLimits
 from coscribe.tracing import TracingSettings
-
-Role = Literal["all", "core", "gateway"]
-"""What a process of a cluster does: hold sockets, own workspaces, or both."""
 
 
 class MailSettings(NamedTuple):
@@ -61,7 +59,7 @@ class Settings(BaseSettings):
     folder: Path = Path(".coscribe")
     database_url: str = Field(default="", repr=False)
     nats: str = Field(default="", repr=False)
-    role: Role = "all"
+    role: Role = Role.ALL
     instance: str = Field(default_factory=gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     working_trees: Path | None = None
     host: str = "127.0.0.1"
@@ -160,7 +158,7 @@ class Settings(BaseSettings):
         """Why it must not be started like this, and what to do; None: nothing is wrong."""
         if self.nats and not self.database_url:
             return "Several instances share a database: set COSCRIBE_DATABASE_URL to that of a PostgreSQL."
-        if self.role != "all" and not self.nats:
+        if self.role is not Role.ALL and not self.nats:
             return f"A {self.role} is one of several instances: set COSCRIBE_NATS to the bus between them."
         if bool(self.tls_certificate) != bool(self.tls_key):
             return "A certificate and its key belong together: set COSCRIBE_TLS_CERTIFICATE and COSCRIBE_TLS_KEY."

@@ -130,8 +130,7 @@ class People:
         part: Part = ALONE,
     ) -> None:
         """Puts the services and the API together. ``changed`` tells whoever has something open of a change of rights;
-        ``remotes``: which other servers git may talk to; ``part``: what is
-        this instance's to do."""
+        ``remotes``: which other servers git may talk to; ``part``: what is this instance's to do."""
         self._part = part
         settings, database = self._settings, self.database
         past = WorkspacePast(collaboration, op_log, snapshots, blobs.store)

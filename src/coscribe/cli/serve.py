@@ -6,22 +6,14 @@ import logging
 import sqlite3
 import sys
 from contextlib import nullcontext
-from enum import Enum
 from typing import Annotated
 
 import typer
 
 from coscribe.cli.common import DEFAULT_FOLDER, Folder, fail, out
+from coscribe.cluster.ports import Role
 
 _MIGRATE = "What is in the folder is moved there by `coscribe migrate`."
-
-
-class Role(Enum):
-    """What an instance of a cluster does."""
-
-    ALL = "all"
-    CORE = "core"
-    GATEWAY = "gateway"
 
 
 def serve(
@@ -84,7 +76,7 @@ def serve(
         wrong = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
         fail(f"the settings do not fit: {wrong}", "They come from COSCRIBE_... variables; see docs/operations.md.")
     if role is not None:
-        settings = settings.model_copy(update={"role": role.value})
+        settings = settings.model_copy(update={"role": role})
     exposure = settings.exposure()
     if exposure is not None:
         fail(f"not started: {exposure}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 SHARDS = 1_024
@@ -14,6 +15,14 @@ are, too."""
 
 Receiver = Callable[[bytes], None]
 """Takes in one message; it never waits."""
+
+
+class Role(StrEnum):
+    """What an instance does: hold sockets (gateway), own workspaces (core), or both."""
+
+    ALL = "all"
+    CORE = "core"
+    GATEWAY = "gateway"
 
 
 class BusUnavailable(Exception):
