@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
 from coscribe.cluster import nats_bus
 from coscribe.cluster.nats_bus import NatsBus
@@ -75,6 +78,25 @@ async def test_without_a_server_there_is_no_bus(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(nats_bus, "STARTS_WITHIN", 0.3)
     with pytest.raises(BusUnavailable, match="cannot be reached"):
         await NatsBus.connect("nats://127.0.0.1:1")
+
+
+def test_a_look_up_of_a_name_that_is_given_up_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the loop goes on with it."""
+    monkeypatch.setattr(nats_bus, "STARTS_WITHIN", 0.5)
+    monkeypatch.setattr(nats_bus, "CONNECT_SECONDS", 0.00001)
+    troubles: list[object] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, trouble: troubles.append(trouble))
+        with pytest.raises(BusUnavailable, match="cannot be reached"):
+            await NatsBus.connect("nats://nowhere.invalid:4222")
+        with pytest.raises(socket.gaierror):
+            await loop.getaddrinfo("nowhere.invalid", 4222)
+        gc.collect()
+
+    uvloop.run(work())
+    assert troubles == []
 
 
 async def test_who_may_connect_is_in_the_url() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
@@ -32,6 +32,15 @@ STARTS_WITHIN = 10.0
 """Seconds that the first connection may take, before it is said that there is no bus."""
 
 
+class _Client(Client):
+    async def _connect_to_server(self, server: Srv) -> None:
+        """Looks the name up before it connects. uvloop leaves a look-up alone when the try to connect is given up
+        meanwhile, and what came of it is then told as an exception that nobody retrieved."""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().getaddrinfo(server.uri.hostname, server.uri.port)
+        await super()._connect_to_server(server)
+
+
 class NatsBus:
     """``url``: several are separated by commas; who may, and whether over TLS, is said in one of them:
     nats://user:password@host:port, tls://…"""
@@ -39,7 +48,7 @@ class NatsBus:
     def __init__(self, url: str, name: str = "coscribe") -> None:
         self._url = url
         self._name = name
-        self._client = Client()
+        self._client = _Client()
         self._closed = False
 
     @classmethod
