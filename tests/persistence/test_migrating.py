@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import runpy
+import shutil
 import subprocess
 import sys
 import threading
@@ -27,6 +30,8 @@ from tests.servers import PostgresServer
 ALONE = "0014"
 """The last migration that was written before there were databases which several instances share."""
 
+WRITES = Path(__file__).parents[2] / "tools" / "migration.py"
+
 LOCK_SECONDS = 0.5
 """How long a migration may make others wait (migrations/env.py)."""
 
@@ -47,6 +52,20 @@ def test_they_lead_to_the_metadata(empty: str) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_one_that_is_written_anew_is_for_both_databases(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make migration` writes it; here all tables in one."""
+    copied = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, copied, ignore=shutil.ignore_patterns("[0-9]*.py"))
+    monkeypatch.setattr("coscribe.persistence.migrate.MIGRATIONS", copied)
+    runpy.run_path(str(WRITES))["main"]("everything")
+    written = (copied / "versions" / "0001_everything.py").read_text(encoding="utf-8")
+    assert set(re.findall(r"sa.Boolean\(\), server_default=([^,]+)", written)) == {"sa.false()", "sa.true()"}
+    migrate(empty)
+    assert current(empty) == "0001"
 
 
 def test_a_database_that_a_newer_instance_has_migrated_is_left_as_it_is(empty: str) -> None:

@@ -7,10 +7,11 @@ CONCURRENTLY would wait for that.
 """
 
 import time
+from typing import Literal
 
 import structlog
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, DefaultClause, False_, True_, text
 from sqlalchemy.exc import DBAPIError
 
 from coscribe.persistence.engines import MIGRATING, migrating_engine
@@ -29,12 +30,21 @@ BUSY = {"55P03", "40P01"}
 log = structlog.get_logger(__name__)
 
 
+def rendered(kind: str, item: object, _: object) -> str | Literal[False]:
+    """How something is written into a new migration; False: as ever. What a boolean is where nothing is said is written
+    as each database has it, not as the one in which the difference was looked for."""
+    if kind == "server_default" and isinstance(item, DefaultClause) and isinstance(item.arg, False_ | True_):
+        return f"sa.{item.arg}()"
+    return False
+
+
 def migrate(connection: Connection) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
         target_metadata=metadata,
         render_as_batch=is_sqlite,
+        render_item=rendered,
         transaction_per_migration=not is_sqlite,
     )
     with context.begin_transaction():
