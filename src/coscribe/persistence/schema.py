@@ -425,17 +425,38 @@ group_members = Table(
     _time("added_at"),
 )
 
-workspace_members = Table(
-    "workspace_members",
-    metadata,
-    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), primary_key=True, autoincrement=False),
-    Column("member_kind", String(16), primary_key=True, comment="user or group"),
-    Column("member_id", String(64), primary_key=True),
-    Column("role", String(16), nullable=False, comment="owner, editor, viewer"),
-    Column("added_by", String(64), nullable=True),
-    _time("added_at"),
-    Index("ix_workspace_members_member_id", "member_id"),
-)
+
+def _members_of(owner: str) -> Table:
+    """Of workspaces, or of projects."""
+    return Table(
+        f"{owner}_members",
+        metadata,
+        Column(f"{owner}_key", _Key, ForeignKey(f"{owner}s.{owner}_key"), primary_key=True, autoincrement=False),
+        Column("member_kind", String(16), primary_key=True, comment="user or group"),
+        Column("member_id", String(64), primary_key=True),
+        Column("role", String(16), nullable=False, comment="owner, editor, viewer"),
+        Column("added_by", String(64), nullable=True),
+        _time("added_at"),
+        Index(f"ix_{owner}_members_member_id", "member_id"),
+    )
+
+
+def _rules_of(owner: str, name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("rule_id", String(64), primary_key=True),
+        Column(f"{owner}_key", _Key, ForeignKey(f"{owner}s.{owner}_key"), nullable=False, index=True),
+        Column("position", Integer, nullable=False, comment="the last rule that fits decides"),
+        Column("member_kind", String(16), nullable=False, comment="user, group, role or everyone"),
+        Column("member_id", String(64), nullable=False),
+        Column("pattern", String(512), nullable=False),
+        Column("access", String(16), nullable=False, comment="none, read, write"),
+    )
+
+
+workspace_members = _members_of("workspace")
+path_rules = _rules_of("workspace", "path_rules")
 
 projects = Table(
     "projects",
@@ -455,29 +476,8 @@ projects = Table(
     _time("created_at"),
 )
 
-project_members = Table(
-    "project_members",
-    metadata,
-    Column("project_key", _Key, ForeignKey("projects.project_key"), primary_key=True, autoincrement=False),
-    Column("member_kind", String(16), primary_key=True, comment="user or group"),
-    Column("member_id", String(64), primary_key=True),
-    Column("role", String(16), nullable=False, comment="owner, editor, viewer"),
-    Column("added_by", String(64), nullable=True),
-    _time("added_at"),
-    Index("ix_project_members_member_id", "member_id"),
-)
-
-project_rules = Table(
-    "project_rules",
-    metadata,
-    Column("rule_id", String(64), primary_key=True),
-    Column("project_key", _Key, ForeignKey("projects.project_key"), nullable=False, index=True),
-    Column("position", Integer, nullable=False, comment="the last rule that fits decides"),
-    Column("member_kind", String(16), nullable=False, comment="user, group, role or everyone"),
-    Column("member_id", String(64), nullable=False),
-    Column("pattern", String(512), nullable=False),
-    Column("access", String(16), nullable=False, comment="none, read, write"),
-)
+project_members = _members_of("project")
+project_rules = _rules_of("project", "project_rules")
 
 bans = Table(
     "bans",
@@ -486,18 +486,6 @@ bans = Table(
     Column("user_id", String(64), ForeignKey("users.user_id"), primary_key=True),
     Column("banned_by", String(64), nullable=True),
     _time("banned_at"),
-)
-
-path_rules = Table(
-    "path_rules",
-    metadata,
-    Column("rule_id", String(64), primary_key=True),
-    Column("workspace_key", _Key, ForeignKey("workspaces.workspace_key"), nullable=False, index=True),
-    Column("position", Integer, nullable=False, comment="the last rule that fits decides"),
-    Column("member_kind", String(16), nullable=False, comment="user, group, role or everyone"),
-    Column("member_id", String(64), nullable=False),
-    Column("pattern", String(512), nullable=False),
-    Column("access", String(16), nullable=False, comment="none, read, write"),
 )
 
 invitations = Table(
