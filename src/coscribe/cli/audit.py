@@ -10,7 +10,7 @@ from typing import IO, Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, opened
-from coscribe.cli.asking import Said, asks
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail, print_json, written
 from coscribe.cli.documents import NOT_DELETED, Which
 from coscribe.cli.naming import document, document_path
@@ -108,15 +108,8 @@ def checkpoint(
     show_done(found, words, json=False)
 
 
-@app.command("checkpoints")
-def checkpoints(
-    which: Which,
-    limit: Limit = 50,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "checkpoints")
+def checkpoints(api: Api, which: Which, limit: Limit = 50) -> Listed:
     """List the checkpoints of a document or workspace, the newest first.
 
     Examples:
@@ -125,9 +118,8 @@ def checkpoints(
 
         coscribe audit checkpoints doc_0190c0ffee --limit 1 --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages(f"{document_path(api, which, *NOT_DELETED)}/checkpoints", limit))
-    show_list(found, _CHECKPOINTS, json=json, nothing="There is none yet: coscribe audit checkpoint takes one.")
+    found = list(api.pages(f"{document_path(api, which, *NOT_DELETED)}/checkpoints", limit))
+    return Listed(found, _CHECKPOINTS, nothing="There is none yet: coscribe audit checkpoint takes one.")
 
 
 @app.command("keep")

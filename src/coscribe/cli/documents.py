@@ -13,13 +13,13 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
-from coscribe.cli.asking import Said, asks
+from coscribe.cli.asking import Listed, Said, Shown, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
 from coscribe.cli.editing import edited
 from coscribe.cli.events import EVENTS
 from coscribe.cli.line import LONG_ANSWER_SECONDS
 from coscribe.cli.naming import document, document_path
-from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
+from coscribe.cli.show import Columns, ago, confirm, show_done
 
 app = typer.Typer(help="Documents: make, find, import, export, edit, archive, trash, delete.", no_args_is_help=True)
 
@@ -61,18 +61,15 @@ _LISTED: Columns = {heading: cell for heading, cell in _COLUMNS.items() if headi
 _LISTED_OF_ALL: Columns = {heading: cell for heading, cell in _COLUMNS.items() if heading != "you"}
 
 
-@app.command("list")
+@asks(app, "list")
 def list_documents(
+    api: Api,
     everybody: Annotated[bool, typer.Option("--all", help="Everybody's, for administrators.")] = False,
     part: Annotated[Part, typer.Option("--which", help="Which of yours.")] = Part.all,
     status: Annotated[Status, typer.Option(help="Where they are; --all shows all.")] = Status.active,
     query: Annotated[str, typer.Option("--query", help="Part of the name.")] = "",
     limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Listed:
     """List your documents, the newest first; administrators list everybody's, without the texts.
 
     Examples:
@@ -83,19 +80,16 @@ def list_documents(
 
         coscribe documents list --all --json --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        if everybody:
-            found = api.pages("/admin/documents", limit, query=query)
-        else:
-            found = api.pages("/documents", limit, query=query, which=part.value, status=status.value)
-        items = list(found)
-    show_list(items, _LISTED_OF_ALL if everybody else _LISTED, json=json, nothing="There is none.")
+    if everybody:
+        found = api.pages("/admin/documents", limit, query=query)
+    else:
+        found = api.pages("/documents", limit, query=query, which=part.value, status=status.value)
+    items = list(found)
+    return Listed(items, _LISTED_OF_ALL if everybody else _LISTED, nothing="There is none.")
 
 
-@app.command("show")
-def show_document(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "show")
+def show_document(api: Api, which: Which) -> Shown:
     """Show what a document is: name, state, your role, when it was edited.
 
     Examples:
@@ -104,19 +98,12 @@ def show_document(
 
         coscribe documents show doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(document_path(api, which, *NOT_DELETED))
-    show_one(found, _COLUMNS, json=json)
+    found = api.get(document_path(api, which, *NOT_DELETED))
+    return Shown(found, _COLUMNS)
 
 
-@app.command("create")
-def create_document(
-    name: Annotated[str, typer.Argument(help="What it is called.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "create")
+def create_document(api: Api, name: Annotated[str, typer.Argument(help="What it is called.")]) -> Said:
     """Make an empty document that you own.
 
     Examples:
@@ -125,9 +112,8 @@ def create_document(
 
         coscribe documents create "Release notes" --json
     """
-    with opened(server, token, data) as api:
-        made = api.send("POST", "/documents", {"name": name})
-    show_done(made, f"Made {made['name']!r}: {made['documentId']}", json=json)
+    made = api.send("POST", "/documents", {"name": name})
+    return Said(made, f"Made {made['name']!r}: {made['documentId']}")
 
 
 @app.command("import")
@@ -198,9 +184,7 @@ def export_document(
 
 @asks(app, "rename")
 def rename_document(
-    api: Api,
-    which: Which,
-    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    api: Api, which: Which, name: Annotated[str, typer.Argument(help="What it is called from now on.")]
 ) -> Said:
     """Give a document another name.
 
@@ -214,10 +198,7 @@ def rename_document(
 
 
 @asks(app, "archive")
-def archive_document(
-    api: Api,
-    which: Which,
-) -> Said:
+def archive_document(api: Api, which: Which) -> Said:
     """Archive a document: everybody can still read it, nobody can edit it.
 
     Examples:
@@ -230,10 +211,7 @@ def archive_document(
 
 
 @asks(app, "trash")
-def trash_document(
-    api: Api,
-    which: Which,
-) -> Said:
+def trash_document(api: Api, which: Which) -> Said:
     """Put a document into the trash: only owners see it any more, until they restore or delete it.
 
     Examples:
@@ -246,10 +224,7 @@ def trash_document(
 
 
 @asks(app, "restore")
-def restore_document(
-    api: Api,
-    which: Which,
-) -> Said:
+def restore_document(api: Api, which: Which) -> Said:
     """Bring a document back from the trash or the archive.
 
     Examples:
@@ -261,15 +236,8 @@ def restore_document(
     return moved(api, document(api, which, "trashed", "archived"), "restore")
 
 
-@app.command("delete")
-def delete_document(
-    which: Which,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "delete")
+def delete_document(api: Api, which: Which, yes: Yes = False) -> Said:
     """Delete a document of the trash for good, with its history.
 
     Examples:
@@ -278,23 +246,15 @@ def delete_document(
 
         coscribe documents delete "Release notes" --yes
     """
-    with opened(server, token, data) as api:
-        found = document(api, which, "trashed")
-        confirm(f"Delete {found['name']!r} ({found['documentId']}) for good, with its history?", yes)
-        api.send("DELETE", f"/documents/{found['documentId']}")
+    found = document(api, which, "trashed")
+    confirm(f"Delete {found['name']!r} ({found['documentId']}) for good, with its history?", yes)
+    api.send("DELETE", f"/documents/{found['documentId']}")
     done = {"documentId": found["documentId"], "name": found["name"]}
-    show_done(done, f"{found['name']!r} is deleted for good.", json=json)
+    return Said(done, f"{found['name']!r} is deleted for good.")
 
 
-@app.command("events")
-def list_document_events(
-    which: Which,
-    limit: Limit = 50,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "events")
+def list_document_events(api: Api, which: Which, limit: Limit = 50) -> Listed:
     """List who saw, changed, shared a document, and who was refused; the newest first.
 
     Examples:
@@ -303,11 +263,10 @@ def list_document_events(
 
         coscribe documents events doc_0190c0ffee --limit 0 --json
     """
-    with opened(server, token, data) as api:
-        path = f"{document_path(api, which, *NOT_DELETED)}/events"
-        found = list(api.pages(path, limit))
+    path = f"{document_path(api, which, *NOT_DELETED)}/events"
+    found = list(api.pages(path, limit))
     columns = {heading: cell for heading, cell in EVENTS.items() if heading != "document"}
-    show_list(found, columns, json=json, nothing="Nothing has happened yet.")
+    return Listed(found, columns, nothing="Nothing has happened yet.")
 
 
 @app.command("put")

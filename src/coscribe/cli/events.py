@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from coscribe.cli.api import At, Given, Limit, Operator, opened
+from coscribe.cli.api import Api, At, Given, Limit, Operator, opened
+from coscribe.cli.asking import Listed, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, written
-from coscribe.cli.show import Columns, ago, show_done, show_list
+from coscribe.cli.show import Columns, ago, show_done
 
 app = typer.Typer(
     help="Access events of the whole server: who saw, changed, shared, was refused.", no_args_is_help=True
@@ -28,10 +29,8 @@ EVENTS: Columns = {
 }
 
 
-@app.command("list")
-def list_events(
-    limit: Limit = 50, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "list")
+def list_events(api: Api, limit: Limit = 50) -> Listed:
     """List access events, the newest first. See `coscribe documents events` for those of one document.
 
     Examples:
@@ -40,9 +39,8 @@ def list_events(
 
         coscribe events list --limit 500 --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages("/admin/events", limit))
-    show_list(found, EVENTS, json=json, nothing="Nothing has happened yet.")
+    found = list(api.pages("/admin/events", limit))
+    return Listed(found, EVENTS, nothing="Nothing has happened yet.")
 
 
 @app.command("export")

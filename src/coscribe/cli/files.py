@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Operator, Row, opened
-from coscribe.cli.asking import Said, asks
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail, written
 from coscribe.cli.line import LONG_ANSWER_SECONDS, Refused, Request
 from coscribe.cli.naming import document
@@ -52,15 +52,8 @@ class Sending:
                 yield piece
 
 
-@app.command("ls")
-def ls(
-    which: Which,
-    path: APath = "",
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "ls")
+def ls(api: Api, which: Which, path: APath = "") -> Listed:
     """List what is in a folder.
 
     Examples:
@@ -69,9 +62,8 @@ def ls(
 
         coscribe fs ls thesis chapters --json
     """
-    with opened(server, token, data) as api:
-        items = _listed(api, _fs(api, which), _clean(path))
-    show_list(items, _ENTRIES, json=json, nothing="It is empty.")
+    items = _listed(api, _fs(api, which), _clean(path))
+    return Listed(items, _ENTRIES, nothing="It is empty.")
 
 
 @app.command("tree")
@@ -233,9 +225,7 @@ def mv(
 
 @asks(app, "rm")
 def rm(
-    api: Api,
-    which: Which,
-    paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH...")],
+    api: Api, which: Which, paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH...")]
 ) -> Said:
     """Put files and folders into the trash. From there they can be restored, in the web editor or by the API.
 

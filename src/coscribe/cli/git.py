@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, opened
-from coscribe.cli.asking import Said, asks
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail
 from coscribe.cli.line import LONG_ANSWER_SECONDS
 from coscribe.cli.naming import document
-from coscribe.cli.show import Columns, say, show_done, show_list
+from coscribe.cli.show import Columns, say, show_done
 
 app = typer.Typer(
     help="Git in a workspace: commit what people have typed, branches, other servers. The workspace has to be started.",
@@ -71,10 +71,7 @@ def init(
 
 
 @asks(app, "status")
-def status(
-    api: Api,
-    which: Which,
-) -> Said:
+def status(api: Api, which: Which) -> Said:
     """Show the branch, how far it is from its upstream, and what is not committed.
 
     Examples:
@@ -84,19 +81,16 @@ def status(
     return _status(api.get(f"{_git(api, which)}/status"))
 
 
-@app.command("log")
+@asks(app, "log")
 def log(
+    api: Api,
     which: Which,
     rev: Annotated[str, typer.Argument(help="A branch or a commit.")] = "HEAD",
     sequence: Annotated[
         int | None, typer.Option("--sequence", help="Only the commit in which this entry of the history came first.")
     ] = None,
     limit: Limit = 20,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Listed:
     """Show commits, the newest first, with the sequence of the workspace up to which each has all.
 
     Examples:
@@ -108,9 +102,8 @@ def log(
     asked: dict[str, str | int] = {"rev": rev, "limit": min(limit or 1_000, 1_000)}
     if sequence is not None:
         asked["sequence"] = sequence
-    with opened(server, token, data) as api:
-        found = api.get(f"{_git(api, which)}/log", **asked)
-    show_list(found["items"], _COMMITS, json=json, nothing="There is no such commit.")
+    found = api.get(f"{_git(api, which)}/log", **asked)
+    return Listed(found["items"], _COMMITS, nothing="There is no such commit.")
 
 
 @asks(app, "commit")
@@ -139,19 +132,16 @@ def commit(
     return Said(made, f"{words}{f', with {with_}' if with_ else ''}.")
 
 
-@app.command("branches")
-def branches(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "branches")
+def branches(api: Api, which: Which) -> Listed:
     """List branches, those of remotes as they were at the last fetch.
 
     Examples:
 
         coscribe git branches thesis
     """
-    with opened(server, token, data) as api:
-        items = api.get(f"{_git(api, which)}/branches")["items"]
-    show_list(items, _BRANCHES, json=json, nothing="There is none.")
+    items = api.get(f"{_git(api, which)}/branches")["items"]
+    return Listed(items, _BRANCHES, nothing="There is none.")
 
 
 @asks(app, "switch")
@@ -176,12 +166,7 @@ def switch(
 
 
 @asks(app, "fetch")
-def fetch(
-    api: Api,
-    which: Which,
-    remote: Remote = "",
-    git_token: TokenFile = None,
-) -> Said:
+def fetch(api: Api, which: Which, remote: Remote = "", git_token: TokenFile = None) -> Said:
     """Get what is new on another server; the files stay as they are.
 
     Examples:
@@ -242,10 +227,7 @@ def push(
 
 
 @asks(app, "abort")
-def abort(
-    api: Api,
-    which: Which,
-) -> Said:
+def abort(api: Api, which: Which) -> Said:
     """Go back to what was before a merge with conflicts.
 
     Examples:
@@ -277,8 +259,9 @@ def identity(
     return Said(found, f"{found['name']} <{found['email']}>")
 
 
-@app.command("credentials")
+@asks(app, "credentials")
 def credentials(
+    api: Api,
     which: Which,
     host: Annotated[str, typer.Option("--host", help="Store one for this server, or --forget it.")] = "",
     user: Annotated[str, typer.Option("--user", help="The name there.")] = "",
@@ -288,11 +271,7 @@ def credentials(
         Path | None, typer.Option("--known-hosts", help="With --key: the lines of the server's own keys.")
     ] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Forget the one for --host.")] = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Listed:
     """List, store or forget your credentials for other servers. They are stored encrypted, and never shown.
 
     Examples:
@@ -304,19 +283,18 @@ def credentials(
         coscribe git credentials thesis --host git.example.org --forget
     """
     kind = "ssh" if key is not None else "https"
-    with opened(server, token, data) as api:
-        path = f"{_git(api, which)}/credentials"
-        if forget:
-            api.send("DELETE", path, params={"host": host, "kind": kind})
-        elif host:
-            secret = _given(git_token).get("credential", {})
-            if key is not None:
-                if known_hosts is None:
-                    fail("a key needs --known-hosts", "`ssh-keyscan HOST` prints them; compare them before you trust.")
-                secret = {"key": key.read_text(), "knownHosts": known_hosts.read_text()}
-            api.send("PUT", path, {"host": host, "kind": kind, **secret, **({"user": user} if user else {})})
-        items = api.get(path)["items"]
-    show_list(items, _CREDENTIALS, json=json, nothing="None is stored.")
+    path = f"{_git(api, which)}/credentials"
+    if forget:
+        api.send("DELETE", path, params={"host": host, "kind": kind})
+    elif host:
+        secret = _given(git_token).get("credential", {})
+        if key is not None:
+            if known_hosts is None:
+                fail("a key needs --known-hosts", "`ssh-keyscan HOST` prints them; compare them before you trust.")
+            secret = {"key": key.read_text(), "knownHosts": known_hosts.read_text()}
+        api.send("PUT", path, {"host": host, "kind": kind, **secret, **({"user": user} if user else {})})
+    items = api.get(path)["items"]
+    return Listed(items, _CREDENTIALS, nothing="None is stored.")
 
 
 def _git(api: Api, which: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DAY, DEFAULT_SERVER, Json, fail
 from coscribe.cli.naming import document_path, member_id, user_id
 from coscribe.cli.show import Columns, ago, confirm, say, show_done, show_list
@@ -69,15 +70,8 @@ _LINKS: Columns = {
 }
 
 
-@app.command("list")
-def list_members(
-    which: Which,
-    limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "list")
+def list_members(api: Api, which: Which, limit: Limit = 0) -> Listed:
     """List everybody who has access, in the order in which they came.
 
     Examples:
@@ -86,9 +80,8 @@ def list_members(
 
         coscribe members list doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages(f"{_path(api, which)}/members", limit))
-    show_list(found, _MEMBERS, json=json, nothing="Nobody has access.")
+    found = list(api.pages(f"{_path(api, which)}/members", limit))
+    return Listed(found, _MEMBERS, nothing="Nobody has access.")
 
 
 @app.command("invite")
@@ -129,15 +122,8 @@ def invite(
             show_list(answer["items"], _ENTRIES, json=json, nothing="The list is empty.")
 
 
-@app.command("invitations")
-def list_invitations(
-    which: Which,
-    limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "invitations")
+def list_invitations(api: Api, which: Which, limit: Limit = 0) -> Listed:
     """List the invitations that nobody has answered yet.
 
     Examples:
@@ -146,20 +132,12 @@ def list_invitations(
 
         coscribe members invitations doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages(f"{_path(api, which)}/invitations", limit))
-    show_list(found, _INVITATIONS, json=json, nothing="No invitation is open.")
+    found = list(api.pages(f"{_path(api, which)}/invitations", limit))
+    return Listed(found, _INVITATIONS, nothing="No invitation is open.")
 
 
-@app.command("uninvite")
-def uninvite(
-    which: Which,
-    invitation: Annotated[str, typer.Argument(help="The invitation's id.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "uninvite")
+def uninvite(api: Api, which: Which, invitation: Annotated[str, typer.Argument(help="The invitation's id.")]) -> Said:
     """Take back an invitation.
 
     Examples:
@@ -168,21 +146,12 @@ def uninvite(
 
         coscribe members uninvite "Release notes" inv_0190c0ffee
     """
-    with opened(server, token, data) as api:
-        api.send("DELETE", f"{_path(api, which)}/invitations/{quote(invitation, safe='')}")
-    show_done({"invitationId": invitation}, f"The invitation {invitation} is taken back.", json=json)
+    api.send("DELETE", f"{_path(api, which)}/invitations/{quote(invitation, safe='')}")
+    return Said({"invitationId": invitation}, f"The invitation {invitation} is taken back.")
 
 
-@app.command("set")
-def set_role(
-    which: Which,
-    who: Who,
-    role: Annotated[Role, typer.Argument(help="As what.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "set")
+def set_role(api: Api, which: Which, who: Who, role: Annotated[Role, typer.Argument(help="As what.")]) -> Said:
     """Change the role of a member; it counts at once, for open documents too. Administrators add anybody.
 
     Examples:
@@ -193,22 +162,13 @@ def set_role(
 
         coscribe members set "Release notes" ann owner --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        changed = api.send("PUT", f"{path}/members/{_somebody(api, path, who)}", {"role": role})
-    show_done(changed, f"{changed['handle'] or changed['name']} is {_as(changed['role'])} now.", json=json)
+    path = _path(api, which)
+    changed = api.send("PUT", f"{path}/members/{_somebody(api, path, who)}", {"role": role})
+    return Said(changed, f"{changed['handle'] or changed['name']} is {_as(changed['role'])} now.")
 
 
-@app.command("remove")
-def remove(
-    which: Which,
-    who: Who,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "remove")
+def remove(api: Api, which: Which, who: Who, yes: Yes = False) -> Said:
     """Take somebody's access away, from open documents too. They may come back by a group, a link or an invitation.
 
     Examples:
@@ -217,29 +177,20 @@ def remove(
 
         coscribe members remove doc_0190c0ffee bob --yes
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        member = _somebody(api, path, who)
-        confirm(f"Take the access to {which!r} from {who}?", yes)
-        removal = api.send("DELETE", f"{path}/members/{member}")
+    path = _path(api, which)
+    member = _somebody(api, path, who)
+    confirm(f"Take the access to {which!r} from {who}?", yes)
+    removal = api.send("DELETE", f"{path}/members/{member}")
     words = f"{who} is removed."
     if removal["remaining"]:
         words += f" A group still makes them {_as(removal['remaining'])}."
     if removal["byLink"]:
         words += f" A link that they know would make them {_as(removal['byLink'])} again; a ban prevents it."
-    show_done({"memberId": member, **removal}, words, json=json)
+    return Said({"memberId": member, **removal}, words)
 
 
-@app.command("ban")
-def ban(
-    which: Which,
-    who: Who,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "ban")
+def ban(api: Api, which: Which, who: Who, yes: Yes = False) -> Said:
     """Take somebody's access away, and let them in by no invitation, link or group until the ban is lifted.
 
     Examples:
@@ -248,23 +199,15 @@ def ban(
 
         coscribe members ban doc_0190c0ffee bob --yes
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        person = _somebody(api, path, who)
-        confirm(f"Keep {who} out of {which!r}?", yes)
-        banned = api.send("PUT", f"{path}/bans/{person}")
-    show_done(banned, f"{banned['user']['handle']} is kept out.", json=json)
+    path = _path(api, which)
+    person = _somebody(api, path, who)
+    confirm(f"Keep {who} out of {which!r}?", yes)
+    banned = api.send("PUT", f"{path}/bans/{person}")
+    return Said(banned, f"{banned['user']['handle']} is kept out.")
 
 
-@app.command("unban")
-def unban(
-    which: Which,
-    who: Who,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "unban")
+def unban(api: Api, which: Which, who: Who) -> Said:
     """Lift a ban: they have again what groups and open links give them, and can be invited.
 
     Examples:
@@ -273,24 +216,16 @@ def unban(
 
         coscribe members unban doc_0190c0ffee usr_0190c0ffee
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        wanted = who.removeprefix("@").lower()
-        kept_out = {row["user"]["handle"]: row["user"]["userId"] for row in api.pages(f"{path}/bans")}
-        person = kept_out.get(wanted) or user_id(api, who)
-        api.send("DELETE", f"{path}/bans/{person}")
-    show_done({"userId": person}, f"{who} is not kept out any more.", json=json)
+    path = _path(api, which)
+    wanted = who.removeprefix("@").lower()
+    kept_out = {row["user"]["handle"]: row["user"]["userId"] for row in api.pages(f"{path}/bans")}
+    person = kept_out.get(wanted) or user_id(api, who)
+    api.send("DELETE", f"{path}/bans/{person}")
+    return Said({"userId": person}, f"{who} is not kept out any more.")
 
 
-@app.command("bans")
-def list_bans(
-    which: Which,
-    limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "bans")
+def list_bans(api: Api, which: Which, limit: Limit = 0) -> Listed:
     """List whom a document does not let in.
 
     Examples:
@@ -299,23 +234,19 @@ def list_bans(
 
         coscribe members bans doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages(f"{_path(api, which)}/bans", limit))
-    show_list(found, _BANS, json=json, nothing="Nobody is kept out.")
+    found = list(api.pages(f"{_path(api, which)}/bans", limit))
+    return Listed(found, _BANS, nothing="Nobody is kept out.")
 
 
-@app.command("transfer")
+@asks(app, "transfer")
 def transfer(
+    api: Api,
     which: Which,
     who: Who,
     role: Annotated[Lower, typer.Option(help="What the owner before becomes.")] = Lower.editor,
     giver: Annotated[str, typer.Option("--from", help="For administrators: the owner who steps down.")] = "",
     yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Make a member the owner in your place, in one step.
 
     Examples:
@@ -324,17 +255,16 @@ def transfer(
 
         coscribe members transfer "Release notes" bob --from ann --role viewer --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        body: Row = {"to": _somebody(api, path, who), "role": role}
-        if giver:
-            body["giver"] = _somebody(api, path, giver)
-        confirm(f"Make {who} the owner of {which!r}{f' in place of {giver}' if giver else ''}?", yes)
-        done = api.send("POST", f"{path}/transfer", body)
+    path = _path(api, which)
+    body: Row = {"to": _somebody(api, path, who), "role": role}
+    if giver:
+        body["giver"] = _somebody(api, path, giver)
+    confirm(f"Make {who} the owner of {which!r}{f' in place of {giver}' if giver else ''}?", yes)
+    done = api.send("POST", f"{path}/transfer", body)
     words = f"{done['owner']['handle']} is an owner now."
     if done["giver"]:
         words += f" {done['giver']['handle']} is {_as(done['giver']['role'])}."
-    show_done(done, words, json=json)
+    return Said(done, words)
 
 
 @app.command("link")
@@ -369,10 +299,8 @@ def make_link(
         say(f"It is shown this once. To switch it off: coscribe members unlink {which!r} {made['linkId']}")
 
 
-@app.command("links")
-def list_links(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "links")
+def list_links(api: Api, which: Which) -> Listed:
     """List the links that are open. They cannot be shown again.
 
     Examples:
@@ -381,21 +309,14 @@ def list_links(
 
         coscribe members links doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"{_path(api, which)}/links")["items"]
-    show_list(found, _LINKS, json=json, nothing="No link is open.")
+    found = api.get(f"{_path(api, which)}/links")["items"]
+    return Listed(found, _LINKS, nothing="No link is open.")
 
 
-@app.command("unlink")
+@asks(app, "unlink")
 def unlink(
-    which: Which,
-    link: Annotated[str, typer.Argument(help="The link's id.")],
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+    api: Api, which: Which, link: Annotated[str, typer.Argument(help="The link's id.")], yes: Yes = False
+) -> Said:
     """Switch a link off: whoever has only the link is out at once.
 
     Examples:
@@ -404,11 +325,10 @@ def unlink(
 
         coscribe members unlink "Release notes" lnk_0190c0ffee --yes
     """
-    with opened(server, token, data) as api:
-        path = _path(api, which)
-        confirm(f"Switch off the link {link} to {which!r}?", yes)
-        api.send("DELETE", f"{path}/links/{quote(link, safe='')}")
-    show_done({"linkId": link}, f"The link {link} is switched off.", json=json)
+    path = _path(api, which)
+    confirm(f"Switch off the link {link} to {which!r}?", yes)
+    api.send("DELETE", f"{path}/links/{quote(link, safe='')}")
+    return Said({"linkId": link}, f"The link {link} is switched off.")
 
 
 def _path(api: Api, which: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail, out
 from coscribe.cli.describe import harmless
 from coscribe.cli.line import LONG_ANSWER_SECONDS, Request
@@ -93,16 +94,8 @@ def timeline(
         say("Nothing has happened yet.")
 
 
-@app.command("ls")
-def ls(
-    which: Which,
-    at: ANeededMoment,
-    path: APath = "",
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "ls")
+def ls(api: Api, which: Which, at: ANeededMoment, path: APath = "") -> Listed:
     """List what was in a folder.
 
     Examples:
@@ -111,9 +104,8 @@ def ls(
 
         coscribe past ls thesis chapters --at 4711 --json
     """
-    with opened(server, token, data) as api:
-        items = api.get(f"/workspace/{_id(api, which)}/fs/list", path=path, at=at)["items"]
-    show_list(items, _ENTRIES, json=json, nothing="It was empty.")
+    items = api.get(f"/workspace/{_id(api, which)}/fs/list", path=path, at=at)["items"]
+    return Listed(items, _ENTRIES, nothing="It was empty.")
 
 
 @app.command("cat")
@@ -187,17 +179,8 @@ def diff(
         out.print(harmless(line.rstrip("\n")), highlight=False, markup=False, soft_wrap=True)
 
 
-@app.command("sessions")
-def sessions(
-    which: Which,
-    path: AFile,
-    at: AMoment = None,
-    limit: Limit = 50,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "sessions")
+def sessions(api: Api, which: Which, path: AFile, at: AMoment = None, limit: Limit = 50) -> Listed:
     """Show who edited a file when, the newest first.
 
     Examples:
@@ -209,9 +192,8 @@ def sessions(
     asked: dict[str, str | int] = {"path": path, "limit": min(limit, 100) or 100}
     if at is not None:
         asked["at"] = at
-    with opened(server, token, data) as api:
-        found = api.get(f"{_past(api, which)}/sessions", **asked)
-    show_list(found["items"], _SESSIONS, json=json, nothing="Nobody has.")
+    found = api.get(f"{_past(api, which)}/sessions", **asked)
+    return Listed(found["items"], _SESSIONS, nothing="Nobody has.")
 
 
 @app.command("blame")
@@ -277,17 +259,8 @@ def download(
     show_done({"file": str(output), "bytes": size}, f"{size:,} bytes are in {output}.", json=json)
 
 
-@app.command("restore")
-def restore(
-    which: Which,
-    at: ANeededMoment,
-    path: APath = "",
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "restore")
+def restore(api: Api, which: Which, at: ANeededMoment, path: APath = "", yes: Yes = False) -> Said:
     """Make a workspace, or what was at a path, what it was. The past stays; what is new goes into the trash.
 
     Examples:
@@ -296,35 +269,27 @@ def restore(
 
         coscribe past restore thesis chapters/one.tex --at 4711 --yes
     """
-    with opened(server, token, data) as api:
-        past = _past(api, which)
-        confirm(f"Make {path or 'all of it'} what it was at {at}?", yes=yes)
-        body = {"path": path, "sequence": at}
-        done = api.send("POST", f"{past}/restore", body, seconds=LONG_ANSWER_SECONDS)
+    past = _past(api, which)
+    confirm(f"Make {path or 'all of it'} what it was at {at}?", yes=yes)
+    body = {"path": path, "sequence": at}
+    done = api.send("POST", f"{past}/restore", body, seconds=LONG_ANSWER_SECONDS)
     words = f"Done: {done['treeOperations']:,} changes of the tree, {done['texts']:,} texts."
-    show_done(done, f"{words} Before that it was as at {done['sequence']}: restore to there to undo it.", json=json)
+    return Said(done, f"{words} Before that it was as at {done['sequence']}: restore to there to undo it.")
 
 
-@app.command("fork")
+@asks(app, "fork")
 def fork(
-    which: Which,
-    name: Annotated[str, typer.Argument(help="What the new one is called.")],
-    at: ANeededMoment,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+    api: Api, which: Which, name: Annotated[str, typer.Argument(help="What the new one is called.")], at: ANeededMoment
+) -> Said:
     """Make a workspace of your own that holds what one was.
 
     Examples:
 
         coscribe past fork thesis "Thesis, second try" --at 4711
     """
-    with opened(server, token, data) as api:
-        body = {"name": name, "sequence": at}
-        made = api.send("POST", f"{_past(api, which)}/fork", body, seconds=LONG_ANSWER_SECONDS)
-    show_done(made, f"Made {made['name']!r}: {made['documentId']}", json=json)
+    body = {"name": name, "sequence": at}
+    made = api.send("POST", f"{_past(api, which)}/fork", body, seconds=LONG_ANSWER_SECONDS)
+    return Said(made, f"Made {made['name']!r}: {made['documentId']}")
 
 
 def _id(api: Api, which: str) -> str:

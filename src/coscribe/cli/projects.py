@@ -12,12 +12,12 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
 from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
-from coscribe.cli.asking import Said, asks
+from coscribe.cli.asking import Listed, Said, Shown, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, err, fail
 from coscribe.cli.documents import CHUNK, NOT_DELETED, Status, moved, renamed
 from coscribe.cli.line import LONG_ANSWER_SECONDS
 from coscribe.cli.naming import document
-from coscribe.cli.show import Columns, ago, confirm, show_done, show_list, show_one
+from coscribe.cli.show import Columns, ago, confirm, show_done
 
 app = typer.Typer(
     help="Projects: make, import, find, bound, keep as files, rename, archive, trash, delete.", no_args_is_help=True
@@ -45,15 +45,10 @@ _QUOTA: Columns = {
 _LISTED: Columns = {heading: cell for heading, cell in _COLUMNS.items() if heading != "why"}
 
 
-@app.command("list")
+@asks(app, "list")
 def list_projects(
-    status: Annotated[Status, typer.Option(help="Where they are.")] = Status.active,
-    limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+    api: Api, status: Annotated[Status, typer.Option(help="Where they are.")] = Status.active, limit: Limit = 0
+) -> Listed:
     """List your projects, the newest first.
 
     Examples:
@@ -62,15 +57,12 @@ def list_projects(
 
         coscribe project list --status archived --json
     """
-    with opened(server, token, data) as api:
-        items = list(api.pages("/projects", limit, status=status.value))
-    show_list(items, _LISTED, json=json, nothing="There is none.")
+    items = list(api.pages("/projects", limit, status=status.value))
+    return Listed(items, _LISTED, nothing="There is none.")
 
 
-@app.command("show")
-def show_project(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "show")
+def show_project(api: Api, which: Which) -> Shown:
     """Show what a project is made from, and how far its import is.
 
     Examples:
@@ -79,11 +71,10 @@ def show_project(
 
         coscribe project show wsp_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        path = f"/projects/{_id(api, which, *NOT_DELETED)}"
-        found = {**api.get(path), "quota": api.get(f"{path}/quota")}
+    path = f"/projects/{_id(api, which, *NOT_DELETED)}"
+    found = {**api.get(path), "quota": api.get(f"{path}/quota")}
     quota: Columns = {heading: partial(_in_quota, cell) for heading, cell in _QUOTA.items()}
-    show_one(found, {**_COLUMNS, **quota}, json=json)
+    return Shown(found, {**_COLUMNS, **quota})
 
 
 def _in_quota(cell: Callable[[Row], object], row: Row) -> object:
@@ -151,9 +142,7 @@ def create_project(
 
 @asks(app, "rename")
 def rename_project(
-    api: Api,
-    which: Which,
-    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    api: Api, which: Which, name: Annotated[str, typer.Argument(help="What it is called from now on.")]
 ) -> Said:
     """Give a project another name.
 
@@ -164,19 +153,16 @@ def rename_project(
     return renamed(api, f"/documents/{_id(api, which, 'active', 'archived')}", name)
 
 
-@app.command("quota")
+@asks(app, "quota")
 def quota_of_project(
+    api: Api,
     which: Which,
     bytes_: Annotated[str, typer.Option("--bytes", help="How many it may have; none: no bound.")] = "",
     files: Annotated[str, typer.Option("--files", help="How many files and folders; none: no bound.")] = "",
     narrow: Annotated[
         bool, typer.Option("--narrow", help="Of its workspace, which takes no more than that: owners may.")
     ] = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Shown:
     """Show how much a project may have, and has; or set it, as an administrator.
 
     Examples:
@@ -190,11 +176,10 @@ def quota_of_project(
         coscribe project quota Thesis --narrow --bytes 500000000
     """
     wanted = {name: _bound(name, given) for name, given in (("bytes", bytes_), ("files", files)) if given}
-    with opened(server, token, data) as api:
-        project_id = _id(api, which, *NOT_DELETED)
-        path = f"/workspace/{project_id}/quota" if narrow and wanted else f"/projects/{project_id}/quota"
-        found = api.send("PATCH", path, wanted) if wanted else api.get(path)
-    show_one(found, _QUOTA, json=json)
+    project_id = _id(api, which, *NOT_DELETED)
+    path = f"/workspace/{project_id}/quota" if narrow and wanted else f"/projects/{project_id}/quota"
+    found = api.send("PATCH", path, wanted) if wanted else api.get(path)
+    return Shown(found, _QUOTA)
 
 
 def _of(used: int, most: int | None) -> str:
@@ -210,10 +195,7 @@ def _bound(name: str, given: str) -> int | None:
 
 
 @asks(app, "start")
-def start_project(
-    api: Api,
-    which: Which,
-) -> Said:
+def start_project(api: Api, which: Which) -> Said:
     """Keep a project as files on the server's disk, for git and whatever else wants files; what programs write there is
     in the project.
 
@@ -226,10 +208,7 @@ def start_project(
 
 
 @asks(app, "stop")
-def stop_project(
-    api: Api,
-    which: Which,
-) -> Said:
+def stop_project(api: Api, which: Which) -> Said:
     """Keep a project as files no longer. They stay where they are; start looks at them again.
 
     Examples:
@@ -241,10 +220,7 @@ def stop_project(
 
 
 @asks(app, "archive")
-def archive_project(
-    api: Api,
-    which: Which,
-) -> Said:
+def archive_project(api: Api, which: Which) -> Said:
     """Archive a project: everybody can still read it, nobody can change it.
 
     Examples:
@@ -255,10 +231,7 @@ def archive_project(
 
 
 @asks(app, "trash")
-def trash_project(
-    api: Api,
-    which: Which,
-) -> Said:
+def trash_project(api: Api, which: Which) -> Said:
     """Put a project into the trash: only owners see it any more, until they restore or delete it.
 
     Examples:
@@ -269,10 +242,7 @@ def trash_project(
 
 
 @asks(app, "restore")
-def restore_project(
-    api: Api,
-    which: Which,
-) -> Said:
+def restore_project(api: Api, which: Which) -> Said:
     """Bring a project back from the trash or the archive.
 
     Examples:
@@ -283,11 +253,7 @@ def restore_project(
 
 
 @asks(app, "delete")
-def delete_project(
-    api: Api,
-    which: Which,
-    yes: Yes = False,
-) -> Said:
+def delete_project(api: Api, which: Which, yes: Yes = False) -> Said:
     """Delete a project of the trash for good, with its history.
 
     Examples:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from coscribe.cli.api import At, Given, Operator, Row, opened
-from coscribe.cli.common import DEFAULT_FOLDER, DEFAULT_SERVER, Folder, Json, fail
+from coscribe.cli.api import Api, Row
+from coscribe.cli.asking import Said, Shown, asks
+from coscribe.cli.common import DEFAULT_FOLDER, Folder, Json, fail
 from coscribe.cli.documents import NOT_DELETED, Which
 from coscribe.cli.naming import document_path
-from coscribe.cli.show import Columns, ago, show_done, show_one
+from coscribe.cli.show import Columns, ago, show_done
 
 app = typer.Typer(help="How long the history of documents is kept; legal holds.", no_args_is_help=True)
 
@@ -33,10 +34,8 @@ def _pruned(row: Row) -> str:
 _COLUMNS: Columns = {"history is kept": _kept, "legal hold": _held, "deleted already": _pruned}
 
 
-@app.command("show")
-def show(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "show")
+def show(api: Api, which: Which) -> Shown:
     """Show how long the history of a document is kept, whether it is held, and what was deleted.
 
     Examples:
@@ -45,22 +44,18 @@ def show(
 
         coscribe retention show doc_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"{document_path(api, which, *NOT_DELETED)}/retention")
-    show_one(found, _COLUMNS, json=json)
+    found = api.get(f"{document_path(api, which, *NOT_DELETED)}/retention")
+    return Shown(found, _COLUMNS)
 
 
-@app.command("set")
+@asks(app, "set")
 def set_retention(
+    api: Api,
     which: Which,
     days: Annotated[
         int | None, typer.Option(help="What is older is deleted; 0: nothing is. Left out: as the settings say.", min=0)
     ] = None,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Say how long the history of a document is kept. The text itself always stays.
 
     Examples:
@@ -71,21 +66,13 @@ def set_retention(
 
         coscribe retention set "Release notes"
     """
-    with opened(server, token, data) as api:
-        path = f"{document_path(api, which, *NOT_DELETED)}/retention"
-        found = api.send("PUT", path, {"days": days})
-    show_done(found, f"Its history is kept {_kept(found)}.", json=json)
+    path = f"{document_path(api, which, *NOT_DELETED)}/retention"
+    found = api.send("PUT", path, {"days": days})
+    return Said(found, f"Its history is kept {_kept(found)}.")
 
 
-@app.command("hold")
-def hold(
-    which: Which,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks later.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "hold")
+def hold(api: Api, which: Which, reason: Annotated[str, typer.Option(help="Why, for whoever looks later.")]) -> Said:
     """Put a document under legal hold: nothing of it is deleted. For administrators.
 
     Examples:
@@ -94,16 +81,13 @@ def hold(
 
         coscribe retention hold doc_0190c0ffee --reason audit --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        path = f"/admin{document_path(api, which, *NOT_DELETED)}/hold"
-        found = api.send("PUT", path, {"reason": reason})
-    show_done(found, "It is held: nothing of it is deleted.", json=json)
+    path = f"/admin{document_path(api, which, *NOT_DELETED)}/hold"
+    found = api.send("PUT", path, {"reason": reason})
+    return Said(found, "It is held: nothing of it is deleted.")
 
 
-@app.command("release")
-def release(
-    which: Which, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "release")
+def release(api: Api, which: Which) -> Said:
     """End the legal hold of a document. For administrators.
 
     Examples:
@@ -112,9 +96,8 @@ def release(
 
         coscribe retention release doc_0190c0ffee --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        found = api.send("DELETE", f"/admin{document_path(api, which, *NOT_DELETED)}/hold")
-    show_done(found, f"It is not held any more. Its history is kept {_kept(found)}.", json=json)
+    found = api.send("DELETE", f"/admin{document_path(api, which, *NOT_DELETED)}/hold")
+    return Said(found, f"It is not held any more. Its history is kept {_kept(found)}.")
 
 
 @app.command("key")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from coscribe.cli.api import Api, At, Given, Operator, Row, Yes, opened
+from coscribe.cli.asking import Listed, Said, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json, fail
 from coscribe.cli.naming import document
-from coscribe.cli.show import Columns, ago, confirm, say, show_done, show_list
+from coscribe.cli.show import Columns, ago, confirm, say, show_done
 
 app = typer.Typer(help="API tokens for bots and scripts: list, create, revoke.", no_args_is_help=True)
 
@@ -33,14 +34,10 @@ _COLUMNS: Columns = {
 }
 
 
-@app.command("list")
+@asks(app, "list")
 def list_tokens(
-    revoked: Annotated[bool, typer.Option("--revoked", help="Those too that were revoked.")] = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+    api: Api, revoked: Annotated[bool, typer.Option("--revoked", help="Those too that were revoked.")] = False
+) -> Listed:
     """List your API tokens, the newest first. The secrets are not among it: nobody has them but whom you gave them to.
 
     Examples:
@@ -49,9 +46,8 @@ def list_tokens(
 
         coscribe tokens list --revoked --json
     """
-    with opened(server, token, data) as api:
-        found = [row for row in api.get("/account/tokens")["items"] if revoked or not row["revokedAt"]]
-    show_list(found, _COLUMNS, json=json, nothing="You have no API tokens.")
+    found = [row for row in api.get("/account/tokens")["items"] if revoked or not row["revokedAt"]]
+    return Listed(found, _COLUMNS, nothing="You have no API tokens.")
 
 
 @app.command("create")
@@ -89,15 +85,12 @@ def create_token(
         say(f"It is shown this once. It ends {ago(made['expiresAt'])}; its id is {made['tokenId']}.")
 
 
-@app.command("revoke")
+@asks(app, "revoke")
 def revoke_token(
+    api: Api,
     which: Annotated[str, typer.Argument(help="Its id, name, or how its secret begins.", metavar="TOKEN")],
     yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Said:
     """Revoke an API token of yours: it opens nothing any more, at once and everywhere.
 
     Examples:
@@ -106,12 +99,11 @@ def revoke_token(
 
         coscribe tokens revoke cst_1a2b3c4d --yes
     """
-    with opened(server, token, data) as api:
-        found = _find(api, which)
-        confirm(f"Revoke the token {found['name']!r} ({found['prefix']}...)?", yes)
-        api.send("DELETE", f"/account/tokens/{found['tokenId']}")
+    found = _find(api, which)
+    confirm(f"Revoke the token {found['name']!r} ({found['prefix']}...)?", yes)
+    api.send("DELETE", f"/account/tokens/{found['tokenId']}")
     done = {"tokenId": found["tokenId"], "name": found["name"]}
-    show_done(done, f"Revoked {found['name']!r} ({found['tokenId']}).", json=json)
+    return Said(done, f"Revoked {found['name']!r} ({found['tokenId']}).")
 
 
 def _find(api: Api, which: str) -> Row:

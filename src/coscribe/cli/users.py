@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import typer
 
-from coscribe.cli.api import At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.api import Api, At, Given, Limit, Operator, Row, Yes, opened
+from coscribe.cli.asking import Listed, Said, Shown, asks
 from coscribe.cli.common import DEFAULT_SERVER, Json
 from coscribe.cli.naming import user_id
-from coscribe.cli.show import Columns, ago, confirm, say, show_done, show_list, show_one
+from coscribe.cli.show import Columns, ago, confirm, say, show_done
 
 app = typer.Typer(help="The accounts of a server, for administrators.", no_args_is_help=True)
 
@@ -37,15 +38,12 @@ _INVITATIONS: Columns = {
 }
 
 
-@app.command("list")
+@asks(app, "list")
 def list_users(
+    api: Api,
     query: Annotated[str, typer.Option("--query", help="Part of a handle, name or e-mail address.")] = "",
     limit: Limit = 0,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+) -> Listed:
     """List the accounts, by handle. The ids are in --json.
 
     Examples:
@@ -56,15 +54,12 @@ def list_users(
 
         coscribe users list --limit 20 --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages("/admin/users", limit, query=query))
-    show_list(found, _LISTED, json=json, nothing="There is no such account." if query else "There is no account yet.")
+    found = list(api.pages("/admin/users", limit, query=query))
+    return Listed(found, _LISTED, nothing="There is no such account." if query else "There is no account yet.")
 
 
-@app.command("show")
-def show_user(
-    who: Who, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "show")
+def show_user(api: Api, who: Who) -> Shown:
     """Show an account.
 
     Examples:
@@ -73,9 +68,8 @@ def show_user(
 
         coscribe users show ann@example.org --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"/admin/users/{user_id(api, who)}")
-    show_one(found, _COLUMNS, json=json)
+    found = api.get(f"/admin/users/{user_id(api, who)}")
+    return Shown(found, _COLUMNS)
 
 
 @app.command("invite")
@@ -108,10 +102,8 @@ def invite(
         say(f"{shown} ends {ago(made['expiresAt'])}; its id is {made['invitationId']}.")
 
 
-@app.command("invitations")
-def list_invitations(
-    limit: Limit = 0, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "invitations")
+def list_invitations(api: Api, limit: Limit = 0) -> Listed:
     """List the invitations to make an account that nobody has used yet.
 
     Examples:
@@ -120,19 +112,12 @@ def list_invitations(
 
         coscribe users invitations --json
     """
-    with opened(server, token, data) as api:
-        found = list(api.pages("/admin/invitations", limit))
-    show_list(found, _INVITATIONS, json=json, nothing="No invitation is open.")
+    found = list(api.pages("/admin/invitations", limit))
+    return Listed(found, _INVITATIONS, nothing="No invitation is open.")
 
 
-@app.command("uninvite")
-def uninvite(
-    invitation: Annotated[str, typer.Argument(help="Its id.")],
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "uninvite")
+def uninvite(api: Api, invitation: Annotated[str, typer.Argument(help="Its id.")]) -> Said:
     """Take back an invitation to make an account.
 
     Examples:
@@ -141,20 +126,12 @@ def uninvite(
 
         coscribe users uninvite inv_0190c0ffee
     """
-    with opened(server, token, data) as api:
-        api.send("DELETE", f"/admin/invitations/{quote(invitation, safe='')}")
-    show_done({"invitationId": invitation}, f"The invitation {invitation} is taken back.", json=json)
+    api.send("DELETE", f"/admin/invitations/{quote(invitation, safe='')}")
+    return Said({"invitationId": invitation}, f"The invitation {invitation} is taken back.")
 
 
-@app.command("lock")
-def lock(
-    who: Who,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "lock")
+def lock(api: Api, who: Who, yes: Yes = False) -> Said:
     """Lock an account: nobody signs in to it, and its sessions, tokens and connections end at once.
 
     Examples:
@@ -163,15 +140,14 @@ def lock(
 
         coscribe users lock ann --yes --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"/admin/users/{user_id(api, who)}")
-        confirm(f"Lock {_named(found)}? All that is open ends at once.", yes)
-        changed = api.send("PATCH", f"/admin/users/{found['userId']}", {"locked": True})
-    show_done(changed, f"{_named(changed)} is locked.", json=json)
+    found = api.get(f"/admin/users/{user_id(api, who)}")
+    confirm(f"Lock {_named(found)}? All that is open ends at once.", yes)
+    changed = api.send("PATCH", f"/admin/users/{found['userId']}", {"locked": True})
+    return Said(changed, f"{_named(changed)} is locked.")
 
 
-@app.command("unlock")
-def unlock(who: Who, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False) -> None:
+@asks(app, "unlock")
+def unlock(api: Api, who: Who) -> Said:
     """Unlock an account: they can sign in again.
 
     Examples:
@@ -180,15 +156,12 @@ def unlock(who: Who, server: At = DEFAULT_SERVER, token: Given = "", data: Opera
 
         coscribe users unlock ann --json
     """
-    with opened(server, token, data) as api:
-        changed = api.send("PATCH", f"/admin/users/{user_id(api, who)}", {"locked": False})
-    show_done(changed, f"{_named(changed)} can sign in again.", json=json)
+    changed = api.send("PATCH", f"/admin/users/{user_id(api, who)}", {"locked": False})
+    return Said(changed, f"{_named(changed)} can sign in again.")
 
 
-@app.command("promote")
-def promote(
-    who: Who, server: At = DEFAULT_SERVER, token: Given = "", data: Operator = None, json: Json = False
-) -> None:
+@asks(app, "promote")
+def promote(api: Api, who: Who) -> Said:
     """Make somebody an administrator.
 
     Examples:
@@ -197,20 +170,12 @@ def promote(
 
         coscribe users promote ann --data /var/lib/coscribe
     """
-    with opened(server, token, data) as api:
-        changed = api.send("PATCH", f"/admin/users/{user_id(api, who)}", {"administrator": True})
-    show_done(changed, f"{_named(changed)} is an administrator.", json=json)
+    changed = api.send("PATCH", f"/admin/users/{user_id(api, who)}", {"administrator": True})
+    return Said(changed, f"{_named(changed)} is an administrator.")
 
 
-@app.command("demote")
-def demote(
-    who: Who,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "demote")
+def demote(api: Api, who: Who, yes: Yes = False) -> Said:
     """Take the rights of an administrator from somebody. The last one keeps them.
 
     Examples:
@@ -219,21 +184,14 @@ def demote(
 
         coscribe users demote ann --yes
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"/admin/users/{user_id(api, who)}")
-        confirm(f"Take the rights of an administrator from {_named(found)}?", yes)
-        changed = api.send("PATCH", f"/admin/users/{found['userId']}", {"administrator": False})
-    show_done(changed, f"{_named(changed)} is no administrator.", json=json)
+    found = api.get(f"/admin/users/{user_id(api, who)}")
+    confirm(f"Take the rights of an administrator from {_named(found)}?", yes)
+    changed = api.send("PATCH", f"/admin/users/{found['userId']}", {"administrator": False})
+    return Said(changed, f"{_named(changed)} is no administrator.")
 
 
-@app.command("reset-link")
-def reset_link(
-    who: Who,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "reset-link")
+def reset_link(api: Api, who: Who) -> Said:
     """Make a link to a new password, for somebody without a verified address. It is good once, for an hour.
 
     Examples:
@@ -242,21 +200,13 @@ def reset_link(
 
         coscribe users reset-link usr_0190c0ffee --json
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"/admin/users/{user_id(api, who)}")
-        made = api.send("POST", f"/admin/users/{found['userId']}/reset-link")
-    show_done(made, made["url"], json=json)
+    found = api.get(f"/admin/users/{user_id(api, who)}")
+    made = api.send("POST", f"/admin/users/{found['userId']}/reset-link")
+    return Said(made, made["url"])
 
 
-@app.command("sign-out")
-def sign_out(
-    who: Who,
-    yes: Yes = False,
-    server: At = DEFAULT_SERVER,
-    token: Given = "",
-    data: Operator = None,
-    json: Json = False,
-) -> None:
+@asks(app, "sign-out")
+def sign_out(api: Api, who: Who, yes: Yes = False) -> Said:
     """End every session of somebody and revoke their API tokens. They can sign in again.
 
     Examples:
@@ -265,12 +215,11 @@ def sign_out(
 
         coscribe users sign-out ann --yes
     """
-    with opened(server, token, data) as api:
-        found = api.get(f"/admin/users/{user_id(api, who)}")
-        confirm(f"End every session of {_named(found)} and revoke their API tokens?", yes)
-        api.send("POST", f"/admin/users/{found['userId']}/sign-out")
+    found = api.get(f"/admin/users/{user_id(api, who)}")
+    confirm(f"End every session of {_named(found)} and revoke their API tokens?", yes)
+    api.send("POST", f"/admin/users/{found['userId']}/sign-out")
     done = {"userId": found["userId"], "handle": found["handle"]}
-    show_done(done, f"{_named(found)} is signed out everywhere.", json=json)
+    return Said(done, f"{_named(found)} is signed out everywhere.")
 
 
 def _named(row: Row) -> str:
