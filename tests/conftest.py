@@ -7,13 +7,16 @@ import os
 import random
 import re
 import signal
+import tempfile
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.data import MISSING
+from tests.memory import in_memory
 from tests.migrated import on_postgres
 from tests.servers import NatsServer, PostgresServer
 
@@ -45,18 +48,28 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+    memory = in_memory()
+    if memory is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # `tmp_path`, here and in the workers
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Shared by the tests of a process; who stops or kills one starts their own."""
     try:
-        server = PostgresServer()
+        server = PostgresServer(place=in_memory())
         server.start()
     except FileNotFoundError as error:
         pytest.skip(str(error))
     with contextlib.closing(server):
         yield server
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """In place of `tmp_path` where it has to be a disk with what is peculiar to it."""
+    with tempfile.TemporaryDirectory(prefix="coscribe-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @pytest.fixture

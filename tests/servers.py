@@ -48,8 +48,8 @@ PASSWORD = "no secret"  # with what a URL has to encode
 class Server:
     """A process that says when it is ready. ``port``: 0 draws one, and keeps it over restarts.
 
-    ``folder``: a temporary one unless given; as root it has to be somewhere that nobody may go. ``prefix`` begins the
-    command and must end in an exec (``ip netns exec NAME``). ``log``: all that it has said.
+    ``folder``: a temporary one in ``place`` unless given; as root it has to be somewhere that nobody may go. ``prefix``
+    begins the command and must end in an exec (``ip netns exec NAME``). ``log``: all that it has said.
     """
 
     _ready: ClassVar[str]
@@ -57,9 +57,15 @@ class Server:
     _stop: ClassVar[signal.Signals]
 
     def __init__(
-        self, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0, prefix: Sequence[str] = ()
+        self,
+        folder: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        prefix: Sequence[str] = (),
+        place: Path | None = None,
     ) -> None:
-        self.folder = folder if folder is not None else Path(tempfile.mkdtemp(prefix="coscribe-"))
+        self.folder = folder if folder is not None else Path(tempfile.mkdtemp(prefix="coscribe-", dir=place))
         self.host = host
         self.port = port
         self.log = self.folder / "log"
@@ -199,9 +205,10 @@ class PostgresServer(Server):
         host: str = "127.0.0.1",
         port: int = 0,
         prefix: Sequence[str] = (),
+        place: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(folder, host=host, port=port, prefix=prefix)
+        super().__init__(folder, host=host, port=port, prefix=prefix, place=place)
         self._settings = {"max_connections": "200", **(settings or {})}
         self._lock = threading.Lock()
         self._made = 0

@@ -32,6 +32,12 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def tmp_path(disk_path: Path) -> Path:
+    """On a disk: what is not one is a finding."""
+    return disk_path
+
+
 def examined(run: Run, folder: Path, *more: str) -> dict[str, dict[str, str]]:
     """What it says, by name of the check; the exit code has to fit."""
     result = run("doctor", "--data", folder, "--json", *more)

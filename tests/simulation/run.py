@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from coscribe.protocol import codec, messages
 from coscribe.protocol.messages import Role
+from tests.memory import in_memory
 from tests.simulation.network import LATENCY
 from tests.simulation.oracle import ids_in
 from tests.simulation.plan import Event, Plan
@@ -47,7 +48,7 @@ class Outcome(NamedTuple):
 
 def run(plan: Plan) -> Outcome:
     """One world from its beginning to its rest."""
-    place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    place = Path(tempfile.mkdtemp(dir=in_memory()))
     try:
         with quiet():
             return _run(plan, place)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from coscribe.app import tune_interpreter
+from tests.memory import in_memory
 from tests.soak.after import look_back, vacuumed, verified
 from tests.soak.journal import Journal
 from tests.soak.office import Plan
@@ -45,8 +46,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="a new one, which is kept")
     chosen = parser.parse_args()
     plan = Plan(chosen.hours, chosen.people, chosen.documents, chosen.seed)
-    in_memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of commits, none of which has to last
-    with tempfile.TemporaryDirectory(prefix="coscribe-week-", dir=in_memory) as temporary:
+    with tempfile.TemporaryDirectory(prefix="coscribe-week-", dir=in_memory()) as temporary:
         folder = chosen.folder or Path(temporary)
         try:
             soak(plan, folder, trace=chosen.trace)
