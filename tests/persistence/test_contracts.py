@@ -10,12 +10,12 @@ from random import Random
 import pytest
 
 from coscribe.persistence.memory import MemoryStorage
-from coscribe.persistence.migrate import migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from tests.contracts.cursor_repo import CursorRepoContract
 from tests.contracts.op_log import OpLogContract
 from tests.contracts.pruning import PruningContract
 from tests.contracts.snapshot_repo import AnyStorage, SnapshotRepoContract
+from tests.migrated import fresh_database
 from tests.simulation.disk import Disk, FaultyStorage
 from tests.simulation.virtual_loop import Process
 
@@ -26,10 +26,11 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "memory":
         made = MemoryStorage()
     elif request.param == "faulty":
-        made = FaultyStorage(Disk(asyncio.get_running_loop(), Process("nature"), Random(0)))
+        disk = Disk(asyncio.get_running_loop(), Process("nature"), Random(0))
+        disk.slowness = 0.000_001  # real seconds here
+        made = FaultyStorage(disk)
     else:
-        migrate(tmp_path / "log.db")
-        made = SqliteStorage(tmp_path / "log.db")
+        made = SqliteStorage(fresh_database(tmp_path / "log.db"))
     yield made
     await made.close()
 
