@@ -2,6 +2,7 @@
 
 python -m tests.cluster --seconds 1200 --documents 10000 --sockets 2000 --cores 3 --gateways 2 --seed 1
 python -m tests.cluster --seconds 60 --documents 200 --sockets 40 --only "core killed" "NATS restarted"
+python -m tests.cluster --bugs      does it notice each planted bug?
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.cluster.outcome import Outcome, Wanted
+from tests.cluster.planted import look_for_bugs
 from tests.cluster.run import run
 from tests.cluster.schedule import KINDS, NAMES
 
@@ -43,8 +45,11 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{what} ({value:g})".strip())
     parser.add_argument("--only", choices=NAMES, nargs="+", default=(), metavar="FAULT", help="no others")
     parser.add_argument("--plot", default="", metavar="FILE", help="an SVG of acknowledgements over time")
-    chosen = parser.parse_args()
-    outcome = _shown(Wanted(**vars(chosen))._replace(only=tuple(chosen.only)))
+    parser.add_argument("--bugs", action="store_true", help="look for planted bugs")
+    chosen = vars(parser.parse_args())
+    if chosen.pop("bugs"):
+        return look_for_bugs()
+    outcome = _shown(Wanted(**chosen)._replace(only=tuple(chosen["only"])))
     print(outcome)
     return 1 if outcome.violations else 0
 

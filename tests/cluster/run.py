@@ -25,7 +25,7 @@ from coscribe.cluster.shards import shard_of
 from coscribe.protocol.messages import Role
 from tests.chaos.people import Book
 from tests.chaos.run import causes, errors_noted
-from tests.cluster.machine import Cluster, Node
+from tests.cluster.machine import SOURCE, Cluster, Node
 from tests.cluster.outcome import Cost, Outcome, Wanted, at_share
 from tests.cluster.people import Colleague, Doors, Member, Visitor, comes_true
 from tests.cluster.plot import Span, plot
@@ -65,13 +65,17 @@ _A = TypeVar("_A")
 
 
 def run(
-    wanted: Wanted, log: Callable[[str], object], tick: Callable[[str, float], object] = lambda *_: None
+    wanted: Wanted,
+    log: Callable[[str], object],
+    tick: Callable[[str, float], object] = lambda *_: None,
+    source: Path = SOURCE,
 ) -> Outcome:
-    """``log`` is told of each fault as it begins, ``tick`` a few times a second of the stage and how much is done."""
+    """``log`` is told of each fault as it begins, ``tick`` a few times a second of the stage and how much is done.
+    ``source``: the folder of the package that runs."""
     allow_descriptors()
     with tempfile.TemporaryDirectory(prefix="coscribe-cluster-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
-        with Cluster(folder, cores=wanted.cores, gateways=wanted.gateways) as cluster:
+        with Cluster(folder, cores=wanted.cores, gateways=wanted.gateways, source=source) as cluster:
             trial = Trial(wanted, cluster, log, tick)
             try:
                 uvloop.run(trial.live())

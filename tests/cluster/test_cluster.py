@@ -13,6 +13,7 @@ import random
 import pytest
 
 from tests.cluster.outcome import Wanted
+from tests.cluster.planted import BUGS, planted
 from tests.cluster.run import run, tracebacks
 from tests.cluster.schedule import PARTITIONS
 from tests.cluster.upgrade import LIMIT, upgrade
@@ -65,6 +66,14 @@ def test_nobody_is_cut_off_for_long_by_an_upgrade() -> None:
     assert outcome.handed_back == 0
     assert max(outcome.cut_off, default=0.0) < SLOW * LIMIT
     assert {protocol for _, protocol in outcome.spoken} == {1, 2}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_every_bug_can_be_planted(name: str) -> None:
+    """`python -m tests.cluster --bugs` looks whether they are noticed."""
+    bug = BUGS[name]
+    with planted(bug) as source:
+        compile((source / "coscribe" / bug.path).read_text(), bug.path, "exec")
 
 
 def test_tracebacks_are_complaints_unless_a_server_is_away() -> None:
