@@ -86,6 +86,18 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
         postgres_server.drop(url)
 
 
+SERVERS = frozenset({"postgres_server", "postgres", "postgresql", "nats"})
+"""Fixtures that start a server, and how parameters that ask for one of them are called."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Who needs a PostgreSQL or a NATS is slow: starting them, and what they do, is for `make test`."""
+    if isinstance(item, pytest.Function):
+        asked = [*item.fixturenames, *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
+        if any(isinstance(name, str) and name in SERVERS for name in asked):
+            item.add_marker("slow")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("both_databases") is not None:
         metafunc.fixturenames.append("which_database")

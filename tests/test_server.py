@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow  # processes of their own
+
 PROGRAM = """
 from resource import RLIMIT_NOFILE as FILES, getrlimit, setrlimit
 from coscribe.server import take_files

@@ -16,6 +16,8 @@ import pytest
 
 from tests.servers import NatsServer, PostgresServer
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 
 def test_what_was_committed_survives_a_kill() -> None:
     with PostgresServer() as server:

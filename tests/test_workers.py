@@ -20,6 +20,8 @@ from coscribe import workers
 from coscribe.server import bind
 from coscribe.workers import Supervisor, Worker, WorkersFailed, own_bus
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 ANSWERS = """
 import os, signal, socket, sys
 from coscribe.workers import inherited, tell_serving

@@ -20,15 +20,23 @@ web_side() {
     npm --prefix web run --silent "$1"
 }
 
-if [ "${2:-}" = "--static-only" ]; then web_tests=test; else web_tests=test:quick; fi
+quick_tests() {
+  HYPOTHESIS_PROFILE=brief python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"
+}
+
+if [ "${2:-}" = "--static-only" ]; then
+  web_tests=test
+  tests=true
+else
+  web_tests=test:quick
+  tests=quick_tests
+fi
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
-web_side "$web_tests" >"$said" 2>&1 &
+web_side "$web_tests" >"$said" 2>&1 & # for most of its time it takes one processor
 web=$!
 failed=0
-python_side || failed=1
+python_side && $tests || failed=1
 wait "$web" || failed=1
 cat "$said"
 [ "$failed" = 0 ]
-[ "${2:-}" = "--static-only" ] ||
-  HYPOTHESIS_PROFILE=brief python -m pytest -q -n 2 --dist worksteal -m "not slow and not soak"

@@ -375,6 +375,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_sshd
+@pytest.mark.slow
 async def test_a_project_from_a_repository_by_ssh(tmp_path: Path) -> None:
     """The first time the server's fingerprint is asked for; the key is stored, for later ones and after a restart."""
     work = tmp_path / "one"

@@ -36,6 +36,7 @@ def connects(prefix: tuple[str, ...], far: Far) -> bool:
 
 
 @needs_networks
+@pytest.mark.slow
 def test_what_is_cut_hangs_and_what_is_healed_goes_on() -> None:
     with Network() as network:
         place = network.place("one")
@@ -61,6 +62,7 @@ def test_what_is_cut_hangs_and_what_is_healed_goes_on() -> None:
 
 
 @needs_networks
+@pytest.mark.slow
 def test_servers_are_reached_from_other_networks() -> None:
     asks = "import psycopg, sys; psycopg.connect(sys.argv[1]).close()"
     with Network() as network, PostgresServer(host=network.address) as server:
@@ -69,6 +71,7 @@ def test_servers_are_reached_from_other_networks() -> None:
 
 
 @needs_networks
+@pytest.mark.slow
 def test_nothing_is_left_of_a_network_whose_process_was_killed() -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None

@@ -15,6 +15,8 @@ from tests.contracts.bus import PATIENCE, BusContract, Buses, heard_on
 from tests.gateway.site import metric
 from tests.servers import NatsServer
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 
 class TestNatsBus(BusContract):
     @pytest.fixture

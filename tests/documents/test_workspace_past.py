@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -36,22 +36,22 @@ POINTS = int(os.environ.get("COSCRIBE_PAST_POINTS", "25"))
 SEED = int(os.environ.get("COSCRIBE_SEED", "0")) or Random().randrange(1, 10**9)
 
 
-def storage_of(kind: str, folder: Path, postgres: Callable[[], str]) -> Storage:
+def storage_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Storage:
     if kind == "postgres":
-        return PostgresStorage(postgres())
+        return PostgresStorage(request.getfixturevalue("postgres")())
     return MemoryStorage() if kind == "memory" else SqliteStorage(fresh_database(folder / "log.db"))
 
 
 @pytest.mark.parametrize("kind", ["memory", "rows", "segments", "postgres"])
 async def test_any_sequence_is_what_a_replay_from_zero_comes_to(
-    kind: str, tmp_path: Path, postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     print(f"COSCRIBE_SEED={SEED}")
     random = Random(SEED)
     monkeypatch.setattr(past_tree, "PAGE", 64)
     monkeypatch.setattr(past_tree, "TREE_PAGE", 50)
     monkeypatch.setattr(past_tree, "MAX_TEXTS", random.choice((60, 2_000, 10**9)))
-    world = World(storage_of(kind, tmp_path, postgres), random, segments=kind in ("segments", "postgres"))
+    world = World(storage_of(kind, tmp_path, request), random, segments=kind in ("segments", "postgres"))
     await world.begin()
     await world.live(STEPS)
     began, log = time.perf_counter(), await world.log()

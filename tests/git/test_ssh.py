@@ -16,7 +16,7 @@ from coscribe.git.cloning import clone
 from coscribe.git.remotes import Secret, fingerprint, pinned_by, public
 from tests.git.ssh_server import LOOPBACK, SshServer, make_key, make_repository, needs_sshd, ssh_server
 
-pytestmark = needs_sshd
+pytestmark = [needs_sshd, pytest.mark.slow]
 
 
 @pytest.fixture

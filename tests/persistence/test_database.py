@@ -130,6 +130,7 @@ async def test_a_statement_that_never_ends_is_ended(url: str) -> None:
         await database.close()
 
 
+@pytest.mark.slow
 async def test_a_server_that_comes_back_is_found_again() -> None:
     with PostgresServer() as server:
         database = Database(server.fresh())

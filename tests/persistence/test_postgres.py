@@ -374,6 +374,7 @@ async def test_idle_connections_that_end_are_replaced(storage: PostgresStorage, 
     assert len(await everything(storage, workspace)) == 2
 
 
+@pytest.mark.slow
 async def test_it_goes_on_after_a_restart_of_the_server() -> None:
     with PostgresServer() as server:
         storage = PostgresStorage(server.fresh())

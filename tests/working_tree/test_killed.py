@@ -15,9 +15,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.migrated import fresh_database
 from tests.working_tree.bench import WS
 from tests.working_tree.victim import Victim
+
+pytestmark = pytest.mark.slow  # processes of their own
 
 ROUNDS = int(os.environ.get("COSCRIBE_ROUNDS", "8"))
 SEED = int(os.environ.get("COSCRIBE_SEED", "1"))

@@ -9,6 +9,8 @@ import pytest
 
 from tests.working_tree.bench import ANN, WS, Workbench, workbench
 
+pytestmark = pytest.mark.slow
+
 FILES = 5_000
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.working_tree import opening
 from tests.working_tree.bench import WS
+
+pytestmark = pytest.mark.slow  # processes of their own
 
 
 def test_a_folder_is_filled_from_storage(tmp_path: Path) -> None:
