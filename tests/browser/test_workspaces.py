@@ -216,6 +216,62 @@ async def test_what_is_typed_before_a_file_shows_is_in_it(place: Place, visitors
     assert await names(page) == ["a.md", "b.md", "c.md", "d.md"]
 
 
+FOCUSED = "window.focused = []; addEventListener('focusin', ({ target }) => focused.push(target.tagName))"
+
+
+async def test_keys_behind_a_choice_in_the_drawer_are_in_the_file(place: Place, visitors: Visitors) -> None:
+    """However slow the device is: as the drawer shuts it gives the focus back to what had opened it only where nothing
+    was chosen. A button would take a space for a press."""
+    ada = await visitors.account("ines", "Ines")
+    workspace_id = await visitors.workspace(ada, "Drawer", {"a.md": "one\n", "b.md": "two\n"})
+    page = await visitors.page("ines", viewport={"width": 360, "height": 640})
+    await page.add_init_script(SLOW_STORAGE)
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    devtools = await page.context.new_cdp_session(page)
+    for opener, name, text in (("Show the files", "a.md", "one"), ("Files", "b.md", "two")):
+        await button(page, opener).click()
+        await row(page, name).wait_for()
+        await page.evaluate(FOCUSED)
+        await devtools.send("Emulation.setCPUThrottlingRate", {"rate": 10})
+        await row(page, name).click()
+        await page.keyboard.type("far out ")
+        await devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+        await shows(page, f"far out {text}\n")
+        assert "BUTTON" not in await page.evaluate("focused")
+    await button(page, "Files").click()
+    await button(page, "New file").click()
+    await page.keyboard.type("c.md\nfar out ")
+    await shows(page, "far out ")
+    await button(page, "Files").click()
+    await dialog(page).wait_for()
+    await page.keyboard.press("Escape")
+    await dialog(page).wait_for(state="hidden")
+    await eventually(page, "document.activeElement.ariaLabel === 'Files'")
+
+
+async def test_keys_are_in_the_file_that_was_in_front(place: Place, visitors: Visitors) -> None:
+    """Where another one is chosen before the first has come, by the tree and by the tabs."""
+    ada = await visitors.account("runa", "Runa")
+    workspace_id = await visitors.workspace(ada, "Turns", {"a.md": "one\n", "b.md": "two\n"})
+    page = await visitors.page("runa")
+    await page.add_init_script(SLOW_STORAGE)
+    await page.goto(f"{place.http}/w/{workspace_id}")
+    for name, typed in (("a.md", "far "), ("b.md", "near ")):
+        await row(page, name).click()
+        await page.keyboard.type(typed)
+    devtools = await page.context.new_cdp_session(page)
+    await tab(page, "a.md").wait_for()
+    await devtools.send("Emulation.setCPUThrottlingRate", {"rate": 10})
+    await tab(page, "a.md").click()
+    await page.keyboard.type("out ")
+    await tab(page, "b.md").click()
+    await page.keyboard.type("by ")
+    await devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    await shows(page, "near by two\n")
+    await tab(page, "a.md").click()
+    await shows(page, "far out one\n")
+
+
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )

@@ -7,10 +7,14 @@
 
 /** UTF-16 units; what is more is not taken in. */
 const MOST = 10_000;
+/** Files that something was typed for and that have not been shown yet; of one more the oldest is given up. */
+const MOST_FILES = 20;
 
 export class EarlyKeys {
   readonly #input: HTMLTextAreaElement;
   #fileId = "";
+  /** What was typed for files that others have come in front of before they were shown. */
+  readonly #left = new Map<string, string>();
 
   constructor() {
     const input = document.createElement("textarea");
@@ -20,7 +24,7 @@ export class EarlyKeys {
     input.hidden = true;
     input.setAttribute("aria-label", "Text of the file that is opening");
     input.addEventListener("blur", () => {
-      input.hidden = true;
+      if (document.activeElement !== input) input.hidden = true; // else it is the window that was left
     });
     this.#input = input;
   }
@@ -31,17 +35,22 @@ export class EarlyKeys {
     return () => this.#input.remove();
   };
 
-  /** Keys are for this file from now on. What was typed for another one that has not been shown is given up with it. */
-  expect(fileId: string): void {
-    if (this.#fileId !== fileId) this.#input.value = "";
-    this.#fileId = fileId;
+  /** Keys are for this file from now on. What was typed for another one is kept until that one is there. */
+  readonly expect = (fileId: string): void => {
+    if (this.#fileId !== fileId) {
+      const left = this.#input.value;
+      if (left !== "") this.#left.set(this.#fileId, left);
+      this.#fileId = fileId;
+      this.#input.value = this.#takeLeft(fileId);
+      for (const oldest of this.#left.keys()) if (this.#left.size > MOST_FILES) this.#left.delete(oldest);
+    }
     this.#input.hidden = false;
     this.#input.focus({ preventScroll: true });
-  }
+  };
 
-  /** What was typed for a file that is shown now. */
+  /** What was typed for a file whose text is there now. */
   take(fileId: string): string {
-    if (this.#fileId !== fileId) return "";
+    if (this.#fileId !== fileId) return this.#takeLeft(fileId);
     const typed = this.#input.value;
     this.#input.value = "";
     this.#fileId = "";
@@ -50,9 +59,15 @@ export class EarlyKeys {
 
   /** It shows nothing that could be typed into. */
   giveUp(fileId: string): void {
-    if (this.#fileId !== fileId) return;
+    const isExpected = this.#fileId === fileId;
     this.take(fileId);
-    this.#input.blur();
+    if (isExpected) this.#input.blur();
+  }
+
+  #takeLeft(fileId: string): string {
+    const left = this.#left.get(fileId) ?? "";
+    this.#left.delete(fileId);
+    return left;
   }
 }
 

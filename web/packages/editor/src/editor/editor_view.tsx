@@ -60,12 +60,12 @@ export function TextEditor({ document, name, followed, onRefused, spot = null, v
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants the focus too
   useEffect(() => {
-    if (view.current === null || visit === null) return;
+    if (view.current === null) return;
     const typed = early?.take(document.fileId) ?? "";
     if (typed !== "" && !view.current.state.readOnly) {
       view.current.dispatch(view.current.state.replaceSelection(typed), { userEvent: "input.type" });
     }
-    if (!isWritingElsewhere()) view.current.focus();
+    if (visit !== null && !isWritingElsewhere()) view.current.focus();
   }, [visit, document, followed, onRefused, early]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants its language too

@@ -52,6 +52,9 @@ const ReportDialog = lazy(() => import("../editor/report").then((module) => ({ d
 const SIGNED_OUT: ReadonlySet<string> = new Set(["session_ended", "sign_in_required", "account_locked"]);
 const GONE: ReadonlySet<string> = new Set(["file_not_found", "access_removed"]);
 
+/** `chosen`: shut by a choice, which has the focus then, and not what had opened it. */
+type DrawerState = "shut" | "open" | "chosen";
+
 /** Below this the files are in a drawer. */
 const NARROW = "(max-width: 48rem)";
 
@@ -193,7 +196,7 @@ function Desk({
   const [followed] = useState(() => new FollowedPerson());
   const [early] = useState(() => new EarlyKeys());
   const desk = useRef<HTMLDivElement>(null);
-  const [isDrawn, setDrawn] = useState(false);
+  const [drawer, setDrawer] = useState<DrawerState>("shut");
   const isNarrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false });
   const hasTree = useTreeStatus(workspace, (status) => status.hasTree);
   const isOffline = useTreeStatus(workspace, (status) => status.state === "offline");
@@ -232,7 +235,7 @@ function Desk({
 
   const show = useCallback(
     (fileId: string, spot?: Spot) => {
-      setDrawn(false);
+      setDrawer((before) => (before === "open" ? "chosen" : before));
       early.expect(fileId);
       navigate(addressOfWorkspace(workspaceId, fileId), { state: spot ? { spot } : null });
     },
@@ -254,12 +257,19 @@ function Desk({
         fileId={shownId}
         fileName={shownName}
         followed={followed}
-        onFiles={isNarrow ? () => setDrawn(true) : undefined}
+        onFiles={isNarrow ? () => setDrawer("open") : undefined}
       />
       {children}
       <div ref={desk} className="co-desk">
         {isNarrow ? (
-          <Drawer opened={isDrawn} onClose={() => setDrawn(false)} title="Files" size={320} padding={0}>
+          <Drawer
+            opened={drawer === "open"}
+            onClose={() => setDrawer("shut")}
+            returnFocus={drawer !== "chosen"}
+            title="Files"
+            size={320}
+            padding={0}
+          >
             {side}
           </Drawer>
         ) : (
@@ -272,6 +282,7 @@ function Desk({
             shownId={shownId}
             texts={documents}
             nameOf={nameOf}
+            onChoose={early.expect}
             onClose={close}
           />
           {tabs.files.map((fileId) => (
@@ -299,7 +310,7 @@ function Desk({
                   ? "Choose a file to open it."
                   : "The files of this workspace show when the server can be reached."}
               </p>
-              {isNarrow && hasTree && <Button onClick={() => setDrawn(true)}>Show the files</Button>}
+              {isNarrow && hasTree && <Button onClick={() => setDrawer("open")}>Show the files</Button>}
             </div>
           )}
         </div>

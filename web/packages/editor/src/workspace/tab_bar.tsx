@@ -16,10 +16,12 @@ interface Props {
   readonly shownId: string;
   readonly texts: ReadonlyMap<string, Document>;
   readonly nameOf: (fileId: string) => string;
+  /** A text is about to come to the front. */
+  readonly onChoose: (fileId: string) => void;
   readonly onClose: (fileId: string) => void;
 }
 
-export function TabBar({ workspace, files, shownId, texts, nameOf, onClose }: Props) {
+export function TabBar({ workspace, files, shownId, texts, nameOf, onChoose, onClose }: Props) {
   const list = useRef<HTMLUListElement>(null);
   const paths = useTree(workspace, () => JSON.stringify(files.map((fileId) => workspace.path(fileId) ?? "")));
   const known: string[] = JSON.parse(paths);
@@ -43,6 +45,10 @@ export function TabBar({ workspace, files, shownId, texts, nameOf, onClose }: Pr
                 to={addressOfWorkspace(workspace.workspaceId, fileId)}
                 aria-current={fileId === shownId ? "page" : undefined}
                 title={known[index]}
+                onClick={(event) => {
+                  const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+                  if (document !== undefined && !isElsewhere) onChoose(fileId);
+                }}
                 onMouseDown={(event) => event.button === 1 && event.preventDefault()}
                 onAuxClick={(event) => {
                   if (event.button !== 1) return;

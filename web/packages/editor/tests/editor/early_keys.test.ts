@@ -28,8 +28,32 @@ test("what is typed for a file is there for it, once, and for no other one", () 
   type("one");
   early.expect("b");
   type("two");
-  expect(early.take("a")).toBe("");
+  early.expect("a");
+  type("!");
   expect(early.take("b")).toBe("two");
+  early.expect("b");
+  expect(early.take("a")).toBe("one!");
+  expect(early.take("b")).toBe("");
+  expect(early.take("a")).toBe("");
+});
+
+test("of many files that never come the oldest is given up", () => {
+  for (let number = 0; number <= 21; number += 1) {
+    early.expect(`f${number}`);
+    type(`${number}`);
+  }
+  expect(early.take("f0")).toBe("");
+  expect(early.take("f1")).toBe("1");
+  early.giveUp("f2");
+  expect(early.take("f2")).toBe("");
+  expect(early.take("f21")).toBe("21");
+});
+
+test("it keeps the focus when the window is left and come back to", () => {
+  early.expect("a");
+  const input = document.activeElement;
+  input?.dispatchEvent(new FocusEvent("blur")); // of the window: within the page it has the focus still
+  expect(input).toHaveProperty("hidden", false);
 });
 
 test("it is in nobody's way: out of the page's order, and gone when nothing is expected", () => {
