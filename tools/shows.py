@@ -157,7 +157,10 @@ def cluster() -> bool:
         ("a cluster, 10,000 documents, 2,000 sockets, every fault", "tests.cluster --seconds 1200 --seed 1"),
         ("an upgrade while 200 people type", "tests.cluster.upgrade"),
         ("what the way over a bus costs, 50 people in one document", "tests.cluster.hop"),
-        ("1, 2 and 4 cores; gateway and core against one process", "tests.cluster.throughput --repeat 5"),
+        (
+            "1, 2 and 4 cores, each at several loads; gateway and core against one process",
+            "tests.cluster.throughput --repeat 5",
+        ),
     ):
         title(what, f"python -m {command}")
         run = subprocess.run([PYTHON, "-m", *command.split()], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
