@@ -154,6 +154,8 @@ def cluster() -> bool:
     upgrade while people type; what cores add, and what the hop costs."""
     good = True
     for what, command in (
+        ("owners that pause, die and come late: 10,000 schedules", "tests.cluster.fence --schedules 10000"),
+        ("instances for 10,000 and 1,000,000 documents", "tests.cluster.capacity"),
         ("a cluster, 10,000 documents, 2,000 sockets, every fault", "tests.cluster --seconds 1200 --seed 1"),
         ("an upgrade while 200 people type", "tests.cluster.upgrade"),
         ("what the way over a bus costs, 50 people in one document", "tests.cluster.hop"),
@@ -165,7 +167,9 @@ def cluster() -> bool:
         title(what, f"python -m {command}")
         run = subprocess.run([PYTHON, "-m", *command.split()], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
         good = good and run.returncode == 0
-    return good
+    os.environ.update({"COSCRIBE_ROUNDS": "100"})
+    fence = suite("owners that are stopped past their leases, 100 rounds", "tests/cluster/test_fence_real.py", "-s")
+    return good and fence
 
 
 def storm() -> bool:
