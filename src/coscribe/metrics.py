@@ -186,6 +186,9 @@ class Metrics:
         self.owned = Gauge("coscribe_owned_shards", "Shards and pinned workspaces owned here", registry=registry)
         self.beats_failed = Counter("coscribe_beats_failed", "Tries to renew the lease that failed", registry=registry)
         self.fenced = Counter("coscribe_fenced", "Times it gave up by itself what it owned", registry=registry)
+        self.overtaken = Counter(
+            "coscribe_overtaken", "Workspaces let go as another one had written behind all known of", registry=registry
+        )
         self.handed_over = Counter("coscribe_handed_over", "Shards handed over to other instances", registry=registry)
         self.hand_over_seconds = Histogram(
             "coscribe_hand_over_seconds", "Some shards being handed over", buckets=_SECONDS, registry=registry

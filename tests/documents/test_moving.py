@@ -267,3 +267,44 @@ async def test_whoever_may_not_join_is_not_told_fates_that_another_instance_know
         other.server.rights.roles["ann", "notes"] = None
         async with refused(Code.MOVED):
             await other.collaboration.join(ANN, "c1", messages.Join("notes", in_flight=["a:1"]), Recorder())
+
+
+@asynccontextmanager
+async def one_is_overtaken() -> AsyncIterator[tuple[Instance, messages.Have]]:
+    """It takes itself for the owner, and has the first of three entries; with what a client has that has seen all."""
+    async with instances() as (one, other):
+        await one.insert("c", "ann:1")
+        other.table.lost.clear()
+        for base, name in enumerate(("ann:2", "ann:3"), 1):
+            await other.insert("x", name, base)
+        _, recorder = await other.joined()
+        shown = next(frame for frame in recorder.frames if isinstance(frame, messages.Snapshot))
+        yield (
+            one,
+            messages.Have(shown.incarnation, shown.snapshot_sequence_id, shown.chain_hash, shown.snapshot_version),
+        )
+
+
+async def test_an_owner_that_is_told_of_what_it_does_not_know_looks_whether_it_was_overtaken() -> None:
+    async with one_is_overtaken() as (one, _):
+        places = await one.insert("z", "ann:4", base=3)
+        assert [(place.server_sequence_id, place.document_version) for place in places] == [(4, 4)]
+        assert (await one.collaboration.text(ANN, "notes")).text == "zxxc"
+
+
+async def test_who_joins_with_more_than_an_overtaken_owner_knows_goes_on_from_there() -> None:
+    async with one_is_overtaken() as (one, have):
+        recorder = Recorder()
+        await one.collaboration.join(ANN, "c1", messages.Join("notes", have=have), recorder)
+        live = await recorder.until(lambda frame: isinstance(frame, messages.Live | messages.Snapshot))
+        assert isinstance(live, messages.Live)
+
+
+async def test_a_base_that_nobody_has_seen_stays_refused() -> None:
+    async with instances() as (one, _):
+        await one.insert("c", "ann:1")
+        epoch = one.collaboration.router.sessions["notes"].workspace.epoch
+        with pytest.raises(CoscribeError) as refused:
+            await one.insert("z", "ann:2", base=2)
+        assert refused.value.code is Code.BASE_VERSION_FUTURE
+        assert one.collaboration.router.sessions["notes"].workspace.epoch == epoch

@@ -400,6 +400,8 @@ class Collaboration:
             session, file = await self.router.open(message.file_id)
             evidence = Evidence()
             have = message.have
+            if have is not None and have.server_sequence_id > session.last_sequence and await self._overtaken(session):
+                continue
             sees_all = rights is None or rights.is_uniform or isinstance(file, OpenFile)
             has_past = have is not None and await self._knows(session, file, have, role)
             # Nothing that is asked of a tree is based on a past: of the same log all fates are known.
@@ -786,6 +788,10 @@ class Collaboration:
                     except Missing as missing:
                         await self._gather(session, file, missing, evidence)
                         continue
+                    except CoscribeError as error:
+                        if error.code is Code.BASE_VERSION_FUTURE and await self._overtaken(session):
+                            break
+                        raise
                     if tracer is not None:
                         note_turn(tracer, file, message, outcome, received, traced)
                     settled = _settled(session)
@@ -1381,6 +1387,18 @@ class Collaboration:
             for session in list(self.router.sessions.values()):
                 if not owning.holds(session.workspace.workspace_id):
                     self._put_out(session)
+
+    async def _overtaken(self, session: WorkspaceSession) -> bool:
+        """Whether the log goes on behind all that is known of it here: then another one has been its owner, whatever
+        this instance takes itself for, and what it has in memory goes. To be asked before somebody who knows of more is
+        contradicted. Raises StorageError."""
+        after = session.last_sequence
+        behind = await self._op_log.read(session.workspace.key, after, through=after + 1, limit=1)
+        if behind and behind[0].sequence > session.last_sequence:  # else it is one of its own
+            log.error("overtaken", workspace=session.workspace.workspace_id, sequence=session.last_sequence)
+            metrics.overtaken.inc()
+            self._put_out(session)
+        return session.lost
 
     def _put_out(self, session: WorkspaceSession) -> None:
         if not session.lost:
