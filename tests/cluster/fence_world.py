@@ -314,6 +314,10 @@ class Truth:
                 raise Violation(f"{document} is shown by {names} at the same time")
 
 
+REST_SECONDS = 20.0
+"""A beat of a core that has ended may be on its way for 12 s, and what it owned is its own for a lease after that."""
+
+
 class World:
     """``skew``: by how much rates of clocks differ from 1 at most."""
 
@@ -383,14 +387,14 @@ class World:
         for core in list(self.cores):
             if core.process.dead or core.leaving:
                 self.replace(core)
-        deadline = self.loop.time() + 12.0
+        deadline = self.loop.time() + REST_SECONDS
         resting = 0.0
         while resting < 2.5:  # everybody has looked at the table twice since
             await asyncio.sleep(0.1)
             self.check()
             resting = resting + 0.1 if self._rests() else 0.0
             if not resting and self.loop.time() > deadline:
-                raise Violation(f"12 s after the last trouble not every document has one owner: {self._owners()}")
+                raise Violation(f"{REST_SECONDS:g} s after the last trouble not every document has one owner: {self._owners()}")
         for document in self.documents:
             (owner,) = [core for core in self.cores if core.keeper.owns(document)]
             operation_id = f"rest{self.number()}:1"

@@ -165,7 +165,13 @@ class DocumentRouter:
         loading = under_way.get(name)
         if loading is None:
             loading = under_way[name] = asyncio.get_running_loop().create_task(load())
-            loading.add_done_callback(lambda _: under_way.pop(name, None))
+
+            def ended(loaded: asyncio.Task[_T]) -> None:
+                under_way.pop(name, None)
+                if not loaded.cancelled():
+                    loaded.exception()  # all who waited may have gone: then it is nobody's
+
+            loading.add_done_callback(ended)
         return await asyncio.shield(loading)
 
     def tree_changed(self, session: WorkspaceSession, effect: Effect) -> None:
