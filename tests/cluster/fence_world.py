@@ -394,7 +394,8 @@ class World:
             self.check()
             resting = resting + 0.1 if self._rests() else 0.0
             if not resting and self.loop.time() > deadline:
-                raise Violation(f"{REST_SECONDS:g} s after the last trouble not every document has one owner: {self._owners()}")
+                owners = self._owners()
+                raise Violation(f"{REST_SECONDS:g} s after the last trouble not every document has one owner: {owners}")
         for document in self.documents:
             (owner,) = [core for core in self.cores if core.keeper.owns(document)]
             operation_id = f"rest{self.number()}:1"
