@@ -222,9 +222,9 @@ FOCUSED = "window.focused = []; addEventListener('focusin', ({ target }) => focu
 async def test_keys_behind_a_choice_in_the_drawer_are_in_the_file(place: Place, visitors: Visitors) -> None:
     """However slow the device is: as the drawer shuts it gives the focus back to what had opened it only where nothing
     was chosen. A button would take a space for a press."""
-    ada = await visitors.account("ines", "Ines")
+    ada = await visitors.account("nora", "Nora")
     workspace_id = await visitors.workspace(ada, "Drawer", {"a.md": "one\n", "b.md": "two\n"})
-    page = await visitors.page("ines", viewport={"width": 360, "height": 640})
+    page = await visitors.page("nora", viewport={"width": 360, "height": 640})
     await page.add_init_script(SLOW_STORAGE)
     await page.goto(f"{place.http}/w/{workspace_id}")
     devtools = await page.context.new_cdp_session(page)

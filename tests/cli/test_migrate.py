@@ -408,13 +408,16 @@ def test_a_dump_that_was_restored_is_whole(
     postgres_server.drop(restored)
 
 
+INSTANCE = "INSERT INTO instances (instance_id, name, is_core, leaving, alive_until, calls) VALUES"
+
+
 def incarnations(kept: Kept) -> list[str]:
     return [name for (name,) in kept.ask("SELECT incarnation FROM workspaces ORDER BY workspace_key")]
 
 
 def test_a_restored_database_becomes_one_of_its_own(run: Run, kept: Kept) -> None:
     before = incarnations(kept)
-    kept.execute("INSERT INTO instances VALUES ('ins_1', 'north', true, false, 0, 7)")
+    kept.execute(f"{INSTANCE} ('ins_1', 'north', true, false, 0, 7)")
     kept.execute("INSERT INTO shard_leases VALUES (7, 'ins_1')")
     kept.execute("UPDATE moves SET side = 'source', finished_at = 1")
     result = run("restore", "--new-incarnation", *kept.options, "--json")
@@ -439,7 +442,7 @@ def test_nothing_becomes_of_a_damaged_one(run: Run, kept: Kept) -> None:
 
 def test_nor_of_one_that_is_in_use(run: Run, folder: Path, target: str) -> None:
     kept = Kept(Store(folder, target))
-    kept.execute("INSERT INTO instances VALUES ('ins_1', 'north', true, false, 9000000000000000, 7)")
+    kept.execute(f"{INSTANCE} ('ins_1', 'north', true, false, 9000000000000000, 7)")
     result = run("restore", "--new-incarnation", *kept.options)
     assert result.exit_code == 1
     assert "north run on postgresql://coscribe@127.0.0.1" in result.stderr

@@ -38,6 +38,7 @@ from tests.cluster.outcome import quantiles
 from tests.cluster.people import Doors, Member, Visitor, comes_true
 from tests.cluster.reckoning import Told, reckon, verified
 from tests.cluster.run import read_all
+from tests.data import unpack
 from tests.simulation.oracle import require
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def source_of(commit: str, folder: Path, speaks: tuple[int, ...] = ()) -> Path:
     if commit:
         archive = subprocess.run(["git", "archive", commit, "src"], cwd=ROOT, capture_output=True, check=True).stdout
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-            packed.extractall(folder, filter="data")
+            unpack(packed, folder)
     else:
         shutil.copytree(SOURCE, folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     if speaks:

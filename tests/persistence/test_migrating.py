@@ -68,6 +68,12 @@ def test_one_that_is_written_anew_is_for_both_databases(
     assert current(empty) == "0001"
 
 
+def test_a_file_has_a_write_ahead_log_from_the_beginning(tmp_path: Path) -> None:
+    """To begin one takes a file alone, and no patience: of several processes that come at once all others would fail."""
+    migrate(tmp_path / "new.db")
+    assert (tmp_path / "new.db").read_bytes()[18:20] == b"\2\2"
+
+
 def test_a_database_that_a_newer_instance_has_migrated_is_left_as_it_is(empty: str) -> None:
     migrate(empty)
     with psycopg.connect(empty) as db:

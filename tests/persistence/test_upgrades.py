@@ -22,6 +22,7 @@ from coscribe.persistence.migrate import current, head, migrate
 from coscribe.persistence.sqlite import SqliteStorage
 from coscribe.protocol import messages
 from tests.contracts.conversations import Server
+from tests.data import unpack
 from tests.documents.test_direct import ANN
 
 DATABASES = Path(__file__).parent / "databases"
@@ -32,7 +33,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[
     """A data folder as that revision has left it, and what is in it."""
     folder = tmp_path / "data"
     with tarfile.open(DATABASES / f"{request.param}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     assert current(Settings(folder=folder).database) == request.param
     return folder, json.loads((folder / "expected.json").read_text(encoding="utf-8"))
 

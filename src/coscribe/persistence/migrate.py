@@ -48,6 +48,9 @@ def migrate(where: Path | str) -> None:
         from alembic import command
 
         command.upgrade(configuration(address(where)), "head")
+        if isinstance(where, Path):
+            with closing(sqlite3.connect(where)) as connection:  # of several who come at once only one could do it
+                connection.execute("PRAGMA journal_mode = WAL")
 
 
 def current(where: Path | str) -> str:
