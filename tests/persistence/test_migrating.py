@@ -69,7 +69,7 @@ def test_one_that_is_written_anew_is_for_both_databases(
 
 
 def test_a_file_has_a_write_ahead_log_from_the_beginning(tmp_path: Path) -> None:
-    """To begin one takes the file alone, and nobody waits for that: of several who come at once the others would fail."""
+    """Beginning one takes the file alone, and nobody waits for that: of several who come at once others would fail."""
     migrate(tmp_path / "new.db")
     assert (tmp_path / "new.db").read_bytes()[18:20] == b"\2\2"
 
