@@ -40,6 +40,7 @@ TROUBLES = (
     "mute",
     "slow there",
     "slow back",
+    "straggling",
     "twice",
     "rogue",
     "pin",
@@ -136,6 +137,9 @@ def _do(what: str, world: World, rng: random.Random) -> None:
         case "slow back":
             core.way.back = rng.choice((0.5, 1.5, 3.0))
             later(rng.uniform(1.0, 10.0), core.way.heal)
+        case "straggling":
+            core.way.straggling = 0.4
+            later(rng.uniform(2.0, 20.0), core.way.heal)
         case "twice":
             core.way.twice = 0.5
             later(rng.uniform(1.0, 10.0), core.way.heal)

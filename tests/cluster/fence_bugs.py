@@ -205,7 +205,7 @@ BUGS: dict[str, Bug] = {
         ("another", "kill"),
     ),
     "a release that comes late counts": Bug(
-        around(MemoryTable, "release", _number_forgotten), 500, ("slow there", "pin", "pin", "pin")
+        around(MemoryTable, "release", _number_forgotten), 300, ("straggling", "pin", "pin", "pin")
     ),
     "nothing goes from memory at the fence": Bug(
         instead(Collaboration, "drop_unowned", _keeps_all), 50, ("cut", "pause past the lease")

@@ -67,7 +67,8 @@ class Clock:
 
 class Way:
     """From one core to the database and back. ``to``, ``back``: seconds that a call may take at most to get there, and
-    its answer; ``cut``: nothing gets there, and that is told; ``mute``: answers do not come back."""
+    its answer; ``straggling``: how likely it is that others overtake a call by far; ``cut``: nothing gets there, and that
+    is told; ``mute``: answers do not come back."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -76,7 +77,7 @@ class Way:
     def heal(self) -> None:
         self.to = self.back = 0.004
         self.cut = self.mute = False
-        self.twice = 0.0
+        self.twice = self.straggling = 0.0
 
     async def ask(self, act: Callable[[], _T], *, may_double: bool = False) -> _T:
         loop, rng = self._world.loop, self._world.rng
@@ -101,7 +102,7 @@ class Way:
             else:
                 answered(lambda: answer.set_result(result))
 
-        delay = rng.uniform(0.0005, self.to)
+        delay = rng.uniform(0.0005, 8.0 if rng.random() < self.straggling else self.to)
         loop.call_later(delay, arrived, context=context)
         if may_double and rng.random() < self.twice:
             loop.call_later(delay + rng.uniform(0.0, 3.0), arrived, context=context)
