@@ -67,8 +67,8 @@ class Clock:
 
 class Way:
     """From one core to the database and back. ``to``, ``back``: seconds that a call may take at most to get there, and
-    its answer; ``straggling``: how likely it is that others overtake a call by far; ``cut``: nothing gets there, and that
-    is told; ``mute``: answers do not come back."""
+    its answer; ``straggling``: how likely it is that a call is overtaken; ``cut``: nothing gets there, and that is
+    told; ``mute``: answers do not come back."""
 
     def __init__(self, world: World) -> None:
         self._world = world
