@@ -179,7 +179,7 @@ def _releases_first(original: Any) -> object:
 
 BUGS: dict[str, Bug] = {
     "an owner reads, and then raises the epoch": Bug(
-        instead(FarStorage, "acquire", _reads_and_then_raises), 100, ("rogue", "slow there", "kill")
+        instead(FarStorage, "acquire", _reads_and_then_raises), 300, ("rogue", "slow there", "kill")
     ),
     "the epoch is not checked": Bug(
         around(MemoryStorage, "_append", _accepting(epoch=False, previous=True)), 50, ("pause in a commit", "rogue")
@@ -218,7 +218,7 @@ BUGS: dict[str, Bug] = {
         around(Keeper, "_hand", _releases_first), 50, ("another", "leave", "slow there")
     ),
     "the row of one who has left goes at once": Bug(
-        instead(leases, "KEPT_SECONDS", -1.0), 100, ("leave", "slow there", "mute")
+        instead(leases, "KEPT_SECONDS", -1.0), 600, ("leave", "slow there", "mute")
     ),
 }
 """By what is wrong."""
