@@ -31,14 +31,23 @@ def tab(page: Page, name: str) -> Locator:
 
 
 async def in_file(page: Page, condition: str) -> None:
-    """As `in_editor`, of the file in front."""
-    await eventually(
-        page,
-        "(() => { const place = document.querySelector('.co-file:not([hidden]) .co-editor');"
-        " if (!place?.coscribe) return false;"
-        " const text = place.coscribe.view.state.doc.toString(), { status } = place.coscribe.document;"
-        f" return {condition}; }})()",
-    )
+    """As `in_editor`, of the file in front. Where it does not come true, all texts and the focus are said."""
+    try:
+        await eventually(
+            page,
+            "(() => { const place = document.querySelector('.co-file:not([hidden]) .co-editor');"
+            " if (!place?.coscribe) return false;"
+            " const text = place.coscribe.view.state.doc.toString(), { status } = place.coscribe.document;"
+            f" return {condition}; }})()",
+        )
+    except AssertionError as error:
+        there = await page.evaluate(
+            "[location.search, document.activeElement.outerHTML.slice(0, 200),"
+            " document.querySelector('.co-early')?.value,"
+            " ...[...document.querySelectorAll('.co-file .co-editor')].map((place) =>"
+            " `${place.parentElement.ariaLabel}: ${place.coscribe?.view.state.doc.toString()}`)]"
+        )
+        raise AssertionError(f"{error}; there is {there}") from None
 
 
 async def shows(page: Page, text: str) -> None:

@@ -12,11 +12,14 @@ const MOST_FILES = 20;
 
 export class EarlyKeys {
   readonly #input: HTMLTextAreaElement;
+  readonly #chosen: () => string;
   #fileId = "";
   /** What was typed for files that others have come in front of before they were shown. */
   readonly #left = new Map<string, string>();
 
-  constructor() {
+  /** `chosen` tells the file that was gone to last, at once: what is drawn may still be an earlier one. */
+  constructor(chosen: () => string) {
+    this.#chosen = chosen;
     const input = document.createElement("textarea");
     input.className = "co-early";
     input.maxLength = MOST;
@@ -47,6 +50,14 @@ export class EarlyKeys {
     this.#input.hidden = false;
     this.#input.focus({ preventScroll: true });
   };
+
+  /**
+   * Whether the focus is for this file. Effects of what is drawn run late on a slow device: those of a file that another one
+   * has been chosen over since may not take the keys of that one.
+   */
+  mayFocus(fileId: string): boolean {
+    return this.#chosen() === fileId && !isWritingElsewhere();
+  }
 
   /** What was typed for a file whose text is there now. */
   take(fileId: string): string {

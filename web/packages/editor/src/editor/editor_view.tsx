@@ -65,7 +65,8 @@ export function TextEditor({ document, name, followed, onRefused, spot = null, v
     if (typed !== "" && !view.current.state.readOnly) {
       view.current.dispatch(view.current.state.replaceSelection(typed), { userEvent: "input.type" });
     }
-    if (visit !== null && !isWritingElsewhere()) view.current.focus();
+    const mayFocus = early?.mayFocus(document.fileId) ?? !isWritingElsewhere();
+    if (visit !== null && mayFocus) view.current.focus();
   }, [visit, document, followed, onRefused, early]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new view (a new document) wants its language too

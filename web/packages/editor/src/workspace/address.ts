@@ -5,6 +5,11 @@ export function addressOfWorkspace(workspaceId: string, fileId = ""): string {
   return `/w/${encodeURIComponent(workspaceId)}${file}`;
 }
 
+/** The file that was gone to last ("": none). The address changes at once with a choice, before anything is drawn. */
+export function fileInAddress(): string {
+  return new URLSearchParams(window.location.search).get("file") ?? "";
+}
+
 /** The last name of a path. */
 export function nameIn(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);

@@ -3,7 +3,7 @@
 import type { Document, Workspace } from "@coscribe/client";
 import { Button } from "@mantine/core";
 import { useCallback, useEffect, useRef } from "react";
-import { type EarlyKeys, isWritingElsewhere } from "../editor/early_keys";
+import type { EarlyKeys } from "../editor/early_keys";
 import { TextEditor } from "../editor/editor_view";
 import type { FollowedPerson } from "../editor/followed_person";
 import { Patches } from "../editor/patches";
@@ -111,7 +111,7 @@ function Coming({
   children,
 }: Pick<Props, "visit" | "early" | "fileId"> & React.PropsWithChildren) {
   useEffect(() => {
-    if (visit !== null && !isWritingElsewhere()) early.expect(fileId);
+    if (visit !== null && early.mayFocus(fileId)) early.expect(fileId);
   }, [visit, early, fileId]);
   return children;
 }

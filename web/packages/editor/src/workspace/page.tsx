@@ -33,7 +33,7 @@ import { Opening } from "../states/opening";
 import { StorageRefused } from "../states/storage_refused";
 import { Trashed } from "../states/trashed";
 import { noteText } from "./acts";
-import { addressOfWorkspace, nameIn } from "./address";
+import { addressOfWorkspace, fileInAddress, nameIn } from "./address";
 import { type Doing, Doings, doingText } from "./doings";
 import { OpenFile } from "./open_file";
 import { Outline } from "./outline";
@@ -194,7 +194,7 @@ function Desk({
   const documents = useSyncExternalStore(texts.subscribe, texts.open);
   const done = useSyncExternalStore(doings.subscribe, doings.all);
   const [followed] = useState(() => new FollowedPerson());
-  const [early] = useState(() => new EarlyKeys());
+  const [early] = useState(() => new EarlyKeys(fileInAddress));
   const desk = useRef<HTMLDivElement>(null);
   const [drawer, setDrawer] = useState<DrawerState>("shut");
   const isNarrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false });

@@ -2,10 +2,12 @@ import { beforeEach, expect, test } from "vitest";
 import { EarlyKeys, isWritingElsewhere } from "../../src/editor/early_keys";
 
 let early: EarlyKeys;
+let chosen: string;
 
 beforeEach(() => {
   document.body.innerHTML = "<button>New file</button><input><section hidden><textarea></textarea></section>";
-  early = new EarlyKeys();
+  chosen = "";
+  early = new EarlyKeys(() => chosen);
   early.within(document.body);
 });
 
@@ -69,6 +71,17 @@ test("it is in nobody's way: out of the page's order, and gone when nothing is e
   expect(document.activeElement).toBe(document.body);
   expect(input?.hidden).toBe(true);
   expect(early.take("a")).toBe("");
+});
+
+test("what is drawn late of a file that another one was chosen over does not take its keys", () => {
+  chosen = "a";
+  expect(early.mayFocus("a")).toBe(true);
+  chosen = "b";
+  early.expect("b");
+  expect(early.mayFocus("a")).toBe(false);
+  expect(early.mayFocus("b")).toBe(true);
+  document.querySelector("input")?.focus();
+  expect(early.mayFocus("b")).toBe(false);
 });
 
 test("whoever writes something else is not disturbed", () => {
